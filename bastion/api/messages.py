@@ -1,0 +1,237 @@
+"""The shapes of the control API. Times are RFC 3339 in UTC with a `Z`; periods are seconds; sizes are bytes.
+
+Scripts rely on the field names and their order (`--json` prints these structs as they are), so fields are only added.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Message(msgspec.Struct, kw_only=True, forbid_unknown_fields=False):
+    """Base of all shapes: fields by name; a reader ignores fields that it does not know."""
+
+
+class Address(Message):
+    host: str
+    port: int
+
+
+class Hello(Message):
+    """The first answer on a control channel. `roles` of operator, approver, auditor, administrator."""
+
+    user: str
+    roles: list[str]
+    version: str
+    bastion: Address
+    node: str
+
+
+class Account(Message):
+    """`name` '*' stands for `any`: the operator types a login of their own. `hosted`: the bastion has its password."""
+
+    name: str
+    hosted: bool
+
+
+class Database(Message):
+    """A database that the person may reach, with the accounts granted there."""
+
+    name: str
+    engine: str
+    platform: str
+    host: str
+    port: int
+    domain: str
+    databases: list[str]
+    accounts: list[Account]
+    tokens: list[TokenState]
+    until: str | None
+    """When the last grant that gives it ends; None: open-ended."""
+
+
+class TokenState(Message):
+    """A live token of the person, without its text."""
+
+    id: str
+    database: str
+    account: str
+    issued_at: str
+    expires_at: str
+    renewals_left: int
+
+
+class Lines(Message):
+    """Ready-made commands: `ssh` opens the tunnel, `client` uses it."""
+
+    ssh: str
+    client: str
+
+
+class Token(Message):
+    """An O&M token as its owner is shown it."""
+
+    id: str
+    token: str
+    user: str
+    host: str
+    port: int
+    bastion: Address
+    database: str
+    account: str
+    expires_at: str
+    renewals_left: int
+    ca: str
+    lines: Lines
+    engine: str
+    hosted: bool
+    issued_at: str
+
+
+class Tunnel(Message):
+    """A way opened for one connection: dial `host`:`port` by direct-tcpip on the same SSH connection within 30 s."""
+
+    session: str
+    host: str
+    port: int
+    engine: str
+    database: str
+    account: str
+    hosted: bool
+
+
+class Session(Message):
+    """A database connection through the bastion. `account` is the token's, `login` the user name that the client typed.
+
+    state: `opening`, `live`, `closed`, `refused`, `lost` (the bastion went away under it).
+    """
+
+    id: str
+    user: str
+    source: str
+    client: str
+    token: str
+    database: str
+    account: str
+    login: str
+    engine: str
+    node: str
+    state: str
+    started_at: str
+    ended_at: str | None
+    end_reason: str | None
+    statements: int
+    bytes_up: int
+    bytes_down: int
+    unattributed_bytes: int
+    catalog: str = ""
+    server_version: str = ""
+    database_tls: str = ""
+    running: str | None = None
+    """Live sessions only: the first 200 characters of the statement at work."""
+
+
+class Statement(Message):
+    """One operation log entry.
+
+    state: `sent` (no outcome: the answer never came), `done`, `failed`, `cancelled`, `refused`, `skipped`.
+    verdict: `allowed` or the code of the refusal. tool: what start-up chatter it was recognised as, '' if none.
+    binds: as text, None for NULL; the field is None where there were none.
+    """
+
+    session: str
+    seq: int
+    at: str
+    user: str
+    database: str
+    account: str
+    schema: str
+    kind: str
+    text: str
+    binds: list[str | None] | None
+    verdict: str
+    tool: str
+    state: str
+    rows: int | None
+    error: str | None
+    duration_ms: float | None
+    bytes_down: int
+
+
+class StatementFilter(Message):
+    """What `audit.search` looks for; every field that is set narrows it. Oldest first; `limit` 0 is no limit.
+
+    words: every one is in the text (case-insensitive). `after` continues a listing: the `cursor` of the page before.
+    """
+
+    words: list[str] = []
+    user: str | None = None
+    database: str | None = None
+    account: str | None = None
+    session: str | None = None
+    kind: str | None = None
+    since: str | None = None
+    until: str | None = None
+    error: bool | None = None
+    limit: int = 0
+    after: int = 0
+
+
+class StatementPage(Message):
+    """At most 1,000 statements; `cursor` continues, None at the end."""
+
+    statements: list[Statement]
+    cursor: int | None
+
+
+class SessionFilter(Message):
+    """Newest first when `newest` is set, else oldest first. At most `limit` (1,000) sessions."""
+
+    live: bool = False
+    user: str | None = None
+    database: str | None = None
+    id: str | None = None
+    newest: bool = False
+    limit: int = 1000
+
+
+class Finding(Message):
+    """One result of `doctor` or of a check: `level` is ok, warning or error; `next` says what to do."""
+
+    level: str
+    subject: str
+    message: str
+    next: str = ""
+
+
+class Proof(Message):
+    """What `audit verify` found.
+
+    intact        no record was changed, removed, inserted or moved
+    proved_to     number of the last record that a good checkpoint covers, and `proved_at` its time
+    unwitnessed   records after it
+    broken_at     number of the first record that does not hold, with `reason` and the `file` it is in
+    """
+
+    intact: bool
+    records: int
+    proved_to: int
+    proved_at: str | None
+    unwitnessed: int
+    broken_at: int | None = None
+    file: str | None = None
+    reason: str | None = None
+
+
+class Event(Message):
+    """A server notification on a subscribed topic.
+
+    topic: `sessions` (kinds `opened`, `changed`, `closed`; data: Session), `statements` (kinds `sent`, `done`;
+    data: Statement), `tokens` (kinds `issued`, `renewed`, `revoked`, `expiring`; data: TokenState).
+    """
+
+    topic: str
+    kind: str
+    data: dict[str, Any]

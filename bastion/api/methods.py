@@ -1,0 +1,96 @@
+"""The calls of the control API: name, what goes in, what comes out, and who may call it.
+
+Params and results are structs of this package; every call and every answer is one of them, or None.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from . import messages as m
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+class Method(msgspec.Struct, Generic[P, R], frozen=True):
+    """`roles` empty: every person who is logged in."""
+
+    name: str
+    params: type[P]
+    result: Any
+    roles: frozenset[str] = frozenset()
+
+
+class Nothing(m.Message):
+    """No params."""
+
+
+class TokenRequest(m.Message):
+    """Ask for a token. `account` may be left out where only one is granted. `period` in seconds; None: the default.
+
+    `new` replaces a live one. An account that is not hosted may come with `login` and `password` (sealed with the
+    token); without them the client is asked.
+    """
+
+    database: str
+    account: str | None = None
+    period: int | None = None
+    reason: str = ""
+    new: bool = False
+    login: str | None = None
+    password: str | None = None
+
+
+class ById(m.Message):
+    id: str
+    reason: str = ""
+
+
+class TunnelRequest(m.Message):
+    """`token` is a token's id (never its text). `purpose`: `console`, `client`, or `catalog` (a side connection)."""
+
+    token: str
+    purpose: str = "console"
+
+
+class Subscription(m.Message):
+    """Topics of `messages.Event`. `statements` may be narrowed to one session: `statements:ID`."""
+
+    topics: list[str]
+
+
+class SqlRequest(m.Message):
+    database: str
+    text: str
+
+
+OPERATOR = frozenset({"operator"})
+AUDITOR = frozenset({"auditor", "administrator"})
+"""Auditors and administrators read the audit; an operator sees their own sessions and statements through the same calls."""
+
+HELLO = Method("hello", Nothing, m.Hello)
+DATABASES = Method("databases.list", Nothing, list[m.Database])
+TOKEN_REQUEST = Method("token.request", TokenRequest, m.Token, OPERATOR)
+TOKEN_SHOW = Method("token.show", ById, m.Token, OPERATOR)
+TOKENS = Method("token.list", Nothing, list[m.TokenState])
+TOKEN_RENEW = Method("token.renew", ById, m.Token, OPERATOR)
+TOKEN_REVOKE = Method("token.revoke", ById, m.TokenState)
+TUNNEL_OPEN = Method("tunnel.open", TunnelRequest, m.Tunnel, OPERATOR)
+SESSION_CANCEL = Method("session.cancel", ById, bool)
+"""Cancels the running statement of one's own session on the database; True when the database took the order."""
+SESSION_END = Method("session.end", ById, m.Session)
+SESSIONS = Method("sessions.list", m.SessionFilter, list[m.Session])
+STATEMENTS = Method("audit.search", m.StatementFilter, m.StatementPage)
+VERIFY = Method("audit.verify", Nothing, m.Proof, AUDITOR)
+SUBSCRIBE = Method("subscribe", Subscription, type(None))
+
+ALL: tuple[Method[Any, Any], ...] = (
+    HELLO, DATABASES, TOKEN_REQUEST, TOKEN_SHOW, TOKENS, TOKEN_RENEW, TOKEN_REVOKE, TUNNEL_OPEN, SESSION_CANCEL,
+    SESSION_END, SESSIONS, STATEMENTS, VERIFY, SUBSCRIBE,
+)  # fmt: skip
+BY_NAME = {method.name: method for method in ALL}
+EVENT = "event"
+"""The notification method; its params are `messages.Event`."""

@@ -1,0 +1,204 @@
+"""The records of the journal: what is chained, signed and shipped. One struct a kind; `kind` is its tag.
+
+The canonical bytes of a record are its JSON with the fields in the order given here, so a record read back and
+encoded again gives the same bytes. Fields are only ever added at the end, with a default. Times are RFC 3339 in UTC
+with microseconds and a `Z`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Record(msgspec.Struct, tag_field="kind", frozen=True, kw_only=True, omit_defaults=False):
+    """`at` is when it happened, by the node's clock."""
+
+    at: str
+
+
+class NodeStarted(Record, tag="node-started"):
+    node: str
+    version: str
+    public_key: str
+    """Ed25519 public key that signs this node's checkpoints, base64."""
+
+
+class NodeStopped(Record, tag="node-stopped"):
+    node: str
+    reason: str
+
+
+class JournalRepaired(Record, tag="journal-repaired"):
+    """A crash had left a torn record at the end of a segment; its bytes were cut off before the next one was written."""
+
+    segment: str
+    bytes_cut: int
+
+
+class LoggedIn(Record, tag="login"):
+    """A person (or a token) came through the SSH door. `method`: password, publickey, token."""
+
+    user: str
+    method: str
+    source: str
+
+
+class LoginRefused(Record, tag="login-refused"):
+    """`user` is what was typed, at most 128 characters; `code` is the refusal's."""
+
+    user: str
+    method: str
+    source: str
+    code: str
+
+
+class Act(Record, tag="act"):
+    """A person changed something or looked at something secret: token issued, shown, renewed, revoked; settings applied.
+
+    `detail` holds no secret.
+    """
+
+    user: str
+    source: str
+    act: str
+    subject: str
+    detail: dict[str, str | int | None] = {}
+
+
+class SessionOpened(Record, tag="session-opened"):
+    """Written before the database is dialled."""
+
+    session: str
+    user: str
+    source: str
+    token: str
+    database: str
+    account: str
+    engine: str
+    node: str
+    purpose: str
+
+
+class SessionLoggedIn(Record, tag="session-logged-in"):
+    """Both legs are through; `login` is what the client typed."""
+
+    session: str
+    login: str
+    client: str
+    catalog: str
+    schema: str
+    server_version: str
+    database_tls: str
+
+
+class SessionRefused(Record, tag="session-refused"):
+    """No session came of it. `by` as in the protocol contract: bastion, database, client."""
+
+    session: str
+    by: str
+    code: str
+    error: str
+    login: str = ""
+    client: str = ""
+
+
+class StatementSent(Record, tag="statement-sent"):
+    """In the journal before the statement's first byte goes to the database."""
+
+    session: str
+    seq: int
+    operation: str
+    statement_kind: str
+    schema: str
+    text: str
+    complete: bool
+    binds: list[str | None] | None
+    verdict: str
+    tool: str
+    redacted: list[str] = []
+    """Keyed digests of the credentials that were taken out of the text, in order."""
+
+
+class StatementExtended(Record, tag="statement-extended"):
+    """More of it, before its bytes go: text, binds, that it is run now, client data."""
+
+    session: str
+    seq: int
+    text: str = ""
+    complete: bool = True
+    binds: list[str | None] | None = None
+    statement_kind: str = ""
+    data_bytes: int = 0
+    detail: str = ""
+
+
+class StatementDone(Record, tag="statement-done"):
+    """The outcome. state: done, failed, cancelled, refused, skipped."""
+
+    session: str
+    seq: int
+    state: str
+    rows: int | None
+    error: str | None
+    duration_ms: float
+    bytes_down: int
+
+
+class StatementRefused(Record, tag="statement-refused"):
+    """A statement that was not sent."""
+
+    session: str
+    seq: int
+    statement_kind: str
+    schema: str
+    text: str
+    binds: list[str | None] | None
+    code: str
+    error: str
+
+
+class RawBytes(Record, tag="raw-bytes"):
+    """What could not be read (base64, at most 4 KiB), with what was made of it: `refused` or `passed`."""
+
+    session: str
+    leg: str
+    reason: str
+    data: str
+    made: str
+
+
+class CancelSent(Record, tag="cancel"):
+    """The bastion told the database to stop the running statement; `confirmed`: the database took the order."""
+
+    session: str
+    seq: int | None
+    by: str
+    reason: str
+    confirmed: bool
+
+
+class SessionClosed(Record, tag="session-closed"):
+    session: str
+    reason: str
+    statements: int
+    bytes_up: int
+    bytes_down: int
+    unattributed_bytes: int
+    state: str = "closed"
+
+
+class Checkpoint(Record, tag="checkpoint"):
+    """Signs everything before it: `signature` is Ed25519 over `node`, `number`, `hash` and `at` (see chain.py)."""
+
+    node: str
+    number: int
+    hash: str
+    public_key: str
+    signature: str
+
+
+AnyRecord = (
+    NodeStarted | NodeStopped | JournalRepaired | LoggedIn | LoginRefused | Act | SessionOpened | SessionLoggedIn
+    | SessionRefused | StatementSent | StatementExtended | StatementDone | StatementRefused | RawBytes | CancelSent
+    | SessionClosed | Checkpoint
+)  # fmt: skip
