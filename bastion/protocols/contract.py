@@ -223,6 +223,18 @@ class LoginEnded:
     client: str = ""
 
 
+class LoginAborted(Exception):
+    """Thrown into a login's steps by the driver (time limit, TLS failure, a dead leg): tell the client, then return.
+
+    The steps answer with a last `Send` to the client in its protocol, as far as that can still be read there, and
+    return `LoginEnded(by="bastion")`.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
 LoginResult = LoggedIn | CancelAsked | LoginEnded
 LoginSteps = Generator[Step, Answer, LoginResult]
 CancelSteps = Generator[Step, Answer, bool]

@@ -1,0 +1,78 @@
+"""Reaching a database: dialling it through its network domain, and the rules of TLS to it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from bastion.protocols.contract import TlsMode
+
+P = TypeVar("P", bound=asyncio.Protocol)
+
+
+class DialFailed(Exception):
+    """The database cannot be reached. `detail` says why in words, without secrets."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a database is and how it is spoken to. `ca` is PEM text; None: the system's certificate authorities."""
+
+    host: str
+    port: int
+    domain: str = ""
+    tls_mode: TlsMode = TlsMode.PREFER
+    ca: str | None = field(default=None, repr=False)
+
+
+async def dial(target: Target, factory: Callable[[], P], seconds: float) -> P:
+    """Connects to `target` and returns the protocol object, connected. Raises DialFailed within `seconds`."""
+    if target.domain:
+        raise DialFailed(f"its network domain {target.domain} needs a proxy, which this version does not dial yet")
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(seconds):
+            transport, protocol = await loop.create_connection(factory, target.host, target.port)
+    except TimeoutError as error:
+        raise DialFailed(f"no answer within {seconds:g} seconds") from error
+    except socket.gaierror as error:
+        raise DialFailed("its host name cannot be resolved") from error
+    except OSError as error:
+        raise DialFailed(_words(error)) from error
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return protocol
+
+
+def _words(error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "the connection was refused: nothing listens on that port"
+    return (error.strerror or type(error).__name__).lower()
+
+
+def tls_context(target: Target, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
+    """The TLS rules of the database's mode, with libpq's meaning of the names.
+
+    `prefer` and `require` encrypt without checking who answers; `verify-ca` checks the chain, `verify-full` the name too.
+    Raises ssl.SSLError for a CA that cannot be read.
+    """
+    context = ssl.create_default_context()
+    if target.tls_mode in (TlsMode.VERIFY_CA, TlsMode.VERIFY_FULL):
+        if target.ca is not None:
+            context = ssl.create_default_context(cadata=target.ca)
+        context.check_hostname = target.tls_mode is TlsMode.VERIFY_FULL
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    return context

@@ -1,0 +1,317 @@
+"""The two connections of a session, alike for the relay: the client's SSH channel and the socket to the database.
+
+A `Leg` sits on a `Transport` (whoever owns the connection) and may put TLS in between. During login its bytes are
+awaited (`read`); in the data phase they go straight to a handler, without a task or a queue in the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any, Protocol
+
+from bastion.protocols.contract import TlsStarted
+from bastion.protocols.contract import Leg as Side
+
+READ_AHEAD = 256 * 1024
+"""Bytes that a leg keeps before its reader asks for them; beyond it the transport is told to pause."""
+
+
+class Transport(Protocol):
+    """What a leg needs of the connection under it. `write` never blocks; `get_write_buffer_size` is in bytes."""
+
+    def write(self, data: Any) -> None: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def get_write_buffer_size(self) -> int: ...
+
+
+class Handler(Protocol):
+    """Who is given a leg's bytes in the data phase."""
+
+    def data(self, side: Side, data: bytes) -> None: ...
+    def closed(self, side: Side) -> None: ...
+    def writable(self, side: Side, ready: bool) -> None: ...
+
+
+class LegClosed(Exception):
+    """The other side of a leg went away while something was awaited of it."""
+
+
+class TlsFailed(Exception):
+    """A TLS handshake on a leg failed; the message is OpenSSL's reason, without addresses or secrets."""
+
+
+class Leg:
+    """One connection. The transport's owner calls the `*_received`, `*_writing` and `connection_lost` methods."""
+
+    def __init__(self, side: Side, transport: Transport) -> None:
+        self.side = side
+        self.transport = transport
+        self.handler: Handler | None = None
+        self.is_closed = False
+        self._buffer = bytearray()
+        self._waiter: asyncio.Future[None] | None = None
+        self._paused = False
+        self._tls: _Tls | None = None
+        self._blocked = False
+
+    # ------------------------------------------------------------------------------- called by the transport's owner
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the other side."""
+        if self._tls is not None:
+            try:
+                data = self._tls.received(data)
+            except ssl.SSLError:
+                self.abort()
+                return
+            if self._tls.closed:
+                self._deliver(data)
+                self.eof_received()
+                return
+        self._deliver(data)
+
+    def _deliver(self, data: bytes) -> None:
+        if not data:
+            return
+        if self.handler is not None:
+            self.handler.data(self.side, data)
+            return
+        self._buffer += data
+        if len(self._buffer) > READ_AHEAD and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> None:
+        """The other side will send no more. In every protocol here that means that it is gone."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._wake()
+        if self.handler is not None:
+            self.handler.closed(self.side)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection is gone."""
+        self.eof_received()
+
+    def pause_writing(self) -> None:
+        """The transport's buffer is full."""
+        self._blocked = True
+        if self.handler is not None:
+            self.handler.writable(self.side, False)
+
+    def resume_writing(self) -> None:
+        """The transport's buffer has room again."""
+        self._blocked = False
+        self._wake()
+        if self.handler is not None:
+            self.handler.writable(self.side, True)
+
+    # --------------------------------------------------------------------------------------------- called by the session
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the transport asked for a pause in writing."""
+        return self._blocked
+
+    async def read(self) -> bytes:
+        """The next bytes; empty when the other side has closed. For the login phase; the caller holds the time limit."""
+        while not self._buffer and not self.is_closed:
+            await self._wait()
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        if self._paused:
+            self._paused = False
+            self.transport.resume_reading()
+        return data
+
+    def waiting(self) -> bool:
+        """Whether `read` would answer at once."""
+        return bool(self._buffer) or self.is_closed
+
+    def write(self, data: bytes) -> None:
+        """Sends `data`; nothing happens on a closed leg."""
+        if not self.is_closed:
+            self.transport.write(data if self._tls is None else self._tls.sealed(data))
+
+    def pause_reading(self) -> None:
+        """No more bytes for the handler until `resume_reading`."""
+        if not self._paused and not self.is_closed:
+            self._paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Bytes again."""
+        if self._paused and not self.is_closed:
+            self._paused = False
+            self.transport.resume_reading()
+
+    def start_handling(self, handler: Handler) -> None:
+        """From now on bytes go to `handler`; what was read before goes to it first."""
+        self.handler = handler
+        if self._buffer:
+            data = bytes(self._buffer)
+            self._buffer.clear()
+            handler.data(self.side, data)
+        self.resume_reading()
+        if self.is_closed:
+            handler.closed(self.side)
+
+    def close(self) -> None:
+        """Sends what is buffered, then closes."""
+        self.is_closed = True
+        self.handler = None
+        self._wake()
+        self.transport.close()
+
+    def abort(self) -> None:
+        """Closes at once."""
+        handler, self.handler = self.handler, None
+        was_closed, self.is_closed = self.is_closed, True
+        self._wake()
+        self.transport.abort()
+        if handler is not None and not was_closed:
+            handler.closed(self.side)
+
+    async def start_tls(
+        self, context: ssl.SSLContext, *, server_side: bool, hostname: str | None = None, received: bytes = b""
+    ) -> TlsStarted:
+        """Puts TLS on the leg. `received` are bytes already read that belong to the handshake.
+
+        Raises TlsFailed, or LegClosed when the other side goes away meanwhile. The caller holds the time limit.
+        """
+        tls = _Tls(context, server_side, hostname)
+        tls.incoming.write(received + bytes(self._buffer))
+        self._buffer.clear()
+        while True:
+            try:
+                tls.object.do_handshake()
+                done = True
+            except ssl.SSLWantReadError:
+                done = False
+            except ssl.SSLError as error:
+                self._flush(tls)
+                raise TlsFailed(_reason(error)) from error
+            self._flush(tls)
+            if done:
+                break
+            data = await self.read()
+            if not data:
+                raise LegClosed(f"the {self.side.value} closed the connection during the TLS handshake")
+            tls.incoming.write(data)
+        self._tls = tls
+        early = tls.received(b"")
+        self._deliver(early)
+        return TlsStarted(self.side, tls.object.version() or "TLS", tls.object.getpeercert(binary_form=True))
+
+    def stop_tls(self) -> None:
+        """The following bytes are in the clear again (TDS encrypts only the login)."""
+        self._tls = None
+
+    def _flush(self, tls: _Tls) -> None:
+        data = tls.outgoing.read()
+        if data and not self.is_closed:
+            self.transport.write(data)
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+async def first_of(legs: tuple[Leg, ...]) -> Leg:
+    """The leg that has bytes (or has closed) first."""
+    while True:
+        for leg in legs:
+            if leg.waiting():
+                return leg
+        waits = [asyncio.ensure_future(leg._wait()) for leg in legs]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+
+class _Tls:
+    """TLS between a leg and its transport, in memory."""
+
+    def __init__(self, context: ssl.SSLContext, server_side: bool, hostname: str | None) -> None:
+        self.incoming = ssl.MemoryBIO()
+        self.outgoing = ssl.MemoryBIO()
+        self.object = context.wrap_bio(self.incoming, self.outgoing, server_side=server_side, server_hostname=hostname)
+        self.closed = False
+
+    def received(self, data: bytes) -> bytes:
+        """The clear bytes that `data` gives. Sets `closed` at the other side's close_notify."""
+        if data:
+            self.incoming.write(data)
+        clear: list[bytes] = []
+        while True:
+            try:
+                part = self.object.read(256 * 1024)
+            except ssl.SSLWantReadError:
+                break
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                self.closed = True
+                break
+            if not part:
+                self.closed = True
+                break
+            clear.append(part)
+        return b"".join(clear)
+
+    def sealed(self, data: bytes) -> bytes:
+        """`data` as TLS records."""
+        self.object.write(data)
+        return self.outgoing.read()
+
+
+def _reason(error: ssl.SSLError) -> str:
+    verify = getattr(error, "verify_message", "")
+    return verify or (error.reason or "handshake failed").replace("_", " ").lower()
+
+
+class ServerConnection(asyncio.Protocol):
+    """The socket to a database as a leg's transport."""
+
+    def __init__(self) -> None:
+        self.leg: Leg | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.set_write_buffer_limits(high=1024 * 1024)
+        self.leg = Leg(Side.SERVER, transport)
+
+    def data_received(self, data: bytes) -> None:
+        assert self.leg is not None
+        self.leg.data_received(data)
+
+    def eof_received(self) -> bool:
+        assert self.leg is not None
+        self.leg.eof_received()
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.leg is not None:
+            self.leg.connection_lost(error)
+
+    def pause_writing(self) -> None:
+        assert self.leg is not None
+        self.leg.pause_writing()
+
+    def resume_writing(self) -> None:
+        assert self.leg is not None
+        self.leg.resume_writing()
