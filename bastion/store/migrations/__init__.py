@@ -1,0 +1,1 @@
+"""Alembic's place: `versions/` holds one file a change, run in order by `Store.migrate`."""
