@@ -1,0 +1,65 @@
+"""The only reasons for which a test may skip, and on which machines each is accepted.
+
+A test skips with `excuses.skip("name")` and in no other way. In CI (`CI` set in the environment) the run fails when
+a test skipped for a reason that its machine has no excuse for, or for a reason that is not in this table.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+
+def _is_debian() -> bool:
+    return shutil.which("apt-get") is not None and Path("/etc/debian_version").exists()
+
+
+def _can_install() -> bool:
+    """Whether `make test` can put Debian packages here by itself."""
+    return _is_debian() and os.geteuid() == 0
+
+
+@dataclass(frozen=True)
+class Excuse:
+    """`reason` is shown in pytest's summary; `accepted` says whether CI takes it on this machine."""
+
+    reason: str
+    accepted: Callable[[], bool]
+
+
+EXCUSES: dict[str, Excuse] = {
+    "no-mysql-9.7": Excuse(
+        "MySQL 9.7 is not on this machine: `make test` fetches it with debootstrap, which takes root on Debian",
+        lambda: not _can_install(),
+    ),
+    "mysql-9.7-needs-root": Excuse(
+        "MySQL 9.7 runs inside a tree of its own (chroot), which takes root", lambda: os.geteuid() != 0
+    ),
+    "no-mariadb": Excuse("MariaDB is not on this machine: install mariadb-server", lambda: not _can_install()),
+    "no-openssh": Excuse(
+        "OpenSSH is not on this machine: install openssh-client and -server", lambda: not _can_install()
+    ),
+    "no-psql": Excuse("psql is not on this machine: install postgresql-client", lambda: not _can_install()),
+    "no-tmux": Excuse("tmux is not on this machine: install tmux", lambda: not _can_install()),
+    "no-captures": Excuse(
+        "the captures of real SQL Server and Oracle traffic are not part of the sources", lambda: True
+    ),
+    "linux-only": Excuse("this reads /proc, which only Linux has", lambda: not Path("/proc/self").exists()),
+}
+
+
+def skip(name: str) -> NoReturn:
+    """Skips the test for the reason of that name in EXCUSES."""
+    pytest.skip(EXCUSES[name].reason)
+
+
+def unexcused(reasons: Iterable[str]) -> list[str]:
+    """Those of pytest's skip reasons that this machine has no excuse for."""
+    accepted = {excuse.reason for excuse in EXCUSES.values() if excuse.accepted()}
+    return sorted({reason for reason in reasons if reason.removeprefix("Skipped: ") not in accepted})
