@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -62,7 +63,8 @@ def _words(error: OSError) -> str:
 def tls_context(target: Target, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
     """The TLS rules of the database's mode, with libpq's meaning of the names.
 
-    `prefer` and `require` encrypt without checking who answers; `verify-ca` checks the chain, `verify-full` the name too.
+    `prefer` and `require` encrypt without checking who answers; `verify-ca` checks the chain, `verify-full` also the
+    name.
     Raises ssl.SSLError for a CA that cannot be read.
     """
     context = ssl.create_default_context()
@@ -75,4 +77,17 @@ def tls_context(target: Target, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
     if alpn:
         context.set_alpn_protocols(list(alpn))
+    return context
+
+
+def serving_context(chain: str, key: str) -> ssl.SSLContext:
+    """TLS towards a client, with a leaf of the bastion's own authority (both PEM text). The key touches no disk."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    memory = os.memfd_create("leaf", os.MFD_CLOEXEC)
+    try:
+        os.write(memory, (chain + key).encode())
+        context.load_cert_chain(f"/proc/self/fd/{memory}")
+    finally:
+        os.close(memory)
     return context

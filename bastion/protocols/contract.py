@@ -299,7 +299,7 @@ class StatementExtends:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseError:
-    """An error in the server's own words. `code` is SQLSTATE or the engine's number; `position` is 1-based characters."""
+    """An error in the server's own words. `code`: SQLSTATE or the engine's number; `position`: characters from 1."""
 
     code: str
     message: str
@@ -364,7 +364,7 @@ class ClientSide(Protocol):
     """Reads what the client sends after login."""
 
     judging: bool
-    """Set by the relay when rules apply: every statement then comes in a piece of its own, so it can be refused alone."""
+    """Set by the relay when rules apply: every statement then comes in a piece of its own and can be refused alone."""
 
     def feed(self, data: bytes) -> list[Piece]:
         """The pieces that `data` completes. Raises ProtocolError for what cannot be read."""

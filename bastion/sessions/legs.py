@@ -10,8 +10,8 @@ import asyncio
 import ssl
 from typing import Any, Protocol
 
-from bastion.protocols.contract import TlsStarted
 from bastion.protocols.contract import Leg as Side
+from bastion.protocols.contract import TlsStarted
 
 READ_AHEAD = 256 * 1024
 """Bytes that a leg keeps before its reader asks for them; beyond it the transport is told to pause."""
@@ -112,7 +112,7 @@ class Leg:
         if self.handler is not None:
             self.handler.writable(self.side, True)
 
-    # --------------------------------------------------------------------------------------------- called by the session
+    # -------------------------------------------------------------------------------------------- called by the session
 
     @property
     def blocked(self) -> bool:
@@ -120,7 +120,7 @@ class Leg:
         return self._blocked
 
     async def read(self) -> bytes:
-        """The next bytes; empty when the other side has closed. For the login phase; the caller holds the time limit."""
+        """The next bytes; empty when the other side has closed. For the login; the caller holds the time limit."""
         while not self._buffer and not self.is_closed:
             await self._wait()
         data = bytes(self._buffer)

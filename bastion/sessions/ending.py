@@ -1,0 +1,59 @@
+"""How a session that ends is told and recorded."""
+
+from __future__ import annotations
+
+import logging
+
+from bastion.api.refusals import Refused
+from bastion.audit.records import SessionClosed, SessionRefused
+from bastion.protocols.contract import Engine, ProtocolError, Refusal
+
+from .legs import Leg
+from .live import LiveSession
+from .login import Legs, drive_login
+from .record import now
+
+logger = logging.getLogger(__name__)
+
+REFUSAL_TIME = 10.0
+"""Seconds that a client is given to ask, so that it can be refused in its own protocol."""
+
+
+def spoken(refused: Refused) -> Refusal:
+    """A refusal as a sentence, for a database client."""
+    return Refusal(refused.code, str(refused))
+
+
+async def tell(engine: Engine, client: Leg, refusal: Refusal) -> None:
+    """Refuses the client in its own protocol, as far as it still listens."""
+    if client.is_closed and not client.waiting():
+        return
+    try:
+        await drive_login(engine.refuse(refusal), Legs(client, None), REFUSAL_TIME, refusal, lambda _: refusal)
+    except ProtocolError as error:
+        logger.info("a refused client did not speak %s: %s", engine.name, error.reason)
+
+
+def closed(session: LiveSession, reason: str) -> SessionClosed:
+    """The last record of a session, with its totals."""
+    relay, record = session.relay, session.record
+    session.state = "closed"
+    return SessionClosed(
+        at=now(),
+        session=session.id,
+        reason=reason,
+        statements=0 if record is None else record.statements,
+        bytes_up=0 if relay is None else relay.bytes_up,
+        bytes_down=0 if relay is None else relay.bytes_down,
+        unattributed_bytes=0 if relay is None else relay.unattributed,
+    )
+
+
+def refused_record(
+    session: LiveSession, by: str, code: str, error: str, login: str = "", client: str = ""
+) -> SessionRefused:
+    """The last record of a session that came to nothing."""
+    session.state = "refused"
+    return SessionRefused(
+        at=now(), session=session.id, by=by, code=code, error=error, login=login[:256], client=client[:256]
+    )

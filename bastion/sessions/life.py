@@ -1,0 +1,287 @@
+"""The life of one session: dialled, logged in, relayed, ended; on record throughout."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bastion.access.door import Admission
+from bastion.api.refusals import Refused
+from bastion.audit.records import SessionLoggedIn
+from bastion.network import DialFailed, Target, dial, tls_context
+from bastion.protocols.contract import (
+    CancelAsked,
+    CancelKey,
+    Engine,
+    InBandCancel,
+    LoggedIn,
+    LoginEnded,
+    LoginRequest,
+    LoginResult,
+    ProtocolError,
+    TlsMode,
+)
+
+from .ending import closed, refused_record, spoken, tell
+from .legs import Leg, ServerConnection
+from .live import Ending, LiveSession
+from .login import Legs, drive_cancel, drive_login
+from .record import SessionRecord, now
+from .relay import Relay
+
+logger = logging.getLogger(__name__)
+
+LINGER = 5.0
+"""Seconds that a database is given to answer a statement that was cancelled, before its connection is closed."""
+
+FINISH = 24 * 3600.0
+"""Seconds that a running statement may take to finish after its token has expired, where the rule is to let it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`sessions` counts all but side connections; times are seconds."""
+
+    sessions: int = 500
+    dial: float = 10.0
+    login: float = 30.0
+
+
+@dataclass(slots=True)
+class Life:
+    """One admitted session.
+
+    digest      keyed digest of a credential that was taken out of a statement
+    client_tls  makes the TLS rules towards the client; None: no TLS is offered inside the tunnel
+    others      all live sessions of the node, for a client's order to cancel
+    changed     is called when what a listing shows of the session has changed
+    """
+
+    session: LiveSession
+    engine: Engine
+    admission: Admission
+    client: Leg
+    limits: Limits
+    digest: Callable[[str], str]
+    client_tls: Callable[[], ssl.SSLContext] | None
+    others: Callable[[], Iterable[LiveSession]]
+    changed: Callable[[], None]
+
+    async def run(self) -> None:
+        """From the dial to the last record. Raises Refused (the client is still to be told) or JournalFailed."""
+        server = await self._dial()
+        legs = self._legs(self.client, server)
+        try:
+            result = await self._log_in(legs)
+            self.session.database_tls = legs.tls_version
+            match result:
+                case LoginEnded():
+                    self._log_in_failed(result)
+                case CancelAsked(key=key):
+                    await self._cancel_for_client(legs, key)
+                case LoggedIn():
+                    await self._relay(legs, result)
+        finally:
+            if legs.server is not None:
+                legs.server.close()
+
+    async def _dial(self) -> Leg:
+        admission = self.admission
+        try:
+            connection = await dial(self._target, ServerConnection, self.limits.dial)
+        except DialFailed as failed:
+            raise Refused(
+                "database-unreachable",
+                database=admission.database,
+                host=admission.host,
+                port=admission.port,
+                detail=failed.detail,
+            ) from failed
+        assert connection.leg is not None
+        return connection.leg
+
+    @property
+    def _target(self) -> Target:
+        a = self.admission
+        return Target(a.host, a.port, a.domain, TlsMode(a.tls_mode), a.tls_ca)
+
+    @property
+    def _request(self) -> LoginRequest:
+        a = self.admission
+        return LoginRequest(
+            person=a.user,
+            account=a.account,
+            secret=a.secret,
+            token=a.token_text,
+            demand_token=a.client_password == "token",
+            server_tls=TlsMode(a.tls_mode),
+            client_tls=self.client_tls is not None,
+            databases=a.databases,
+            allow_replication=a.allow_replication,
+        )
+
+    def _legs(self, client: Leg | None, server: Leg) -> Legs:
+        target = self._target
+        return Legs(
+            client,
+            server,
+            client_tls=self.client_tls,
+            server_tls=lambda alpn: tls_context(target, alpn),
+            server_name=target.host,
+        )
+
+    async def _log_in(self, legs: Legs) -> LoginResult:
+        admission = self.admission
+        late = Refused("login-timeout", database=admission.database, seconds=int(self.limits.login))
+
+        def tls_failed(detail: str) -> Refused:
+            return Refused("database-tls", database=admission.database, mode=admission.tls_mode, detail=detail)
+
+        try:
+            return await drive_login(
+                self.engine.login(self._request),
+                legs,
+                self.limits.login,
+                spoken(late),
+                lambda detail: spoken(tls_failed(detail)),
+            )
+        except ProtocolError as error:
+            refused = Refused("not-understood", engine=self.engine.name, detail=error.reason)
+            await tell(self.engine, self.client, spoken(refused))
+            return LoginEnded(by="bastion", error=f"not understood: {error.reason}")
+
+    def _log_in_failed(self, result: LoginEnded) -> None:
+        code = {"bastion": "login-refused", "database": "database-refused"}.get(result.by, "client-left")
+        record = refused_record(self.session, result.by, code, result.error, result.login, result.client)
+        self.session.journal.append(record)
+
+    async def _cancel_for_client(self, legs: Legs, key: CancelKey) -> None:
+        """A client asks on a second connection to cancel: passed on for this person's own sessions only."""
+        visit = self.session.visit
+        for target in self.others():
+            theirs = target.visit
+            if target.cancel_key == key and theirs.user == visit.user and theirs.database == visit.database:
+                await self._pass_on_cancel(target, legs, key)
+                break
+        self.session.journal.append(closed(self.session, "cancel-request"))
+
+    async def _pass_on_cancel(self, target: LiveSession, legs: Legs, key: CancelKey) -> None:
+        steps = self.engine.cancel(key, self._request)
+        if isinstance(steps, InBandCancel):
+            return
+        on_server = Legs(None, legs.server, None, legs.server_tls, legs.server_name)
+        await target.cancel(self.session.visit.user, "the client asked", lambda: drive_cancel(steps, on_server, LINGER))
+
+    # --------------------------------------------------------------------------------------------------- the data phase
+
+    async def _relay(self, legs: Legs, result: LoggedIn) -> None:
+        assert legs.client is not None
+        assert legs.server is not None
+        session = self.session
+        session.login, session.client = result.login, result.client
+        session.catalog, session.server_version = result.catalog, result.server_version
+        session.cancel_key, session.expires_at = result.cancel_key, self.admission.expires_at
+        record = SessionRecord(session.journal, session.id, self.engine.name, self.digest)
+        record.schema = result.schema
+        relay = Relay(
+            session.id,
+            (legs.client, legs.server),
+            (result.client_side, result.server_side),
+            record,
+            session.journal,
+            self._ended_by_itself,
+        )
+        session.record, session.relay, session.state = record, relay, "live"
+        session.cancel_running = self._cancel_on_database
+        session.journal.append(
+            SessionLoggedIn(
+                at=now(),
+                session=session.id,
+                login=result.login,
+                client=result.client,
+                catalog=result.catalog,
+                schema=result.schema,
+                server_version=result.server_version,
+                database_tls=legs.tls_version,
+            )
+        )
+        self.changed()
+        relay.start(result.client_rest, result.server_rest)
+        await self._finish(relay, await self._until_ending(relay))
+
+    async def _until_ending(self, relay: Relay) -> Ending:
+        """Waits for the session's end; the token's expiry is one, unless it is renewed meanwhile."""
+        session = self.session
+        while True:
+            assert session.expires_at is not None
+            left = (session.expires_at - datetime.now(UTC)).total_seconds()
+            if left <= 0:
+                break
+            done, _ = await asyncio.wait((session.ending,), timeout=left)
+            if done:
+                return session.ending.result()
+        if self.admission.at_expiry == "finish" and relay.server_side.running is not None:
+            relay.stop_reading_client()
+            await self._idle_or_ending(relay)
+        if session.ending.done():
+            return session.ending.result()
+        ended_at = session.expires_at.isoformat(timespec="seconds")
+        return Ending(
+            "token-expired", "", spoken(Refused("token-expired", at=ended_at, database=self.admission.database))
+        )
+
+    async def _idle_or_ending(self, relay: Relay) -> None:
+        """The running statement may finish, unless the session is ended otherwise."""
+        idle = asyncio.ensure_future(relay.until_idle(FINISH))
+        await asyncio.wait((idle, self.session.ending), return_when=asyncio.FIRST_COMPLETED)
+        if not idle.done():
+            idle.cancel()
+            await asyncio.gather(idle, return_exceptions=True)
+
+    async def _finish(self, relay: Relay, ending: Ending) -> None:
+        """Cancels on the database what still runs, waits for its outcome, says farewell, closes, records."""
+        session = self.session
+        relay.stop_reading_client()
+        if relay.server_side.running is not None and not relay.server.is_closed:
+            await session.cancel(ending.by or "bastion", ending.reason)
+            if not await relay.until_idle(LINGER):
+                logger.warning("session %s: the database did not answer a cancelled statement", session.id)
+        if ending.refusal is not None:
+            relay.say_farewell(ending.refusal)
+        relay.close()
+        reason = f"{ending.reason} by {ending.by}" if ending.by else ending.reason
+        session.journal.append(closed(session, reason))
+
+    async def _cancel_on_database(self) -> bool:
+        """Orders the database to stop the session's statement, on a side connection or in band."""
+        session = self.session
+        if session.cancel_key is None:
+            return False
+        steps = self.engine.cancel(session.cancel_key, self._request)
+        if isinstance(steps, InBandCancel):
+            if session.relay is None:
+                return False
+            session.relay.server.write(steps.data)
+            return True
+        try:
+            server = await self._dial()
+        except Refused:
+            steps.close()
+            return False
+        try:
+            return await drive_cancel(steps, self._legs(None, server), LINGER)
+        finally:
+            server.close()
+
+    def _ended_by_itself(self, reason: str, detail: str) -> None:
+        """The relay has come to an end: a leg closed, or the rules of the data path demand it."""
+        refusal = None
+        if reason == "not-understood":
+            refusal = spoken(Refused("not-understood", engine=self.engine.name, detail=detail))
+        elif reason == "record-failed":
+            refusal = spoken(Refused("record-failed"))
+        self.session.end(Ending(reason, "", refusal))

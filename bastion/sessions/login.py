@@ -1,0 +1,153 @@
+"""Drives a protocol's login steps: the I/O, the time limits and the TLS of both legs."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from bastion.protocols.contract import (
+    Answer,
+    CancelSteps,
+    LoginAborted,
+    LoginEnded,
+    LoginResult,
+    LoginSteps,
+    Read,
+    Received,
+    Redial,
+    Refusal,
+    Send,
+    StartTls,
+    Step,
+)
+from bastion.protocols.contract import (
+    Leg as Side,
+)
+
+from .legs import Leg, LegClosed, TlsFailed, first_of
+
+MAX_STEPS = 2_000
+"""Steps of one login. Far above what any protocol needs; it ends a peer that keeps a login busy for ever."""
+
+
+@dataclass(slots=True)
+class Legs:
+    """The two legs of a login and how they change: TLS contexts by need, a new server leg at a redirect."""
+
+    client: Leg | None
+    server: Leg | None
+    client_tls: Callable[[], ssl.SSLContext] | None = None
+    server_tls: Callable[[tuple[str, ...]], ssl.SSLContext] | None = None
+    server_name: str = ""
+    redial: Callable[[str | None, int | None], Awaitable[Leg]] | None = None
+    tls_version: str = ""
+    """What TLS stands to the database, '' in the clear."""
+
+    def leg(self, side: Side) -> Leg:
+        leg = self.client if side is Side.CLIENT else self.server
+        if leg is None:
+            raise LegClosed(f"there is no {side.value} connection")
+        return leg
+
+
+async def drive_login(
+    steps: LoginSteps, legs: Legs, seconds: float, late: Refusal, tls_refusal: Callable[[str], Refusal]
+) -> LoginResult:
+    """Runs a login to its result within `seconds`.
+
+    A time limit, a TLS failure or a lost database becomes a refusal in the client's protocol: `late` for the first,
+    `tls_refusal(detail)` for the second. Raises contract.ProtocolError as the steps do.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await _run(steps, legs)
+    except TimeoutError:
+        return await _abort(steps, legs, late)
+    except TlsFailed as error:
+        return await _abort(steps, legs, tls_refusal(str(error)))
+    except LegClosed as error:
+        steps.close()
+        return LoginEnded(by="client" if legs.client is None or legs.client.is_closed else "database", error=str(error))
+    finally:
+        steps.close()
+
+
+async def drive_cancel(steps: CancelSteps, legs: Legs, seconds: float) -> bool:
+    """Runs a side connection's steps; False when it did not come to its end within `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
+            step = next(steps)
+            for _ in range(MAX_STEPS):
+                step = steps.send(await _do(step, legs))
+    except StopIteration as end:
+        return bool(end.value)
+    except (TimeoutError, TlsFailed, LegClosed):
+        return False
+    finally:
+        steps.close()
+    return False
+
+
+async def _run(steps: LoginSteps, legs: Legs) -> LoginResult:
+    try:
+        step = next(steps)
+        for _ in range(MAX_STEPS):
+            step = steps.send(await _do(step, legs))
+    except StopIteration as end:
+        result: LoginResult = end.value
+        return result
+    raise LegClosed("the login did not come to an end")
+
+
+async def _do(step: Step, legs: Legs) -> Answer:
+    match step:
+        case Read(leg=None):
+            ready = await first_of(tuple(leg for leg in (legs.client, legs.server) if leg is not None))
+            return Received(ready.side, await ready.read())
+        case Read(leg=Side() as side):
+            return Received(side, await legs.leg(side).read())
+        case Send(leg=side, data=data):
+            legs.leg(side).write(data)
+            return None
+        case StartTls(leg=Side.CLIENT, received=received):
+            if legs.client_tls is None:
+                raise TlsFailed("the bastion has no certificate to offer")
+            return await legs.leg(Side.CLIENT).start_tls(legs.client_tls(), server_side=True, received=received)
+        case StartTls(received=received, alpn=alpn):
+            if legs.server_tls is None:
+                raise TlsFailed("no TLS rules for this database")
+            try:
+                context = legs.server_tls(alpn)
+            except ssl.SSLError as error:
+                raise TlsFailed("the certificate authority of the database's settings cannot be read") from error
+            started = await legs.leg(Side.SERVER).start_tls(
+                context, server_side=False, hostname=legs.server_name or None, received=received
+            )
+            legs.tls_version = started.version
+            return started
+        case Redial(host=host, port=port):
+            if legs.redial is None:
+                raise LegClosed("the database sent the connection elsewhere")
+            if legs.server is not None:
+                legs.server.close()
+            legs.server = await legs.redial(host, port)
+            return None
+
+
+async def _abort(steps: LoginSteps, legs: Legs, refusal: Refusal) -> LoginResult:
+    """Tells the client why, through the steps, without waiting for anybody."""
+    try:
+        step = steps.throw(LoginAborted(refusal))
+        for _ in range(MAX_STEPS):
+            if not isinstance(step, Send):
+                break
+            legs.leg(step.leg).write(step.data)
+            step = steps.send(None)
+    except StopIteration as end:
+        if isinstance(end.value, LoginEnded):
+            return end.value
+    except (LoginAborted, LegClosed):
+        pass
+    return LoginEnded(by="bastion", error=refusal.message)

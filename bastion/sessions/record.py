@@ -1,0 +1,178 @@
+"""Turns what passes through a session into the journal's records, in the order in which the rules demand them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from time import monotonic
+from typing import Protocol
+
+from bastion.audit.records import (
+    AnyRecord,
+    StatementDone,
+    StatementExtended,
+    StatementSent,
+)
+from bastion.protocols.contract import (
+    Note,
+    SessionChanged,
+    StatementBegins,
+    StatementEnds,
+    StatementExtends,
+)
+from bastion.protocols.sql_text import redact, statement_kind
+
+SHORT_TEXT = 4096
+"""Characters up to which the kind of a text is remembered: the same statements come again and again."""
+
+RUNNING_TEXT = 200
+"""Characters of the running statement that a listing shows."""
+
+
+class Writer(Protocol):
+    """The journal as the data path sees it. None: the records hold as the durability asks; else wait for the future."""
+
+    def append(self, *records: AnyRecord) -> asyncio.Future[None] | None: ...
+
+
+def now() -> str:
+    """The time as records have it."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+@dataclass(slots=True)
+class _Open:
+    """A statement without outcome."""
+
+    since: float
+    text: str
+    cancelled: bool = False
+
+
+class SessionRecord:
+    """The statements of one session on their way into the journal."""
+
+    def __init__(self, journal: Writer, session: str, engine: str, digest: Callable[[str], str]) -> None:
+        self._journal = journal
+        self._session = session
+        self._engine = engine
+        self._digest = digest
+        self.schema = ""
+        self.statements = 0
+        self._open: dict[int, _Open] = {}
+
+    def before(self, notes: tuple[Note, ...]) -> asyncio.Future[None] | None:
+        """Writes what must be in the journal before the client's bytes go on. Raises JournalFailed."""
+        records: list[AnyRecord] = []
+        at = now()
+        for note in notes:
+            if isinstance(note, StatementBegins):
+                records.append(self._begun(note, at))
+            elif isinstance(note, StatementExtends):
+                records.append(self._extended(note, at))
+        return self._journal.append(*records) if records else None
+
+    def after(self, notes: tuple[Note, ...]) -> None:
+        """Writes the outcomes that the server's bytes bring. Raises JournalFailed."""
+        records: list[AnyRecord] = []
+        at = ""
+        for note in notes:
+            if isinstance(note, StatementEnds):
+                at = at or now()
+                records.append(self._ended(note, at))
+            elif isinstance(note, SessionChanged):
+                if note.schema is not None:
+                    self.schema = note.schema
+            elif isinstance(note, StatementExtends):
+                at = at or now()
+                records.append(self._extended(note, at))
+        if records:
+            self._journal.append(*records)
+
+    def cancelling(self) -> int | None:
+        """The oldest statement without outcome is being cancelled by somebody; its failure counts as that."""
+        for number, statement in self._open.items():
+            statement.cancelled = True
+            return number
+        return None
+
+    @property
+    def running(self) -> str | None:
+        """The beginning of the oldest statement without outcome."""
+        for statement in self._open.values():
+            return statement.text
+        return None
+
+    @property
+    def running_seconds(self) -> float | None:
+        """How long the oldest statement without outcome has been at work."""
+        for statement in self._open.values():
+            return monotonic() - statement.since
+        return None
+
+    def _begun(self, note: StatementBegins, at: str) -> StatementSent:
+        kind, text, secrets = _described(note.text, self._engine)
+        self.statements += 1
+        self._open[note.number] = _Open(monotonic(), text[:RUNNING_TEXT])
+        return StatementSent(
+            at=at,
+            session=self._session,
+            seq=note.number,
+            operation=note.operation,
+            statement_kind="prepare" if note.prepares else kind,
+            schema=self.schema,
+            text=text,
+            complete=note.complete,
+            binds=None if note.binds is None else list(note.binds),
+            verdict="allowed",
+            tool="",
+            redacted=[self._digest(secret) for secret in secrets],
+        )
+
+    def _extended(self, note: StatementExtends, at: str) -> StatementExtended:
+        kind = ""
+        if note.runs:
+            statement = self._open.get(note.number)
+            kind = _described(statement.text, self._engine)[0] if statement is not None else ""
+        return StatementExtended(
+            at=at,
+            session=self._session,
+            seq=note.number,
+            text=note.text,
+            complete=note.complete,
+            binds=None if note.binds is None else list(note.binds),
+            statement_kind=kind,
+            data_bytes=note.data_bytes,
+            detail=note.detail,
+        )
+
+    def _ended(self, note: StatementEnds, at: str) -> StatementDone:
+        statement = self._open.pop(note.number, None)
+        state = note.outcome
+        if state == "failed" and statement is not None and statement.cancelled:
+            state = "cancelled"
+        return StatementDone(
+            at=at,
+            session=self._session,
+            seq=note.number,
+            state="done" if state == "suspended" else state,
+            rows=note.rows,
+            error=None if note.error is None else str(note.error),
+            duration_ms=0.0 if statement is None else round((monotonic() - statement.since) * 1000, 3),
+            bytes_down=note.bytes_down,
+        )
+
+
+def _described(text: str, engine: str) -> tuple[str, str, tuple[str, ...]]:
+    """Kind, text without credentials, and the credentials."""
+    redacted = redact(text, engine)
+    kind = _kind(text, engine) if len(text) <= SHORT_TEXT else statement_kind(text, engine)
+    return kind, redacted.text, redacted.secrets
+
+
+@lru_cache(maxsize=512)
+def _kind(text: str, engine: str) -> str:
+    return statement_kind(text, engine)

@@ -1,0 +1,204 @@
+"""The registry of the node's live sessions: opening, listing, cancelling and ending them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+
+from bastion.access.door import Admission
+from bastion.api import messages as m
+from bastion.api.refusals import Refused
+from bastion.audit.journal import JournalFailed
+from bastion.audit.records import SessionOpened, SessionRefused
+from bastion.network import serving_context
+from bastion.protocols.contract import Engine
+
+from .ending import refused_record, spoken, tell
+from .legs import Leg
+from .life import Life, Limits
+from .live import Ending, LiveSession, Visit
+from .record import Writer, now
+
+logger = logging.getLogger(__name__)
+
+
+class Sessions:
+    """All sessions of this node.
+
+    admit      what a token may do at this moment (Access.admit); raises Refused
+    digest     keyed digest of a credential that was taken out of a statement
+    leaf       certificate chain and key (PEM) for these names, for clients that want TLS inside the tunnel
+    listeners  are called with `opened`, `changed` or `closed` and the session
+    """
+
+    def __init__(
+        self,
+        journal: Writer,
+        admit: Callable[[str, str], Awaitable[Admission]],
+        engines: Mapping[str, Engine],
+        *,
+        node: str,
+        digest: Callable[[str], str],
+        leaf: Callable[[Sequence[str]], tuple[str, str]] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._journal = journal
+        self._admit = admit
+        self._engines = engines
+        self._node = node
+        self._digest = digest
+        self._leaf = leaf
+        self._limits = limits or Limits()
+        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._stopping = False
+        self._none_left = asyncio.Event()
+        self.live: dict[str, LiveSession] = {}
+        self.listeners: list[Callable[[str, LiveSession], None]] = []
+
+    def views(self) -> list[m.Session]:
+        """The live sessions, oldest first."""
+        return [session.view() for session in self.live.values()]
+
+    async def cancel(self, session_id: str, by: str, reason: str = "asked for") -> bool:
+        """Cancels what the session is running. Raises Refused where there is no such live session."""
+        return await self._find(session_id).cancel(by, reason)
+
+    async def end(self, session_id: str, by: str, reason: str) -> m.Session:
+        """Ends a session: cancelled on the database, told to the client. Raises Refused where there is none."""
+        session = self._find(session_id)
+        refused = Refused("session-ended", by=by, reason=reason or "no reason given")
+        session.end(Ending("ended", by, spoken(refused)))
+        return session.view()
+
+    def token_changed(self, kind: str, token: m.TokenState, user: str) -> None:
+        """A token was renewed or revoked: its live sessions follow."""
+        for session in list(self.live.values()):
+            if session.visit.token != token.id:
+                continue
+            if kind == "renewed":
+                session.expires_at = datetime.fromisoformat(token.expires_at)
+            elif kind == "revoked":
+                refused = Refused("token-revoked", at=now(), by=user, database=token.database)
+                session.end(Ending("token-revoked", user, spoken(refused)))
+
+    async def reconsider(self) -> None:
+        """Users, grants or databases were changed: every live session must still be admitted."""
+        for session in list(self.live.values()):
+            try:
+                await self._admit(session.visit.user, session.visit.token)
+            except Refused as refused:
+                session.end(Ending(refused.code, "", spoken(refused)))
+
+    async def stop(self, seconds: float = 10.0) -> None:
+        """Ends all sessions, for a bastion that is being stopped; waits for their last records, at most `seconds`."""
+        self._stopping = True
+        self._none_left.clear()
+        for session in list(self.live.values()):
+            session.end(Ending("bastion-stopping", "", spoken(Refused("bastion-stopping"))))
+        if self.live:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._none_left.wait()
+            except TimeoutError:
+                logger.warning("%d sessions did not end in time", len(self.live))
+
+    async def open(self, client: Leg, visit: Visit) -> None:
+        """Runs a session on an opened tunnel, to its end. What goes wrong is told to the client and recorded."""
+        session = LiveSession(visit.session or new_session_id(), visit, self._node, self._journal)
+        engine = self._engines[visit.engine]
+        self.live[session.id] = session
+        try:
+            self._journal.append(self._opened(session))
+            self._notify("opened", session)
+            self._check_room(visit)
+            admission = await self._admit(visit.user, visit.token)
+            await Life(
+                session=session,
+                engine=engine,
+                admission=admission,
+                client=client,
+                limits=self._limits,
+                digest=self._digest,
+                client_tls=None if self._leaf is None else lambda: self._client_context(visit.database),
+                others=lambda: list(self.live.values()),
+                changed=lambda: self._notify("changed", session),
+            ).run()
+        except Refused as refused:
+            self._write(refused_record(session, "bastion", refused.code, str(refused)))
+            await tell(engine, client, spoken(refused))
+        except JournalFailed:
+            logger.exception("session %s cannot be recorded, so it is ended", session.id)
+            if session.relay is None:
+                await tell(engine, client, spoken(Refused("record-failed")))
+        except asyncio.CancelledError:
+            self._write(refused_record(session, "bastion", "bastion-stopping", "the bastion was stopped"))
+            raise
+        except Exception:
+            # A defect in one session must end that session only, on record, with the details in the log.
+            logger.exception("session %s failed", session.id)
+            self._write(refused_record(session, "bastion", "internal", "the bastion failed; see its log"))
+        finally:
+            client.close()
+            del self.live[session.id]
+            if not self.live:
+                self._none_left.set()
+            self._notify("closed", session)
+
+    def _check_room(self, visit: Visit) -> None:
+        if self._stopping:
+            raise Refused("bastion-stopping")
+        counted = sum(1 for other in self.live.values() if other.visit.purpose != "catalog")
+        if visit.purpose != "catalog" and counted > self._limits.sessions:
+            raise Refused("too-many-sessions", limit=self._limits.sessions)
+
+    def _opened(self, session: LiveSession) -> SessionOpened:
+        visit = session.visit
+        return SessionOpened(
+            at=session.started_at,
+            session=session.id,
+            user=visit.user,
+            source=visit.source,
+            token=visit.token,
+            database=visit.database,
+            account=visit.account,
+            engine=visit.engine,
+            node=self._node,
+            purpose=visit.purpose,
+        )
+
+    def _client_context(self, database: str) -> ssl.SSLContext:
+        context = self._contexts.get(database)
+        if context is None:
+            assert self._leaf is not None
+            context = serving_context(*self._leaf((database, "localhost", "127.0.0.1", "::1")))
+            self._contexts[database] = context
+        return context
+
+    def _find(self, session_id: str) -> LiveSession:
+        session = self.live.get(session_id)
+        if session is None:
+            raise Refused("session-not-live", session=session_id)
+        return session
+
+    def _write(self, record: SessionRefused) -> None:
+        """The record of a session that came to nothing; there is nothing left to hold back if it fails."""
+        try:
+            self._journal.append(record)
+        except JournalFailed:
+            logger.exception("the end of a session could not be recorded")
+
+    def _notify(self, kind: str, session: LiveSession) -> None:
+        for listener in self.listeners:
+            listener(kind, session)
+
+
+def new_session_id() -> str:
+    """`s` and 16 characters of lower-case base 32 that sort by time: 45 bits of milliseconds, 35 random bits."""
+    digits = "0123456789abcdefghjkmnpqrstvwxyz"
+    value = (time.time_ns() // 1_000_000) << 35 | secrets.randbits(35)
+    return "s" + "".join(digits[(value >> shift) & 31] for shift in range(75, -1, -5))

@@ -1,0 +1,245 @@
+"""The data path of one session: one loop for all protocols.
+
+    client bytes -> ClientSide -> pieces -> their notes into the journal -> the database
+    server bytes -> ServerSide -> pieces -> their outcomes into the journal -> the client
+
+A client's piece is passed on only when its notes are in the journal as the durability asks. Where that takes time
+(`synced`, `stored`) the pieces behind it wait in order and the client is not read. A full buffer on one leg stops
+reading on the other, so a session holds no more than the transports' limits and one read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections import deque
+from collections.abc import Callable
+
+from bastion.audit.journal import JournalFailed
+from bastion.audit.records import RawBytes
+from bastion.protocols.contract import ClientSide, Piece, ProtocolError, Refusal, ServerSide
+from bastion.protocols.contract import Leg as Side
+
+from .legs import Leg
+from .record import SessionRecord, Writer, now
+
+
+class Relay:
+    """Passes bytes between the two legs of a logged-in session until one of them ends or it is told to stop.
+
+    `ended(reason)` is called once: `client` or `database` closed, `not-understood`, `record-failed`, or what
+    `stop` was given.
+    """
+
+    def __init__(
+        self,
+        session: str,
+        legs: tuple[Leg, Leg],
+        sides: tuple[ClientSide, ServerSide],
+        record: SessionRecord,
+        journal: Writer,
+        ended: Callable[[str, str], None],
+    ) -> None:
+        self._session = session
+        self.client, self.server = legs
+        self.client_side, self.server_side = sides
+        self.record = record
+        self._journal = journal
+        self._ended = ended
+        self._waiting: deque[Piece] = deque()
+        self._pending: asyncio.Future[None] | None = None
+        self._over = False
+        self._idle: asyncio.Event | None = None
+        self.bytes_up = 0
+        self.bytes_down = 0
+        self.unattributed = 0
+        self.client_is_gone = False
+
+    def start(self, client_rest: bytes, server_rest: bytes) -> None:
+        """Begins; the rests were read during login."""
+        if server_rest:
+            self._from_server(server_rest)
+        if client_rest:
+            self._from_client(client_rest)
+        self.server.start_handling(self)
+        self.client.start_handling(self)
+        if self.client.blocked:
+            self.server.pause_reading()
+
+    # ------------------------------------------------------------------------------------- what the legs call (Handler)
+
+    def data(self, side: Side, data: bytes) -> None:
+        """Bytes of a leg."""
+        if side is Side.SERVER:
+            self._from_server(data)
+        else:
+            self._from_client(data)
+
+    def closed(self, side: Side) -> None:
+        """A leg has ended."""
+        if side is Side.CLIENT:
+            self.client_is_gone = True
+        elif self._idle is not None:
+            self._idle.set()
+        self._end(side.value if side is Side.CLIENT else "database", "")
+
+    def writable(self, side: Side, ready: bool) -> None:
+        """A leg's buffer is full, or has room again: the other one pauses or goes on."""
+        other = self.server if side is Side.CLIENT else self.client
+        if not ready:
+            other.pause_reading()
+        elif side is Side.CLIENT or (self._pending is None and not self._over):
+            other.resume_reading()
+
+    # ----------------------------------------------------------------------------------------------- the two directions
+
+    def _from_client(self, data: bytes) -> None:
+        if self._over:
+            return
+        try:
+            pieces = self.client_side.feed(data)
+        except ProtocolError as error:
+            self._not_understood(error)
+            return
+        if self._pending is not None:
+            self._waiting.extend(pieces)
+            return
+        for index, piece in enumerate(pieces):
+            if piece.notes:
+                try:
+                    pending = self.record.before(piece.notes)
+                except JournalFailed:
+                    self._end("record-failed", "")
+                    return
+                if pending is not None:
+                    self._wait_for(pending, pieces[index:])
+                    return
+            self._to_server(piece)
+        self._give_due()
+
+    def _wait_for(self, pending: asyncio.Future[None], pieces: list[Piece]) -> None:
+        """`pending` is the first piece's record; nothing of `pieces` goes on before it is durable."""
+        self._pending = pending
+        self._waiting.extend(pieces)
+        self.client.pause_reading()
+        pending.add_done_callback(self._durable)
+
+    def _durable(self, pending: asyncio.Future[None]) -> None:
+        self._pending = None
+        if self._over:
+            return
+        if pending.cancelled() or pending.exception() is not None:
+            self._end("record-failed", "")
+            return
+        self._to_server(self._waiting.popleft())
+        while self._waiting:
+            piece = self._waiting[0]
+            if piece.notes:
+                try:
+                    following = self.record.before(piece.notes)
+                except JournalFailed:
+                    self._end("record-failed", "")
+                    return
+                if following is not None:
+                    self._pending = following
+                    following.add_done_callback(self._durable)
+                    return
+            self._to_server(self._waiting.popleft())
+        self._give_due()
+        if not self.server.blocked:
+            self.client.resume_reading()
+
+    def _to_server(self, piece: Piece) -> None:
+        self.bytes_up += piece.size
+        if not piece.understood:
+            self.unattributed += piece.size
+        if piece.forward and piece.data:
+            self.server.write(piece.data)
+
+    def _from_server(self, data: bytes) -> None:
+        try:
+            pieces = self.server_side.feed(data)
+        except ProtocolError as error:
+            self._not_understood(error)
+            return
+        for piece in pieces:
+            self.bytes_down += piece.size
+            if not piece.understood:
+                self.unattributed += piece.size
+            if piece.notes:
+                try:
+                    self.record.after(piece.notes)
+                except JournalFailed:
+                    self._end("record-failed", "")
+                    return
+            if piece.data and not self.client_is_gone:
+                self.client.write(piece.data)
+        self._give_due()
+        if self._idle is not None and self.server_side.running is None:
+            self._idle.set()
+
+    def _give_due(self) -> None:
+        due = self.server_side.due()
+        if due and not self.client_is_gone:
+            self.client.write(due)
+
+    # ---------------------------------------------------------------------------------------------------------- endings
+
+    async def until_idle(self, seconds: float) -> bool:
+        """Waits until no statement is running (after a cancel); False when `seconds` were not enough."""
+        if self.server_side.running is None or self.server.is_closed:
+            return True
+        self._idle = asyncio.Event()
+        self.server.resume_reading()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._idle = None
+        return True
+
+    def stop_reading_client(self) -> None:
+        """Nothing more of the client goes on; what the database still says does."""
+        self._over = True
+        self._waiting.clear()
+        self.client.pause_reading()
+
+    def say_farewell(self, refusal: Refusal) -> None:
+        """The client's last words in its own protocol, where they can be said."""
+        if not self.client_is_gone:
+            words = self.server_side.farewell(refusal)
+            if words:
+                self.client.write(words)
+
+    def close(self) -> None:
+        """Closes both legs; what is buffered for the client is still sent."""
+        self._over = True
+        self.client.close()
+        self.server.close()
+
+    def _not_understood(self, error: ProtocolError) -> None:
+        """Fail closed: recorded raw, nothing of it passed on, the session ends."""
+        self.unattributed += len(error.raw)
+        try:
+            self._journal.append(
+                RawBytes(
+                    at=now(),
+                    session=self._session,
+                    leg=error.leg.value,
+                    reason=error.reason,
+                    data=base64.b64encode(error.raw).decode(),
+                    made="refused",
+                )
+            )
+        except JournalFailed:
+            self._end("record-failed", "")
+            return
+        self._end("not-understood", error.reason)
+
+    def _end(self, reason: str, detail: str) -> None:
+        if not self._over:
+            self._over = True
+            self._waiting.clear()
+            self._ended(reason, detail)
