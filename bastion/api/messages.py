@@ -225,11 +225,34 @@ class Proof(Message):
     reason: str | None = None
 
 
+class Certificate(Message):
+    """The bastion's certificate authority, PEM."""
+
+    pem: str
+
+
+class Change(Message):
+    """One change that `apply` makes or would make. action: create, update, delete; `detail` holds no secret."""
+
+    action: str
+    kind: str
+    name: str
+    detail: str = ""
+
+
+class Applied(Message):
+    """What `apply` did, or would do (`dry`)."""
+
+    changes: list[Change]
+    dry: bool
+
+
 class Event(Message):
     """A server notification on a subscribed topic.
 
     topic: `sessions` (kinds `opened`, `changed`, `closed`; data: Session), `statements` (kinds `sent`, `done`;
-    data: Statement), `tokens` (kinds `issued`, `renewed`, `revoked`, `expiring`; data: TokenState).
+    data: Statement), `tokens` (kinds `issued`, `renewed`, `revoked`, `expiring`; data: TokenState), `missed` (the
+    reader was too slow; data: `{"count": …}` of the events that were dropped).
     """
 
     topic: str

@@ -16,26 +16,26 @@ class Record(msgspec.Struct, tag_field="kind", frozen=True, kw_only=True, omit_d
     at: str
 
 
-class NodeStarted(Record, tag="node-started"):
+class NodeStarted(Record, tag="node-started", frozen=True):
     node: str
     version: str
     public_key: str
     """Ed25519 public key that signs this node's checkpoints, base64."""
 
 
-class NodeStopped(Record, tag="node-stopped"):
+class NodeStopped(Record, tag="node-stopped", frozen=True):
     node: str
     reason: str
 
 
-class JournalRepaired(Record, tag="journal-repaired"):
-    """A crash had left a torn record at the end of a segment; its bytes were cut off before the next one was written."""
+class JournalRepaired(Record, tag="journal-repaired", frozen=True):
+    """A crash had left a torn record at the end of a segment; its bytes were cut off and kept in a file beside it."""
 
     segment: str
     bytes_cut: int
 
 
-class LoggedIn(Record, tag="login"):
+class LoggedIn(Record, tag="login", frozen=True):
     """A person (or a token) came through the SSH door. `method`: password, publickey, token."""
 
     user: str
@@ -43,7 +43,7 @@ class LoggedIn(Record, tag="login"):
     source: str
 
 
-class LoginRefused(Record, tag="login-refused"):
+class LoginRefused(Record, tag="login-refused", frozen=True):
     """`user` is what was typed, at most 128 characters; `code` is the refusal's."""
 
     user: str
@@ -52,10 +52,10 @@ class LoginRefused(Record, tag="login-refused"):
     code: str
 
 
-class Act(Record, tag="act"):
-    """A person changed something or looked at something secret: token issued, shown, renewed, revoked; settings applied.
+class Act(Record, tag="act", frozen=True):
+    """A person changed something or looked at something secret.
 
-    `detail` holds no secret.
+    Token issued, shown, renewed, revoked; settings applied; … `detail` holds no secret.
     """
 
     user: str
@@ -65,7 +65,7 @@ class Act(Record, tag="act"):
     detail: dict[str, str | int | None] = {}
 
 
-class SessionOpened(Record, tag="session-opened"):
+class SessionOpened(Record, tag="session-opened", frozen=True):
     """Written before the database is dialled."""
 
     session: str
@@ -79,7 +79,7 @@ class SessionOpened(Record, tag="session-opened"):
     purpose: str
 
 
-class SessionLoggedIn(Record, tag="session-logged-in"):
+class SessionLoggedIn(Record, tag="session-logged-in", frozen=True):
     """Both legs are through; `login` is what the client typed."""
 
     session: str
@@ -91,7 +91,7 @@ class SessionLoggedIn(Record, tag="session-logged-in"):
     database_tls: str
 
 
-class SessionRefused(Record, tag="session-refused"):
+class SessionRefused(Record, tag="session-refused", frozen=True):
     """No session came of it. `by` as in the protocol contract: bastion, database, client."""
 
     session: str
@@ -102,7 +102,7 @@ class SessionRefused(Record, tag="session-refused"):
     client: str = ""
 
 
-class StatementSent(Record, tag="statement-sent"):
+class StatementSent(Record, tag="statement-sent", frozen=True):
     """In the journal before the statement's first byte goes to the database."""
 
     session: str
@@ -119,7 +119,7 @@ class StatementSent(Record, tag="statement-sent"):
     """Keyed digests of the credentials that were taken out of the text, in order."""
 
 
-class StatementExtended(Record, tag="statement-extended"):
+class StatementExtended(Record, tag="statement-extended", frozen=True):
     """More of it, before its bytes go: text, binds, that it is run now, client data."""
 
     session: str
@@ -132,7 +132,7 @@ class StatementExtended(Record, tag="statement-extended"):
     detail: str = ""
 
 
-class StatementDone(Record, tag="statement-done"):
+class StatementDone(Record, tag="statement-done", frozen=True):
     """The outcome. state: done, failed, cancelled, refused, skipped."""
 
     session: str
@@ -144,7 +144,7 @@ class StatementDone(Record, tag="statement-done"):
     bytes_down: int
 
 
-class StatementRefused(Record, tag="statement-refused"):
+class StatementRefused(Record, tag="statement-refused", frozen=True):
     """A statement that was not sent."""
 
     session: str
@@ -157,7 +157,7 @@ class StatementRefused(Record, tag="statement-refused"):
     error: str
 
 
-class RawBytes(Record, tag="raw-bytes"):
+class RawBytes(Record, tag="raw-bytes", frozen=True):
     """What could not be read (base64, at most 4 KiB), with what was made of it: `refused` or `passed`."""
 
     session: str
@@ -167,7 +167,7 @@ class RawBytes(Record, tag="raw-bytes"):
     made: str
 
 
-class CancelSent(Record, tag="cancel"):
+class CancelSent(Record, tag="cancel", frozen=True):
     """The bastion told the database to stop the running statement; `confirmed`: the database took the order."""
 
     session: str
@@ -177,7 +177,7 @@ class CancelSent(Record, tag="cancel"):
     confirmed: bool
 
 
-class SessionClosed(Record, tag="session-closed"):
+class SessionClosed(Record, tag="session-closed", frozen=True):
     session: str
     reason: str
     statements: int
@@ -187,7 +187,7 @@ class SessionClosed(Record, tag="session-closed"):
     state: str = "closed"
 
 
-class Checkpoint(Record, tag="checkpoint"):
+class Checkpoint(Record, tag="checkpoint", frozen=True):
     """Signs everything before it: `signature` is Ed25519 over `node`, `number`, `hash` and `at` (see chain.py)."""
 
     node: str

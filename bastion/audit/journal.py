@@ -1,0 +1,361 @@
+"""The journal: one writer, append-only segments, a hash chain with signed checkpoints. docs/journal-format.md.
+
+An append is on record when the call returns: encoded, chained and handed to the kernel in one write. What is to
+survive more than the death of this process is waited for with the future that `append` returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import fcntl
+import logging
+import os
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from bastion import __version__
+
+from . import chain
+from .durability import GroupCommit, resolve, sync_folder, waiting
+from .records import AnyRecord, Checkpoint, JournalRepaired, NodeStarted, NodeStopped, SessionClosed
+from .recovery import Found, OpenSessions, find_end, keep_torn, write_open_sessions
+from .segments import PUBLIC_KEY_FILE, node_of, segment_path
+
+SEGMENT_BYTES = 64 * 1024 * 1024
+"""Bytes after which a new segment is begun."""
+
+CHECKPOINT_RECORDS = 1000
+"""Records after which a checkpoint is written. `verify` refuses a journal with longer stretches (chain unsigned)."""
+
+DURABILITIES = ("written", "synced", "stored")
+LOCK_FILE = "lock"
+
+_log = logging.getLogger(__name__)
+
+
+class JournalFailed(Exception):
+    """The record cannot be written. Nothing may be passed on: every later append fails too, until it is opened anew."""
+
+
+class JournalLocked(Exception):
+    """Another process writes this journal."""
+
+
+class JournalForeign(Exception):
+    """The folder holds the journal of another node or key."""
+
+
+class NotStored(Exception):
+    """The record is in the journal, but the shared store has not taken it in time."""
+
+
+def now() -> str:
+    """The time as records have it: RFC 3339 in UTC with microseconds and a `Z`."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class Journal:
+    """The journal of one node. Open it with `Journal.open`; appends may come from any thread.
+
+    listeners        are called with every record after it is written, in the thread that appended it
+    on_written       is called with the first number, the records and their bytes, before the next append can come
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        node: str,
+        signing_key: Ed25519PrivateKey,
+        durability: str,
+        segment_bytes: int,
+        checkpoint_records: int,
+    ) -> None:
+        if durability not in DURABILITIES:
+            raise ValueError(f"durability is one of {', '.join(DURABILITIES)}, not {durability!r}")
+        self.folder = folder
+        self.node = node
+        self.durability = durability
+        self.listeners: list[Callable[[AnyRecord], None]] = []
+        self.on_written: Callable[[int, tuple[AnyRecord, ...], int], None] | None = None
+        self.last_checkpoint: Checkpoint | None = None
+        self._key = signing_key
+        self._segment_bytes = segment_bytes
+        self._checkpoint_records = checkpoint_records
+        self._mutex = threading.Lock()
+        self._failure: str | None = None
+        self._closed = False
+        self._number = 0
+        self._hash = b""
+        self._signed = 0
+        self._lock = -1
+        self._file = -1
+        self._open_sessions = OpenSessions()
+        self._size = 0
+        self._group_commit = GroupCommit(folder, self._sync_failed)
+        self._unstored: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._stored = 0
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        node: str,
+        signing_key: Ed25519PrivateKey,
+        durability: str = "written",
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        checkpoint_records: int = CHECKPOINT_RECORDS,
+    ) -> Journal:
+        """Takes the journal in `folder` (made if need be) and goes on where it ends.
+
+        A torn tail is cut off and recorded, sessions that a crash left open are closed as lost, the start is recorded
+        and signed. Raises JournalLocked, JournalForeign, JournalUnreadable, JournalFailed.
+        """
+        journal = cls(folder, node, signing_key, durability, segment_bytes, checkpoint_records)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            journal._lock = _take_lock(folder)
+        except OSError as error:
+            raise JournalFailed(f"The journal in {folder} cannot be opened: {error.strerror}.") from error
+        try:
+            journal._claim()
+            journal._go_on(find_end(folder, node))
+        except BaseException as error:
+            os.close(journal._lock)
+            if isinstance(error, OSError):
+                raise JournalFailed(f"The journal in {folder} cannot be opened: {error.strerror}.") from error
+            raise
+        return journal
+
+    # -------------------------------------------------------------------------------------------------------- writing
+
+    @property
+    def number(self) -> int:
+        """The number of the last record."""
+        return self._number
+
+    @property
+    def failure(self) -> str | None:
+        """Why nothing can be written any more; None while all is well."""
+        return self._failure
+
+    def append(self, *records: AnyRecord) -> asyncio.Future[None] | None:
+        """Writes the records next to each other. Raises JournalFailed; then nothing may be passed on.
+
+        Returns None when they are as durable as the journal's `durability` asks, else a future for that. Without a
+        running loop (a thread, a command) `synced` and `stored` wait here until the records are on the disk.
+        """
+        with self._mutex:
+            self._write(records)
+            if self._number - self._signed >= self._checkpoint_records:
+                self._sign()
+            number = self._number
+        for listener in self.listeners:
+            for record in records:
+                listener(record)
+        if self.durability == "written":
+            return None
+        return self._durable(number)
+
+    def checkpoint(self) -> None:
+        """Signs what has been written since the last checkpoint; nothing if that is nothing. Raises JournalFailed."""
+        with self._mutex:
+            if self._number > self._signed:
+                self._sign()
+
+    def close(self, reason: str) -> None:
+        """Records the stop, signs, syncs and gives the journal free. A journal that has failed is only given free."""
+        if self._closed:
+            return
+        try:
+            if self._failure is None:
+                self.append(NodeStopped(at=now(), node=self.node, reason=reason))
+                self.checkpoint()
+        finally:
+            with self._mutex:
+                self._closed = True
+                self._failure = self._failure or "it is closed"
+            try:
+                self._group_commit.stop()
+            except OSError as error:
+                raise JournalFailed(f"The journal in {self.folder} could not be synced: {error.strerror}.") from error
+            finally:
+                os.close(self._lock)
+                self.not_stored(NotStored("The journal was closed before the shared store had the record."))
+
+    def _write(self, records: tuple[AnyRecord, ...]) -> None:
+        if self._failure is not None:
+            raise JournalFailed(f"The journal in {self.folder} takes no more records: {self._failure}.")
+        number, head = self._number, self._hash
+        lines = []
+        for position, record in enumerate(records):
+            try:
+                body = chain.canonical_bytes(record)
+            except UnicodeEncodeError:
+                record = chain.encodable(record)
+                records = (*records[:position], record, *records[position + 1 :])
+                body = chain.canonical_bytes(record)
+            number += 1
+            head = sha256(head + body + number.to_bytes(8, "big")).digest()
+            lines.append(b"%d %b %b\n" % (number, head.hex().encode(), body))
+        data = b"".join(lines)
+        try:
+            if self._size and self._size + len(data) > self._segment_bytes:
+                self._begin_segment()
+            written = os.write(self._file, data)
+        except OSError as error:
+            raise self._fail(error.strerror or str(error)) from error
+        if written != len(data):
+            # A part of a record at the end would read as a crash. It was not acknowledged: take it back if we can.
+            try:
+                os.ftruncate(self._file, self._size)
+            except OSError as error:
+                _log.warning("the torn end of the journal stays until it is opened anew: %s", error)
+            raise self._fail(f"only {written} of {len(data)} bytes could be written (is the disk full?)")
+        self._size += written
+        first, self._number, self._hash = self._number + 1, number, head
+        for record in records:
+            self._open_sessions.follow(record)
+        if self.on_written is not None:
+            self.on_written(first, records, written)
+
+    def _sign(self) -> None:
+        checkpoint = chain.sign_checkpoint(self._key, self.node, self._number, self._hash, now())
+        self._write((checkpoint,))
+        self._signed = self._number
+        self.last_checkpoint = checkpoint
+
+    def _begin_segment(self) -> None:
+        path = segment_path(self.folder, self._number + 1)
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        self._size = 0
+        self._group_commit.follow(self._file)
+        write_open_sessions(path, self._open_sessions)
+
+    # ----------------------------------------------------------------------------------------------------- durability
+
+    def stored(self, number: int) -> None:
+        """The projection says: the records up to `number` are in the shared store. From any thread."""
+        with self._mutex:
+            self._stored = max(self._stored, number)
+            done = []
+            while self._unstored and self._unstored[0][0] <= self._stored:
+                done.append(self._unstored.popleft()[1])
+        for waiter in done:
+            resolve(waiter)
+
+    def not_stored(self, error: Exception) -> None:
+        """The projection says: the store takes nothing. Whoever waits for it now gets the error. From any thread."""
+        with self._mutex:
+            failed, self._unstored = self._unstored, deque()
+        for _, waiter in failed:
+            resolve(waiter, error)
+
+    def _durable(self, number: int) -> asyncio.Future[None] | None:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            try:
+                os.fdatasync(self._file)
+            except OSError as error:
+                raise self._sync_failed(error) from error
+            return None
+        if self.durability == "synced":
+            return self._group_commit.wait()
+        waiter = waiting()
+        with self._mutex:
+            if number > self._stored:
+                self._unstored.append((number, waiter))
+                return waiter
+        return None
+
+    def _sync_failed(self, error: OSError) -> Exception:
+        return self._fail(error.strerror or str(error))
+
+    def _fail(self, reason: str) -> JournalFailed:
+        """Fail closed: after a failed write or sync nobody can say what is on the disk."""
+        if self._failure is None:
+            self._failure = reason
+            _log.critical("the journal in %s cannot be written: %s", self.folder, reason)
+        return JournalFailed(
+            f"The journal in {self.folder} cannot be written: {reason}. Nothing is passed on without a record. "
+            "Make room or mend the disk, then restart the bastion."
+        )
+
+    # -------------------------------------------------------------------------------------------------------- opening
+
+    def _claim(self) -> None:
+        """Makes sure that the journal is this node's and this key's; writes the public key beside a new one."""
+        node = node_of(self.folder)
+        if node is not None and node != self.node:
+            raise JournalForeign(
+                f"The journal in {self.folder} belongs to the node {node}, not to {self.node}. "
+                "A chain cannot change its node: set the name back or give this node a folder of its own."
+            )
+        public_key = chain.public_bytes(self._key)
+        path = self.folder / PUBLIC_KEY_FILE
+        if path.exists():
+            if chain.read_public_key(path) != public_key:
+                raise JournalForeign(
+                    f"The journal in {self.folder} is signed with another key than the one given ({path}). "
+                    "Give it the key that it was begun with."
+                )
+        else:
+            path.write_bytes(base64.b64encode(public_key) + b"\n")
+
+    def _go_on(self, found: Found) -> None:
+        self._open_sessions = found.open_sessions
+        self._number, self._hash = found.number, found.hash
+        self.last_checkpoint = found.checkpoint
+        first: list[AnyRecord] = []
+        if found.segment is None:
+            self._begin_segment()
+            sync_folder(self.folder)
+        else:
+            if found.torn:
+                keep_torn(found.segment, found.torn)
+            self._file = os.open(found.segment.path, os.O_WRONLY | os.O_APPEND)
+            self._size = found.size
+            self._group_commit.follow(self._file)
+            if found.torn:
+                os.ftruncate(self._file, found.size)
+                first.append(JournalRepaired(at=now(), segment=found.segment.path.name, bytes_cut=len(found.torn)))
+                _log.warning("%d bytes of a torn record were cut off %s", len(found.torn), found.segment.path)
+        first += [
+            SessionClosed(
+                at=now(), session=session, reason="the bastion stopped without closing it", statements=statements,
+                bytes_up=0, bytes_down=0, unattributed_bytes=0, state="lost",
+            )
+            for session, statements in found.open_sessions.last_statement.items()
+        ]  # fmt: skip
+        # The start comes last: a later opening looks for open sessions back to the last start and no further.
+        public_key = base64.b64encode(chain.public_bytes(self._key)).decode()
+        first.append(NodeStarted(at=now(), node=self.node, version=__version__, public_key=public_key))
+        with self._mutex:
+            self._write(tuple(first))
+            self._sign()
+
+
+def _take_lock(folder: Path) -> int:
+    """The lock's file descriptor; closing it lets go. Raises JournalLocked, which names the holder, and OSError."""
+    path = folder / LOCK_FILE
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+        os.close(descriptor)
+        raise JournalLocked(
+            f"The journal in {folder} is being written by {holder}. Stop it, or use its own door for this."
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()} since {now()}\n".encode(), 0)
+    return descriptor

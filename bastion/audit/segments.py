@@ -1,0 +1,118 @@
+"""The files of a journal: segments of lines, one record a line, named by the number of their first record.
+
+A line is `number SP hash SP record LF`: the number in decimal without leading zeros, the hash in 64 lower-case hex
+digits, the record in its canonical bytes (JSON, so without a line break).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from . import chain
+from .records import AnyRecord, Checkpoint, NodeStarted
+
+SUFFIX = ".journal"
+PUBLIC_KEY_FILE = "node.pub"
+
+_NAME = re.compile(r"(\d{20})\.journal")
+_HEAD = re.compile(rb"([1-9]\d{0,19}) ([0-9a-f]{64}) ")
+
+
+class JournalUnreadable(Exception):
+    """A record that is to be read back is not one: the file was changed, or a newer version wrote it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line as it stands in a segment. Nothing of it is checked but its form."""
+
+    number: int
+    hash: bytes
+    body: bytes
+
+    @classmethod
+    def parse(cls, line: bytes) -> Line | None:
+        """The parts of a line (with its LF); None if it has not the form of one."""
+        head = _HEAD.match(line)
+        if head is None or line[-1:] != b"\n":
+            return None
+        return cls(int(head[1]), bytes.fromhex(head[2].decode()), line[head.end() : -1])
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Segment:
+    """A file of the journal that begins with record `first`."""
+
+    first: int
+    path: Path
+
+
+def segment_path(folder: Path, first: int) -> Path:
+    """Where the segment that begins with record `first` is."""
+    return folder / f"{first:020d}{SUFFIX}"
+
+
+def segments_of(folder: Path) -> list[Segment]:
+    """The segments of a folder by their first numbers. Raises OSError."""
+    found = ((_NAME.fullmatch(path.name), path) for path in folder.iterdir())
+    return sorted(Segment(int(name[1]), path) for name, path in found if name)
+
+
+def node_of(folder: Path) -> str | None:
+    """The node to whom the journal belongs, by the first record that tells; None if none of the first few does."""
+    segments = segments_of(folder)
+    if not segments:
+        return None
+    with segments[0].path.open("rb") as file:
+        for raw in islice(file, 8):
+            line = Line.parse(raw)
+            if line is None:
+                continue
+            try:
+                record = chain.record_from(line.body)
+            except ValueError:
+                continue  # not for this question to complain of
+            if isinstance(record, NodeStarted | Checkpoint):
+                return record.node
+    return None
+
+
+def records_after(folder: Path, number: int, limit: int) -> Iterator[tuple[int, AnyRecord]]:
+    """The records with numbers above `number` and up to `limit`, in order, from the files.
+
+    Trusts the files' order but not their form. Raises JournalUnreadable where one of them is missing or unreadable.
+    """
+    segments = [one for one in segments_of(folder) if one.first <= limit]
+    start = max((index for index, one in enumerate(segments) if one.first <= number + 1), default=0)
+    expected = number + 1
+    for segment in segments[start:]:
+        with segment.path.open("rb") as file:
+            for raw in file:
+                line = Line.parse(raw)
+                if line is None:
+                    raise JournalUnreadable(
+                        f"{segment.path} holds no readable record {expected}. Run `casemate audit verify`."
+                    )
+                if line.number <= number:
+                    continue
+                if line.number > limit:
+                    return
+                if line.number != expected:
+                    raise JournalUnreadable(
+                        f"Record {expected} is missing from {segment.path} (found {line.number}). "
+                        "Run `casemate audit verify`."
+                    )
+                try:
+                    yield line.number, chain.record_from(line.body)
+                except ValueError as error:
+                    raise JournalUnreadable(
+                        f"Record {line.number} in {segment.path} is of no kind that this version knows ({error}). "
+                        "Run the version that wrote it, or `casemate audit verify`."
+                    ) from error
+                expected += 1
+    if expected <= limit:
+        raise JournalUnreadable(f"{folder} ends before record {expected}. Run `casemate audit verify`.")
