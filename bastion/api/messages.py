@@ -223,6 +223,10 @@ class Proof(Message):
     broken_at: int | None = None
     file: str | None = None
     reason: str | None = None
+    key_from: str = ""
+    """Where the key came from: `given`, `anchor`, or `folder` (the journal's own, which proves less)."""
+    anchored_to: int | None = None
+    """The last record that an anchor witnessed and that holds; None without an anchor."""
 
 
 class Certificate(Message):
