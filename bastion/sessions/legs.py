@@ -122,7 +122,7 @@ class Leg:
     async def read(self) -> bytes:
         """The next bytes; empty when the other side has closed. For the login; the caller holds the time limit."""
         while not self._buffer and not self.is_closed:
-            await self._wait()
+            await self._arrival()
         data = bytes(self._buffer)
         self._buffer.clear()
         if self._paused:
@@ -218,12 +218,10 @@ class Leg:
         if data and not self.is_closed:
             self.transport.write(data)
 
-    async def _wait(self) -> None:
+    def _arrival(self) -> asyncio.Future[None]:
+        """A future that the next bytes, or the end, complete. One reader at a time."""
         self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -236,13 +234,7 @@ async def first_of(legs: tuple[Leg, ...]) -> Leg:
         for leg in legs:
             if leg.waiting():
                 return leg
-        waits = [asyncio.ensure_future(leg._wait()) for leg in legs]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+        await asyncio.wait([leg._arrival() for leg in legs], return_when=asyncio.FIRST_COMPLETED)
 
 
 class _Tls:

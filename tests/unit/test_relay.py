@@ -1,0 +1,246 @@
+"""The relay's rules, on a protocol small enough to see through: a statement is a line, its answer is a line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from bastion.audit.journal import JournalFailed
+from bastion.audit.records import AnyRecord, RawBytes, StatementDone, StatementSent
+from bastion.protocols.contract import (
+    Leg as Side,
+)
+from bastion.protocols.contract import (
+    Piece,
+    ProtocolError,
+    Refusal,
+    StatementBegins,
+    StatementEnds,
+    Transaction,
+)
+from bastion.sessions.legs import Leg
+from bastion.sessions.record import SessionRecord
+from bastion.sessions.relay import Relay
+
+
+class Wire:
+    """A transport that keeps what is written, in the order shared with the journal."""
+
+    def __init__(self, name: str, events: list[tuple[str, bytes]]) -> None:
+        self.name = name
+        self.events = events
+        self.paused = False
+        self.is_closed = False
+
+    def write(self, data: bytes) -> None:
+        self.events.append((self.name, bytes(data)))
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    abort = close
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+class Lines:
+    """Both sides of the line protocol. `!` at the start of a line cannot be read."""
+
+    judging = False
+    transaction = Transaction.NONE
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.outstanding: list[int] = []
+        self.owed = b""
+        self.rows = 0
+
+    def feed(self, data: bytes) -> list[Piece]:
+        pieces = []
+        for line in data.splitlines(keepends=True):
+            if line.startswith(b"!"):
+                raise ProtocolError(Side.CLIENT, "no such line", line)
+            self.number += 1
+            self.outstanding.append(self.number)
+            note = StatementBegins(self.number, "line", line.decode().strip())
+            pieces.append(Piece(line, len(line), "line", (note,)))
+        return pieces
+
+    def refuse(self, piece: Piece, refusal: Refusal) -> None:
+        self.owed += refusal.message.encode()
+
+    def due(self) -> bytes:
+        owed, self.owed = self.owed, b""
+        return owed
+
+    @property
+    def running(self) -> int | None:
+        return self.outstanding[0] if self.outstanding else None
+
+    def farewell(self, refusal: Refusal) -> bytes:
+        return f"bye: {refusal.code}\n".encode()
+
+    def open_statements(self) -> list[int]:
+        return list(self.outstanding)
+
+
+class Answers(Lines):
+    def __init__(self, lines: Lines) -> None:
+        super().__init__()
+        self.outstanding = lines.outstanding
+
+    def feed(self, data: bytes) -> list[Piece]:
+        number = self.outstanding.pop(0)
+        return [Piece(data, len(data), "answer", (StatementEnds(number, 1, bytes_down=len(data)),))]
+
+
+class Journal:
+    """Keeps records beside the wires' bytes; durable at once, later, or never."""
+
+    def __init__(self, events: list[tuple[str, bytes]]) -> None:
+        self.events = events
+        self.records: list[AnyRecord] = []
+        self.later: list[asyncio.Future[None]] = []
+        self.mode: Callable[[], asyncio.Future[None] | None] = lambda: None
+
+    def append(self, *records: AnyRecord) -> asyncio.Future[None] | None:
+        answer = self.mode()
+        for record in records:
+            self.records.append(record)
+            self.events.append(("journal", type(record).__name__.encode()))
+        return answer
+
+    def slow(self) -> asyncio.Future[None]:
+        self.later.append(asyncio.get_running_loop().create_future())
+        return self.later[-1]
+
+    def fail(self) -> None:
+        raise JournalFailed("disk full")
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.events: list[tuple[str, bytes]] = []
+        self.ended: list[tuple[str, str]] = []
+        self.client_wire, self.server_wire = Wire("client", self.events), Wire("server", self.events)
+        self.client, self.server = Leg(Side.CLIENT, self.client_wire), Leg(Side.SERVER, self.server_wire)
+        self.journal = Journal(self.events)
+        lines = Lines()
+        self.record = SessionRecord(self.journal, "s1", "postgresql", lambda text: "digest")
+        self.relay = Relay(
+            "s1",
+            (self.client, self.server),
+            (lines, Answers(lines)),
+            self.record,
+            self.journal,
+            lambda *why: self.ended.append(why),
+        )
+        self.relay.start(b"", b"")
+
+
+@pytest.fixture
+async def stage() -> Stage:
+    return Stage()
+
+
+async def test_a_statement_is_on_record_before_its_bytes_and_its_outcome_before_the_answer(stage: Stage) -> None:
+    stage.client.data_received(b"select 1\n")
+    stage.server.data_received(b"one\n")
+    assert stage.events == [
+        ("journal", b"StatementSent"),
+        ("server", b"select 1\n"),
+        ("journal", b"StatementDone"),
+        ("client", b"one\n"),
+    ]
+    sent, done = stage.journal.records
+    assert isinstance(sent, StatementSent)
+    assert (sent.text, sent.statement_kind, sent.seq) == ("select 1", "select", 1)
+    assert isinstance(done, StatementDone)
+    assert (done.state, done.rows, done.bytes_down) == ("done", 1, 4)
+
+
+async def test_what_cannot_be_recorded_is_not_sent(stage: Stage) -> None:
+    stage.journal.mode = stage.journal.fail
+    stage.client.data_received(b"drop table t\nselect 1\n")
+    assert stage.events == []
+    assert stage.ended == [("record-failed", "")]
+    stage.client.data_received(b"select 2\n")
+    assert stage.events == []
+
+
+async def test_nothing_passes_until_the_record_is_durable_and_order_is_kept(stage: Stage) -> None:
+    stage.journal.mode = stage.journal.slow
+    stage.client.data_received(b"a\nb\n")
+    stage.client.data_received(b"c\n")
+    assert [name for name, _ in stage.events] == ["journal"]
+    assert stage.client_wire.paused
+    for index in range(3):
+        stage.journal.later[index].set_result(None)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert [data for name, data in stage.events if name == "server"] == [b"a\n", b"b\n", b"c\n"]
+    assert not stage.client_wire.paused
+
+
+async def test_a_record_that_fails_late_sends_nothing(stage: Stage) -> None:
+    stage.journal.mode = stage.journal.slow
+    stage.client.data_received(b"a\n")
+    stage.journal.later[0].set_exception(JournalFailed("disk"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [name for name, _ in stage.events] == ["journal"]
+    assert stage.ended == [("record-failed", "")]
+
+
+async def test_what_cannot_be_read_is_recorded_raw_and_not_passed(stage: Stage) -> None:
+    stage.client.data_received(b"!rubbish\n")
+    assert stage.ended == [("not-understood", "no such line")]
+    (raw,) = stage.journal.records
+    assert isinstance(raw, RawBytes)
+    assert (raw.leg, raw.made) == ("client", "refused")
+    assert all(name != "server" for name, _ in stage.events)
+    assert stage.relay.unattributed == len(b"!rubbish\n")
+
+
+async def test_a_slow_client_stops_the_reading_of_the_database(stage: Stage) -> None:
+    stage.client.pause_writing()
+    assert stage.server_wire.paused
+    stage.client.resume_writing()
+    assert not stage.server_wire.paused
+    stage.server.pause_writing()
+    assert stage.client_wire.paused
+    stage.server.resume_writing()
+    assert not stage.client_wire.paused
+
+
+async def test_a_vanished_client_ends_the_session_and_gets_nothing_more(stage: Stage) -> None:
+    stage.client.data_received(b"select pg_sleep(100)\n")
+    stage.client.eof_received()
+    assert stage.ended == [("client", "")]
+    assert stage.relay.server_side.running == 1
+    stage.record.cancelling()
+    waiting = asyncio.ensure_future(stage.relay.until_idle(5))
+    await asyncio.sleep(0)
+    stage.server.data_received(b"ERROR\n")
+    assert await waiting
+    assert [name for name, _ in stage.events].count("client") == 0
+    done = stage.journal.records[-1]
+    assert isinstance(done, StatementDone)
+
+
+async def test_the_farewell_reaches_the_client_before_the_end(stage: Stage) -> None:
+    stage.relay.stop_reading_client()
+    stage.relay.say_farewell(Refusal("token-revoked", "revoked"))
+    stage.relay.close()
+    assert stage.events == [("client", b"bye: token-revoked\n")]
+    assert stage.client_wire.is_closed
+    assert stage.server_wire.is_closed
