@@ -1,0 +1,1 @@
+"""What the screens stand on: the control client, the tunnel, the drivers of the databases."""
