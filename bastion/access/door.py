@@ -1,0 +1,316 @@
+"""The access rules behind one face. Every method raises `bastion.api.refusals.Refused` for a no.
+
+Work on the store runs in worker threads; records are made and listeners called on the event loop, after the change is
+in the store and before its caller hears of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from bastion.api import messages as m
+from bastion.api.methods import TokenRequest
+from bastion.api.refusals import Refused
+from bastion.audit.records import Act, AnyRecord
+from bastion.store import moments, schema
+from bastion.store.moments import to_text, without_fraction
+from bastion.store.store import Store
+from bastion.vault import Vault
+
+from . import admission, declared, grants
+from .admission import Admission
+from .identity import Identity, Person, find_user, refuse_unfit
+from .settings import Settings, generation, read_settings
+from .tokens import LiveToken, Outcome, Tokens, looks_like_token, state_of
+
+__all__ = ["Access", "Admission", "LiveToken", "Person", "looks_like_token"]
+
+TokenListener = Callable[[str, m.TokenState, str], None]
+"""Is told kind (`issued`, `renewed`, `revoked`), the token and its user, on the event loop."""
+
+
+class Access:
+    """Who may do what.
+
+    `record` puts an act into the journal; what it raises goes on to the caller, who then gets nothing.
+    `advertise` is where people reach the bastion unless the settings declare another address; `ca` is PEM.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        record: Callable[[AnyRecord], object],
+        *,
+        advertise: m.Address,
+        ca: str = "",
+        clock: Callable[[], datetime] = moments.now,
+    ) -> None:
+        self._store = store
+        self._vault = vault
+        self._record = record
+        self._clock = clock
+        self._identity = Identity(store, clock)
+        self._tokens = Tokens(vault, clock, advertise, ca)
+        self._generation: int | None = None
+        self.on_token_change: list[TokenListener] = []
+        self.changed: list[Callable[[], None]] = []
+        """Called on the event loop when the declared state has changed: live sessions are to be admitted anew."""
+
+    # -------------------------------------------------------------------------------------------------------- logins
+
+    async def password_login(self, name: str, password: str, source: str) -> Person:
+        """The person, when the password is theirs. Counted and slowed; see `Identity.password_login`."""
+        return await self._identity.password_login(name, password, source)
+
+    async def key_login(self, name: str, public_key: str, source: str) -> Person | None:
+        """The person, when the public key (`ssh-ed25519 AAAA…`) is one of theirs; not counted, since not proved yet."""
+        return await self._identity.key_login(name, public_key)
+
+    @staticmethod
+    def looks_like_token(text: str) -> bool:
+        """Whether a password has the form of an O&M token."""
+        return looks_like_token(text)
+
+    async def token_login(self, name: str, text: str, source: str) -> LiveToken:
+        """The token behind the text, when it is that user's and live.
+
+        Raises Refused: `token-unknown` (counted for the source and slowed), `token-expired`, `token-revoked`,
+        `database-not-authorized`, `too-many-tries`. Whether it may be used now is for `admit` to say.
+        """
+        await self._identity.refuse_source(source)
+        try:
+            return await self._store.read(lambda connection: self._tokens.find(connection, text, name))
+        except Refused as refused:
+            if refused.code == "token-unknown":
+                await asyncio.sleep(await self._identity.count_source(source))
+            raise
+
+    async def person(self, name: str) -> Person:
+        """The person as they are now. Raises Refused (`user-locked`, `user-not-valid`)."""
+        return await self._identity.person(name)
+
+    async def lock(self, name: str, until: datetime | None, by: Person, source: str) -> None:
+        """Locks a user for a time; None unlocks and forgets failed logins. Live sessions hear of it."""
+        await self._identity.lock_until(name, until, by.name)
+        act = "user-unlocked" if until is None else "user-locked"
+        self._act(by.name, source, act, name, {"until": None if until is None else to_text(until)})
+        self._tell_changed()
+
+    # ----------------------------------------------------------------------------------------------------- databases
+
+    async def databases(self, person: Person) -> list[m.Database]:
+        """The databases granted now, by name, with the accounts granted there and the person's live tokens."""
+
+        def work(connection: sa.Connection) -> list[m.Database]:
+            user = refuse_unfit(find_user(connection, person.name), person.name, self._clock())
+            return self._reachable(connection, user.id)
+
+        return await self._store.read(work)
+
+    def _reachable(self, connection: sa.Connection, user_id: int) -> list[m.Database]:
+        at = self._clock()
+        given: dict[int, list[grants.Reach]] = {}
+        for reach in grants.reaches(connection, user_id):
+            if reach.holds(at):
+                given.setdefault(reach.database_id, []).append(reach)
+        states: dict[str, list[m.TokenState]] = {}
+        for state in self._tokens.live(connection, user_id):
+            states.setdefault(state.database, []).append(state)
+        d, n, a = schema.databases, schema.network_domains, schema.accounts
+        accounts: dict[int, list[sa.Row[Any]]] = {}
+        for account in connection.execute(sa.select(a).order_by(a.c.any_login, a.c.name)):
+            accounts.setdefault(account.database_id, []).append(account)
+        rows = connection.execute(sa.select(d, n.c.name.label("domain")).outerjoin(n).order_by(d.c.name))
+        found = []
+        for row in rows:
+            reaches = given.get(row.id)
+            if not reaches:
+                continue
+            until = grants.latest_end(reaches)
+            found.append(
+                m.Database(
+                    name=row.name,
+                    engine=row.engine,
+                    platform=row.platform,
+                    host=row.host,
+                    port=row.port,
+                    domain=row.domain or "",
+                    databases=list(row.allowed_names or ()),
+                    accounts=[
+                        m.Account(name=account.name, hosted=account.secret is not None)
+                        for account in accounts.get(row.id, [])
+                        if any(reach.gives(account.name) for reach in reaches)
+                    ],
+                    tokens=states.get(row.name, []),
+                    until=None if until is None else without_fraction(to_text(until)),
+                )
+            )
+        return found
+
+    async def settings(self) -> Settings:
+        """The settings in force."""
+        return await self._store.read(read_settings)
+
+    # -------------------------------------------------------------------------------------------------------- tokens
+
+    async def request_token(self, person: Person, request: TokenRequest, source: str) -> m.Token:
+        """The live token for that database and account, or a new one; its text being shown is on record."""
+        self._demand(person, "operator")
+
+        def work(connection: sa.Connection) -> tuple[Outcome, m.Token]:
+            outcome = self._tokens.request(connection, person, request)
+            return outcome, self._tokens.show(connection, outcome.row)
+
+        try:
+            outcome, token = await self._store.run(work)
+        except sa.exc.IntegrityError:
+            # Two requests at the same moment: the other one has made the token, which is then shown.
+            outcome, token = await self._store.run(work)
+        if outcome.replaced is not None:
+            self._on_record(outcome.replaced, "token-revoked", person.name, source)
+            self._tell_token("revoked", outcome.replaced)
+        self._on_record(outcome.row, f"token-{outcome.act}", person.name, source)
+        if outcome.act == "issued":
+            self._tell_token("issued", outcome.row)
+        return token
+
+    async def show_token(self, person: Person, token_id: str, source: str) -> m.Token:
+        """One's own live token with its text; on record."""
+
+        def work(connection: sa.Connection) -> tuple[sa.Row[Any], m.Token]:
+            refuse_unfit(find_user(connection, person.name), person.name, self._clock())
+            row = self._tokens.own(connection, person.name, token_id)
+            return row, self._tokens.show(connection, row)
+
+        row, token = await self._store.read(work)
+        self._on_record(row, "token-shown", person.name, source)
+        return token
+
+    async def tokens(self, person: Person) -> list[m.TokenState]:
+        """One's own live tokens, oldest first."""
+
+        def work(connection: sa.Connection) -> list[m.TokenState]:
+            user = refuse_unfit(find_user(connection, person.name), person.name, self._clock())
+            return self._tokens.live(connection, user.id)
+
+        return await self._store.read(work)
+
+    async def renew_token(self, person: Person, token_id: str, source: str) -> m.Token:
+        """One's own live token for one more renewal's period; on record, as its text is shown."""
+        self._demand(person, "operator")
+
+        def work(connection: sa.Connection) -> tuple[Outcome, m.Token]:
+            outcome = self._tokens.renew(connection, person, token_id)
+            return outcome, self._tokens.show(connection, outcome.row)
+
+        outcome, token = await self._store.run(work)
+        self._on_record(outcome.row, "token-renewed", person.name, source)
+        self._tell_token("renewed", outcome.row)
+        return token
+
+    async def revoke_token(self, person: Person, token_id: str, reason: str, source: str) -> m.TokenState:
+        """Ends a token: one's own, or as auditor or administrator anybody's. Its sessions hear of it."""
+        outcome = await self._store.run(lambda connection: self._tokens.revoke(connection, person, token_id, reason))
+        self._on_record(outcome.row, "token-revoked", person.name, source)
+        self._tell_token("revoked", outcome.row)
+        return state_of(outcome.row)
+
+    async def admit(self, user: str, token_id: str) -> Admission:
+        """All that a session needs, when user, token, grant and account allow it now; Refused with the reason if not."""
+        return await self._store.read(
+            lambda connection: admission.admit(connection, self._tokens, self._vault, self._clock, user, token_id)
+        )
+
+    # ------------------------------------------------------------------------------------------------ declared state
+
+    async def apply(
+        self,
+        documents: list[dict[str, Any]],
+        *,
+        base: Path,
+        environment: Mapping[str, str],
+        by: str,
+        source: str,
+        prune: bool = False,
+        dry: bool = False,
+    ) -> declared.Plan:
+        """Brings the declared state about in one transaction, puts every change on record and tells `changed`.
+
+        With `dry` nothing is changed. Raises declared.NotApplicable where a document is not in order.
+        """
+
+        def work(connection: sa.Connection) -> declared.Plan:
+            plan = declared.plan(connection, documents, base=base, environment=environment, prune=prune)
+            if not dry:
+                declared.apply(connection, plan, self._vault, by=by, at=self._clock())
+            return plan
+
+        plan = await (self._store.read(work) if dry else self._store.run(work))
+        if not dry and plan.changes:
+            for change in plan.changes:
+                detail: dict[str, str | int | None] = {"detail": change.detail} if change.detail else {}
+                self._act(by, source, f"{change.kind}-{change.action}", change.name, detail)
+            await self.notice_changes()
+        return plan
+
+    async def export(self) -> dict[str, Any]:
+        """The declared state as a document, without secrets."""
+        return await self._store.read(declared.export)
+
+    async def notice_changes(self) -> bool:
+        """Tells `changed` when the declared state is not what it was at the last look, whoever changed it.
+
+        To be called now and then: another node, or a command that works on the store, may have changed it.
+        """
+        number = await self._store.read(generation)
+        known, self._generation = self._generation, number
+        if known == number:
+            return False
+        if known is not None or number:
+            self._tell_changed()
+        return True
+
+    def close(self) -> None:
+        """Ends the threads that check passwords. The store is its opener's to close."""
+        self._identity.close()
+
+    # ------------------------------------------------------------------------------------------------------- records
+
+    def _demand(self, person: Person, role: str) -> None:
+        if role not in person.roles:
+            raise Refused("role-missing", role=role, user=person.name)
+
+    def _on_record(self, row: sa.Row[Any], act: str, by: str, source: str) -> None:
+        detail: dict[str, str | int | None] = {
+            "user": row.user,
+            "database": row.database,
+            "account": row.account,
+            "expires_at": row.expires_at,
+            "renewals": row.renewals_used,
+        }
+        reason = row.revoked_why if act == "token-revoked" else row.reason
+        if reason:
+            detail["reason"] = reason
+        if row.login:
+            detail["login"] = row.login
+        self._act(by, source, act, row.id, detail)
+
+    def _act(self, user: str, source: str, act: str, subject: str, detail: dict[str, str | int | None]) -> None:
+        at = to_text(self._clock())
+        self._record(Act(at=at, user=user, source=source, act=act, subject=subject, detail=detail))
+
+    def _tell_token(self, kind: str, row: sa.Row[Any]) -> None:
+        state = state_of(row)
+        for listener in list(self.on_token_change):
+            listener(kind, state, row.user)
+
+    def _tell_changed(self) -> None:
+        for listener in list(self.changed):
+            listener()

@@ -1,0 +1,218 @@
+"""Who somebody is: people of the store, their passwords and keys, and what a failed login costs."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from bastion.api.refusals import Refused
+from bastion.store import schema
+from bastion.store.moments import from_text, to_text
+from bastion.store.store import Store
+
+from . import failures
+from .failures import SOURCE, USER
+from .passwords import TRIED_AT_MOST, PasswordChecks, is_outdated
+from .settings import read_settings
+
+ROLES = ("operator", "approver", "auditor", "administrator")
+
+LONGEST_NAME = 128
+"""Characters of a user name; whatever is longer is nobody's."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who is logged in. `roles` of ROLES."""
+
+    name: str
+    roles: frozenset[str]
+
+
+def find_user(connection: sa.Connection, name: str) -> sa.Row[Any] | None:
+    """The user's row, None for nobody."""
+    return connection.execute(sa.select(schema.users).where(schema.users.c.name == name)).one_or_none()
+
+
+def refuse_unfit(user: sa.Row[Any] | None, name: str, at: datetime) -> sa.Row[Any]:
+    """The user's row; raises Refused (`user-locked`, `user-not-valid`) where that person may do nothing now."""
+    if user is None:
+        raise Refused("user-not-valid", user=name)
+    if user.locked or (user.locked_until is not None and from_text(user.locked_until) > at):
+        raise Refused("user-locked", user=name)
+    if user.valid_from is not None and from_text(user.valid_from) > at:
+        raise Refused("user-not-valid", user=name)
+    if user.valid_until is not None and from_text(user.valid_until) <= at:
+        raise Refused("user-not-valid", user=name)
+    return user
+
+
+def person_of(connection: sa.Connection, name: str, at: datetime) -> Person:
+    """The person as they are now. Raises Refused as `refuse_unfit`."""
+    user = refuse_unfit(find_user(connection, name), name, at)
+    table = schema.user_roles
+    roles = connection.scalars(sa.select(table.c.role).where(table.c.user_id == user.id))
+    return Person(user.name, frozenset(roles))
+
+
+def read_public_key(line: str) -> tuple[str, str, str]:
+    """Algorithm, base64 of the wire form, and comment of a public key as OpenSSH writes it. Raises ValueError.
+
+    RFC 4253 section 6.6: the wire form begins with the algorithm's name as a string, which is checked.
+    """
+    parts = line.strip().split(None, 2)
+    if len(parts) < 2:
+        raise ValueError("a public key reads: ALGORITHM BASE64 [COMMENT]")
+    algorithm, text = parts[0], parts[1]
+    try:
+        blob = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("the public key is not base64") from None
+    size = int.from_bytes(blob[:4], "big")
+    if blob[4 : 4 + size] != algorithm.encode() or len(blob) <= 4 + size:
+        raise ValueError(f"the public key is not one of the kind {algorithm}")
+    return algorithm, base64.b64encode(blob).decode(), parts[2] if len(parts) > 2 else ""
+
+
+class Identity:
+    """Logins by password and by key."""
+
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._clock = clock
+        self._checks = PasswordChecks()
+        self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+
+    async def password_login(self, name: str, password: str, source: str) -> Person:
+        """The person, when the password is theirs.
+
+        Raises Refused: `login-failed` alike for an unknown name, a wrong password and a locked user, after the same
+        work and the same delay; `too-many-tries` for a source that failed too often; `user-not-valid` only to whoever
+        knew the password. An empty password costs nothing and counts as nothing: clients try it first.
+        """
+        if not password:
+            raise Refused("login-failed")
+        name_known = 0 < len(name) <= LONGEST_NAME and "\0" not in name
+        await self._refuse_source(source)
+        turn = self._turns.setdefault(name[:LONGEST_NAME], asyncio.Lock())
+        async with turn:  # one at a time for a name, so that parallel tries cannot outrun the count
+            hold_back, outcome = await self._try(name if name_known else "", password, source)
+        if isinstance(outcome, Refused):
+            await asyncio.sleep(hold_back)
+            raise outcome
+        return outcome
+
+    async def _try(self, name: str, password: str, source: str) -> tuple[float, Person | Refused]:
+        def look(connection: sa.Connection) -> tuple[str | None, bool]:
+            user = find_user(connection, name)
+            before = failures.remembered(connection, USER, name, self._clock(), read_settings(connection).lockout)
+            return (None if user is None else user.password_hash), before.locked_until is not None
+
+        stored, locked = await self._store.read(look)
+        fits = len(password) <= TRIED_AT_MOST
+        right = await self._checks.check(stored if fits else None, password if fits else "")
+        fresh = await self._checks.rehash(password) if right and stored and is_outdated(stored) else None
+
+        def decide(connection: sa.Connection) -> tuple[float, Person | Refused]:
+            at = self._clock()
+            lockout = read_settings(connection).lockout
+            user = find_user(connection, name)
+            current = user is not None and user.password_hash == stored
+            barred = user is not None and (
+                user.locked or (user.locked_until is not None and from_text(user.locked_until) > at)
+            )
+            if not right or locked or barred or not current:
+                by_user = failures.count(connection, USER, name, at, lockout)
+                failures.count(connection, SOURCE, source, at, lockout)
+                return failures.delay(by_user.tries), Refused("login-failed")
+            failures.forget(connection, USER, name)
+            failures.forget(connection, SOURCE, source)
+            if fresh is not None:
+                table = schema.users
+                connection.execute(table.update().where(table.c.name == name).values(password_hash=fresh))
+            try:
+                return 0.0, person_of(connection, name, at)
+            except Refused as refused:
+                return 0.0, refused
+
+        return await self._store.run(decide)
+
+    async def key_login(self, name: str, public_key: str) -> Person | None:
+        """The person, when the key is one of theirs and they may log in; None otherwise.
+
+        Costs nothing and counts as nothing: clients offer all their keys, and have proved none of them yet.
+        """
+        try:
+            _algorithm, blob, _comment = read_public_key(public_key)
+        except ValueError:
+            return None
+
+        def look(connection: sa.Connection) -> Person | None:
+            users, keys = schema.users, schema.user_keys
+            owned = sa.select(keys.c.id).join(users).where(users.c.name == name, keys.c.blob == blob)
+            if connection.execute(owned).first() is None:
+                return None
+            try:
+                return person_of(connection, name, self._clock())
+            except Refused:
+                return None
+
+        if not 0 < len(name) <= LONGEST_NAME or "\0" in name:
+            return None
+        return await self._store.read(look)
+
+    async def person(self, name: str) -> Person:
+        """The person as they are now. Raises Refused (`user-locked`, `user-not-valid`)."""
+        return await self._store.read(lambda connection: person_of(connection, name, self._clock()))
+
+    async def count_source(self, source: str) -> float:
+        """Counts a failed login that was not by password; answers with the seconds to hold its refusal back."""
+
+        def work(connection: sa.Connection) -> float:
+            lockout = read_settings(connection).lockout
+            return failures.delay(failures.count(connection, SOURCE, source, self._clock(), lockout).tries)
+
+        return await self._store.run(work)
+
+    async def refuse_source(self, source: str) -> None:
+        """Raises Refused (`too-many-tries`) while that source has to wait."""
+        await self._refuse_source(source)
+
+    async def _refuse_source(self, source: str) -> None:
+        def look(connection: sa.Connection) -> Refused | None:
+            at = self._clock()
+            before = failures.remembered(connection, SOURCE, source, at, read_settings(connection).lockout)
+            if before.locked_until is None:
+                return None
+            return Refused("too-many-tries", seconds=max(1, round((before.locked_until - at).total_seconds())))
+
+        refused = await self._store.read(look)
+        if refused is not None:
+            raise refused
+
+    async def lock_until(self, name: str, until: datetime | None, by: str) -> None:
+        """Locks a user for a time (None: unlocks, and forgets failed logins too)."""
+
+        def work(connection: sa.Connection) -> None:
+            table = schema.users
+            connection.execute(
+                table.update()
+                .where(table.c.name == name)
+                .values(locked_until=None if until is None else to_text(until), locked_by=by)
+            )
+            if until is None:
+                failures.forget(connection, USER, name)
+
+        await self._store.run(work)
+
+    def close(self) -> None:
+        """Ends the password threads."""
+        self._checks.close()
