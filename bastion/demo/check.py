@@ -10,8 +10,8 @@ import contextlib
 import json
 import os
 import secrets
+import shlex
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -126,7 +126,8 @@ class Check:
             ssh = shutil.which("ssh")
             target = f"{port}:{token['host']}:{token['port']}"
             if ssh is not None:
-                command = [ssh, *self._ssh_options(), "-N", "-L", f"{HOST}:{target}", f"{OPERATOR}@{HOST}"]
+                up = Path(place) / "up"
+                command = [ssh, *self._ssh_options(up), "-N", "-L", f"{HOST}:{target}", f"{OPERATOR}@{HOST}"]
                 environment = self._askpass(Path(place), str(token["token"]))
                 how = f"ssh -N -L {target} {OPERATOR}@{HOST} -p {self._bastion.port}, the token as the password"
             else:
@@ -134,15 +135,23 @@ class Check:
                 command = [*program(), "tunnel", database.name, "--bastion", bastion, "--listen", f"{HOST}:{port}"]
                 environment = self._bastion.environment({"CASEMATE_PASSWORD": self._folder.password(OPERATOR)})
                 how = f"casemate tunnel {database.name} (OpenSSH's ssh is not installed)"
-            child = Child("The tunnel", command, Path(place) / "tunnel.log", environment=environment)
+            child = Child(
+                "The tunnel", command, Path(place) / "tunnel.log", environment=environment, pipe_output=ssh is None
+            )
             try:
-                child.wait_until(lambda: _listens(port), limit=30)
+                if ssh is None:
+                    child.first_line(limit=30)
+                else:
+                    child.wait_until(up.exists, limit=30)
                 yield port, how
             finally:
                 child.stop()
 
-    def _ssh_options(self) -> list[str]:
+    def _ssh_options(self, up: Path) -> list[str]:
+        """`up` appears when the tunnel stands. A try to connect would be a session of its own, on record."""
         options = {
+            "PermitLocalCommand": "yes",
+            "LocalCommand": f"touch {shlex.quote(str(up))}",
             "UserKnownHostsFile": f'"{self._bastion.known_hosts}"',
             "GlobalKnownHostsFile": "/dev/null",
             "StrictHostKeyChecking": "yes",
@@ -172,12 +181,6 @@ class Check:
 
 def _say(what: str, seen: str) -> None:
     print(f"{what:<10} {seen}", flush=True)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((HOST, port)) == 0
 
 
 def _query(database: DemoDatabase, port: int, query: str) -> list[tuple[Any, ...]]:

@@ -6,6 +6,7 @@ import importlib.util
 import secrets
 import shutil
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,14 @@ host all all 127.0.0.1/32 md5
 
 
 class PostgresServer:
-    """`plugin` of create_user: `scram-sha-256`, `md5`, `cleartext` or `trust`."""
+    """`plugin` of create_user: `scram-sha-256`, `md5`, `cleartext` or `trust`. `settings` go over those in `start`."""
 
     engine = "postgresql"
     host = "127.0.0.1"
     admin_user = "postgres"
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        self._settings = dict(settings or {})
         self.port = free_port()
         self.admin_password = secrets.token_hex(12)
         self.folder = server_folder("pg")
@@ -109,6 +111,7 @@ class PostgresServer:
             "log_connections": "all",
             "timezone": "UTC",
             "wal_level": "logical",
+            **self._settings,
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         self._process = ServerProcess(

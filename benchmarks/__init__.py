@@ -1,0 +1,1 @@
+"""Programs that measure, each beside a peer in one run."""

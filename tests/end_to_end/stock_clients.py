@@ -1,0 +1,122 @@
+"""OpenSSH's `ssh -N -L` as operators use it, the token as the password, nothing of ours on the client's side."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.servers import excuses
+from tests.servers.processes import ServerFailed, ServerProcess, free_port
+
+
+@dataclass(frozen=True)
+class SshTunnel:
+    """A standing tunnel: `host`:`port` on this side. `log` is what ssh says."""
+
+    host: str
+    port: int
+    log: Path
+    process: ServerProcess
+
+
+class TunnelRefused(Exception):
+    """ssh ended before the tunnel stood; the message is what it said, `exit_code` how it ended."""
+
+    def __init__(self, said: str, exit_code: int) -> None:
+        super().__init__(said)
+        self.exit_code = exit_code
+
+
+def client_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """An environment for a stock client, without anything of the developer's own that would steer it."""
+    return {"PATH": os.environ["PATH"] + ":/usr/sbin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", **(more or {})}
+
+
+def ssh_program() -> str:
+    """OpenSSH's client, or a skip."""
+    found = shutil.which("ssh")
+    if found is None:
+        excuses.skip("no-openssh")
+    return found
+
+
+def askpass(place: Path, password: str) -> dict[str, str]:
+    """An environment in which `ssh` takes `password` without a terminal, and without it in a process list."""
+    script = place / "askpass"
+    script.touch(mode=0o700)
+    script.write_text('#!/bin/sh\nprintf "%s\\n" "$TEST_SSH_PASSWORD"\n')
+    return client_environment(
+        {"SSH_ASKPASS": str(script), "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": ":0", "TEST_SSH_PASSWORD": password}
+    )
+
+
+def ssh_command(user: str, host: str, port: int, known_hosts: Path, options: Mapping[str, str]) -> list[str]:
+    """`ssh` with every setting that matters given here, none from files of this machine."""
+    settings = {
+        "UserKnownHostsFile": f'"{known_hosts}"',
+        "GlobalKnownHostsFile": "/dev/null",
+        "StrictHostKeyChecking": "yes",
+        "PubkeyAuthentication": "no",
+        "NumberOfPasswordPrompts": "1",
+        "ConnectTimeout": "15",
+        **options,
+    }
+    words = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+    return [ssh_program(), "-F", "none", "-p", str(port), *words, f"{user}@{host}"]
+
+
+@contextmanager
+def ssh_tunnel(
+    *,
+    user: str,
+    token: str,
+    bastion: tuple[str, int],
+    known_hosts: Path,
+    to: tuple[str, int],
+    options: Mapping[str, str] | None = None,
+    words: Sequence[str] = (),
+) -> Iterator[SshTunnel]:
+    """`ssh -N -L port:TO user@bastion`. Raises TunnelRefused where ssh ends before the tunnel stands."""
+    with tempfile.TemporaryDirectory(prefix="casemate-ssh-") as folder:
+        place = Path(folder)
+        up, log, port = place / "up", place / "ssh.log", free_port()
+        settings = {
+            "ExitOnForwardFailure": "yes",
+            "PermitLocalCommand": "yes",
+            "LocalCommand": f"touch {shlex.quote(str(up))}",
+            **(options or {}),
+        }
+        command = ssh_command(user, bastion[0], bastion[1], known_hosts, settings)
+        forward = ["-N", "-L", f"127.0.0.1:{port}:{to[0]}:{to[1]}", *words]
+        process = ServerProcess([*command[:-1], *forward, command[-1]], log, environment=askpass(place, token))
+        try:
+            try:
+                process.wait_until("the ssh tunnel", up.exists, limit=30)
+            except ServerFailed:
+                if process.process.poll() is None:
+                    raise
+                raise TunnelRefused(log.read_text(errors="replace"), process.process.returncode) from None
+            yield SshTunnel("127.0.0.1", port, log, process)
+        finally:
+            process.stop()
+
+
+def run_client(command: Sequence[str], environment: Mapping[str, str] | None = None, stdin: str | None = None,
+               limit: float = 60) -> subprocess.CompletedProcess[str]:  # fmt: skip
+    """Runs a stock client to its end."""
+    return subprocess.run(
+        list(command),
+        env=client_environment(environment),
+        input=stdin if stdin is not None else "",
+        capture_output=True,
+        text=True,
+        timeout=limit,
+        check=False,
+    )
