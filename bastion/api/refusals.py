@@ -53,6 +53,7 @@ SENTENCES: dict[str, str] = {
     "token-revoked": _("The token was revoked at {at} by {by}. Request a new one: casemate token {database}."),
     "token-wrong-database": _("This token opens {host}:{port} ({database}) and nothing else; the tunnel asked for {asked_host}:{asked_port}. Check the address of your ssh -L."),
     "renewals-used-up": _("The token has been renewed {renewals} times, which is all that is allowed. Request a new one."),
+    "renewal-not-possible": _("The token cannot live beyond {at}: then your grant or your account ends. Ask an administrator."),
     "period-too-long": _("A token may live {longest} at most; {asked} was asked."),
     "period-too-short": _("A token lives one minute at least."),
     "tunnel-not-open": _("This login opens no tunnel by itself. Use an O&M token as the SSH password, or `casemate tunnel DATABASE`."),
