@@ -46,6 +46,9 @@ EXCUSES: dict[str, Excuse] = {
         "OpenSSH is not on this machine: install openssh-client and -server", lambda: not _can_install()
     ),
     "no-psql": Excuse("psql is not on this machine: install postgresql-client", lambda: not _can_install()),
+    "no-dbd-mariadb": Excuse(
+        "Perl's DBD::MariaDB is not on this machine: install libdbd-mariadb-perl", lambda: not _can_install()
+    ),
     "no-tmux": Excuse("tmux is not on this machine: install tmux", lambda: not _can_install()),
     "no-captures": Excuse(
         "the captures of real SQL Server and Oracle traffic are not part of the sources", lambda: True
