@@ -143,6 +143,11 @@ class Journal:
         return self._number
 
     @property
+    def signed(self) -> int:
+        """The number of the last checkpoint's record."""
+        return self._signed
+
+    @property
     def failure(self) -> str | None:
         """Why nothing can be written any more; None while all is well."""
         return self._failure

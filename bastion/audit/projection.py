@@ -1,0 +1,254 @@
+"""Brings the journal into the store: a thread that applies records in batches and remembers how far it is.
+
+The cursor (`shipped`) moves in the transaction that applies the records, so a crash at any point neither loses nor
+doubles one. What the thread cannot take from its queue, because it was not running or fell behind, it reads from
+the journal's files: the data path never waits for the store, and memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from time import monotonic
+
+import sqlalchemy as sa
+
+from bastion.store import schema
+from bastion.store.store import Store
+
+from .durability import resolve, waiting
+from .journal import Journal, NotStored, now
+from .records import AnyRecord
+from .rows import UNKNOWN, Batch, Owner, write
+from .segments import JournalUnreadable, records_after
+
+BATCH = 2000
+"""Records in one transaction at most."""
+
+QUEUE_BYTES = 16 * 1024 * 1024
+"""Bytes of records that wait in memory at most; what comes then is read from the files later."""
+
+LINGER = 0.05
+"""Seconds that a batch waits for company, unless somebody waits for it."""
+
+PATIENCE = 10.0
+"""Seconds that the store may fail before those who wait for it are told."""
+
+RETRY = (0.1, 5.0)
+"""Seconds between tries while the store fails: the first pause, and the longest."""
+
+_IDLE = 1.0
+_log = logging.getLogger(__name__)
+
+
+class StoreBehind(Exception):
+    """The store does not take the journal's records, so what it answers is not complete."""
+
+
+class _CursorMoved(Exception):
+    """The store was put back to another state while we were writing."""
+
+
+class Projection:
+    """One node's journal on its way into the store. All methods may be called from any thread."""
+
+    def __init__(self, journal: Journal, store: Store, *, linger: float = LINGER, patience: float = PATIENCE) -> None:
+        self._journal = journal
+        self._store = store
+        self._linger = 0.0 if journal.durability == "stored" else linger
+        self._patience = patience
+        self._queue: deque[tuple[int, tuple[AnyRecord, ...], int]] = deque()
+        self._bytes_in = 0
+        self._bytes_out = 0
+        self._wake = threading.Event()
+        self._hurry = threading.Event()
+        self._idle = False
+        self._stopping = False
+        self._mutex = threading.Lock()
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._owners: dict[str, Owner] = {}
+        self._shipped = 0
+        self._failing_since: float | None = None
+        self._thread = threading.Thread(target=self._run, name="journal-projection", daemon=True)
+
+    @property
+    def shipped(self) -> int:
+        """The number of the last record that is in the store."""
+        return self._shipped
+
+    @property
+    def failing(self) -> bool:
+        """Whether the store refused the last batch."""
+        return self._failing_since is not None
+
+    def start(self) -> None:
+        """Reads the cursor and starts the thread. Raises what the store raises."""
+        self._shipped = self._store.read_now(self._cursor)
+        self._journal.on_written = self._written
+        self._thread.start()
+
+    def settled(self) -> asyncio.Future[None]:
+        """Done when everything that is in the journal now is in the store; StoreBehind when the store takes nothing."""
+        waiter = waiting()
+        number = self._journal.number
+        with self._mutex:
+            if number <= self._shipped:
+                waiter.set_result(None)
+                return waiter
+            self._waiters.append((number, waiter))
+        self._hurry.set()
+        self._wake.set()
+        return waiter
+
+    def stop(self) -> None:
+        """Ships what is there, with one try, and ends the thread. The rest is shipped at the next start."""
+        self._stopping = True
+        self._hurry.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._journal.on_written = None
+
+    # ---------------------------------------------------------------------------------------------- from the data path
+
+    def _written(self, first: int, records: tuple[AnyRecord, ...], size: int) -> None:
+        if self._bytes_in - self._bytes_out < QUEUE_BYTES:
+            self._bytes_in += size
+            self._queue.append((first, records, size))
+        if self._idle:
+            self._wake.set()
+
+    # ---------------------------------------------------------------------------------------------------- in the thread
+
+    def _run(self) -> None:
+        pause = RETRY[0]
+        while True:
+            if self._shipped >= self._journal.number:
+                if self._stopping:
+                    return
+                self._idle = True
+                if self._shipped >= self._journal.number:
+                    self._wake.wait(_IDLE)
+                self._idle = False
+                self._wake.clear()
+                continue
+            if self._journal.number - self._shipped < BATCH and not self._stopping:
+                self._hurry.wait(self._linger)
+            self._hurry.clear()
+            try:
+                self._ship()
+            except Exception as error:  # noqa: BLE001 - whatever the store raises: the records stay in the journal
+                self._failed(error)
+                if self._stopping:
+                    return
+                self._hurry.clear()
+                self._hurry.wait(pause)
+                pause = min(pause * 2, RETRY[1])
+                continue
+            if self._failing_since is not None:
+                _log.warning("the store takes the journal's records again")
+                self._failing_since = None
+            pause = RETRY[0]
+
+    def _ship(self) -> None:
+        """Applies the next records."""
+        records = self._next_records()
+        last = records[-1][0]
+        with_owners = self._owners.copy()
+
+        def work(connection: sa.Connection) -> Batch:
+            def owner_of(session: str) -> Owner:
+                table = schema.sessions
+                row = connection.execute(
+                    sa.select(table.c.user, table.c.database, table.c.account).where(table.c.session == session)
+                ).first()
+                return Owner(*row) if row is not None else UNKNOWN
+
+            batch = Batch(self._journal.node, owner_of, with_owners)
+            batch.take(records)
+            self._move_cursor(connection, last)
+            write(connection, batch)
+            return batch
+
+        try:
+            batch = self._store.run_now(work)
+        except _CursorMoved:
+            self._shipped = self._store.read_now(self._cursor)
+            _log.warning("the store's cursor was at record %d: going on from there", self._shipped)
+            return
+        ended = {key for rows in (batch.sessions, batch.session_changes) for key, row in rows.items()
+                 if row.get("ended_at")}  # fmt: skip
+        self._owners = {session: owner for session, owner in batch.owners.items() if session not in ended}
+        self._journal.stored(last)
+        with self._mutex:
+            self._shipped = last
+            done = [waiter for number, waiter in self._waiters if number <= last]
+            self._waiters = [one for one in self._waiters if one[0] > last]
+        for waiter in done:
+            resolve(waiter)
+
+    def _next_records(self) -> list[tuple[int, AnyRecord]]:
+        """The records after the cursor, from the queue where it has them, else from the files. Never empty."""
+        records: list[tuple[int, AnyRecord]] = []
+        following = self._shipped + 1
+        while self._queue and len(records) < BATCH:
+            first, several, size = self._queue[0]
+            if first > following:
+                break
+            self._queue.popleft()
+            self._bytes_out += size
+            for number, record in enumerate(several, first):
+                if number == following:
+                    records.append((number, record))
+                    following += 1
+        if records:
+            return records
+        end = min(self._queue[0][0] - 1 if self._queue else self._journal.number, self._shipped + BATCH)
+        return list(records_after(self._journal.folder, self._shipped, end))
+
+    def _cursor(self, connection: sa.Connection) -> int:
+        table = schema.shipped
+        return connection.scalar(sa.select(table.c.number).where(table.c.node == self._journal.node)) or 0
+
+    def _move_cursor(self, connection: sa.Connection, last: int) -> None:
+        table = schema.shipped
+        moved = connection.execute(
+            sa.update(table)
+            .where(table.c.node == self._journal.node, table.c.number == self._shipped)
+            .values(number=last, at=now())
+        )
+        if moved.rowcount:
+            return
+        if self._shipped or self._cursor(connection):
+            raise _CursorMoved
+        connection.execute(sa.insert(table).values(node=self._journal.node, number=last, at=now()))
+
+    def _failed(self, error: Exception) -> None:
+        if self._failing_since is None:
+            self._failing_since = monotonic()
+            _log.error("the store does not take the journal's records, trying on: %s", _brief(error))
+        if monotonic() - self._failing_since >= self._patience or self._stopping:
+            self._journal.not_stored(
+                NotStored("The record is in the journal, but the store has not taken it. Check the store.")
+            )
+            with self._mutex:
+                waiters, self._waiters = self._waiters, []
+            for _, waiter in waiters:
+                resolve(
+                    waiter,
+                    StoreBehind(
+                        f"The store lacks the records after {self._shipped} of {self._journal.number}: "
+                        f"{_brief(error)}. Check the store; the journal has them all."
+                    ),
+                )
+
+
+def _brief(error: Exception) -> str:
+    """What the store said, without the statement and its parameters: these hold what people typed."""
+    if isinstance(error, sa.exc.DBAPIError):
+        return str(error.orig).splitlines()[0] if str(error.orig) else type(error.orig).__name__
+    if isinstance(error, JournalUnreadable):
+        return str(error)
+    return f"{type(error).__name__}: {error}"

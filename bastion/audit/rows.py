@@ -1,0 +1,358 @@
+"""What records become in the store: a batch of them is folded into as few rows and changes as it takes.
+
+A statement that is sent and answered within one batch is one insert. Folding knows nothing of threads or times; it
+is also what `comparison` replays to see whether the store still says what the journal says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bastion.store import schema
+
+from .records import (
+    Act,
+    AnyRecord,
+    CancelSent,
+    JournalRepaired,
+    LoggedIn,
+    LoginRefused,
+    NodeStarted,
+    NodeStopped,
+    RawBytes,
+    SessionClosed,
+    SessionLoggedIn,
+    SessionOpened,
+    SessionRefused,
+    StatementDone,
+    StatementExtended,
+    StatementRefused,
+    StatementSent,
+)
+
+LARGEST = 2**63 - 1
+"""Counts beyond it (a database may say anything) are kept as this: the store's integers end here."""
+
+Row = dict[str, Any]
+StatementKey = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What a statement's row repeats of its session."""
+
+    user: str
+    database: str
+    account: str
+
+
+UNKNOWN = Owner("", "", "")
+
+
+def storable(text: str) -> str:
+    """PostgreSQL's text takes no NUL character: the picture of one stands in."""
+    return text.replace("\0", "\u2400") if "\0" in text else text
+
+
+def _storable(text: str | None) -> str | None:
+    return None if text is None else storable(text)
+
+
+def _binds(binds: list[str | None] | None) -> list[str | None] | None:
+    return None if binds is None else [_storable(one) for one in binds]
+
+
+def _count(number: int | None) -> int | None:
+    return None if number is None else min(number, LARGEST)
+
+
+def digest_of(text: str) -> str:
+    """SHA-256 of a whole statement's text, in hex: equal statements are found by it."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows to insert and changes to rows of earlier batches, in the order in which they must be done."""
+
+    node: str
+    owner_of: Callable[[str], Owner]
+    """Who a session belongs to that was opened in an earlier batch."""
+    owners: dict[str, Owner] = field(default_factory=dict)
+    sessions: dict[str, Row] = field(default_factory=dict)
+    session_changes: dict[str, Row] = field(default_factory=dict)
+    statements: dict[StatementKey, Row] = field(default_factory=dict)
+    statement_changes: dict[StatementKey, Row] = field(default_factory=dict)
+    more_text: dict[StatementKey, list[str]] = field(default_factory=dict)
+    acts: list[Row] = field(default_factory=list)
+
+    def take(self, records: Iterable[tuple[int, AnyRecord]]) -> None:
+        """Folds records with their numbers, in order."""
+        for number, record in records:
+            fold = _FOLDS.get(type(record))
+            if fold is not None:
+                fold(self, number, record)
+
+    # ----------------------------------------------------------------------------------------------------- statements
+
+    def _sent(self, _number: int, record: StatementSent) -> None:
+        text = storable(record.text)
+        self._statement(
+            record.session,
+            record.seq,
+            at=record.at,
+            schema=storable(record.schema),
+            operation=record.operation,
+            kind=record.statement_kind,
+            text=text,
+            complete=record.complete,
+            digest=digest_of(text) if record.complete else "",
+            binds=_binds(record.binds),
+            verdict=record.verdict,
+            tool=record.tool,
+            state="sent",
+        )
+
+    def _refused(self, _number: int, record: StatementRefused) -> None:
+        text = storable(record.text)
+        key = (record.session, record.seq)
+        if key in self.statements:
+            self.statements[key].update(state="refused", verdict=record.code, error=storable(record.error))
+            return
+        self._statement(
+            record.session,
+            record.seq,
+            at=record.at,
+            schema=storable(record.schema),
+            kind=record.statement_kind,
+            text=text,
+            digest=digest_of(text),
+            binds=_binds(record.binds),
+            verdict=record.code,
+            state="refused",
+            error=storable(record.error),
+        )
+
+    def _statement(self, session: str, seq: int, **values: Any) -> None:
+        owner = self.owners.get(session)
+        if owner is None:
+            owner = self.owners[session] = self.owner_of(session)
+        self.statements[session, seq] = {
+            **_STATEMENT, "session": session, "seq": seq,
+            "user": owner.user, "database": owner.database, "account": owner.account, **values,
+        }  # fmt: skip
+        self._session(session)["statements"] = seq
+
+    def _extended(self, _number: int, record: StatementExtended) -> None:
+        key = (record.session, record.seq)
+        row = self._statement_row(key)
+        if record.statement_kind:
+            row["kind"] = record.statement_kind
+        if record.binds is not None:
+            row["binds"] = _binds(record.binds)
+        if record.text:
+            if "text" in row:
+                row["text"] += storable(record.text)
+                if record.complete:
+                    row["digest"] = digest_of(row["text"])
+            else:
+                self.more_text.setdefault(key, []).append(storable(record.text))
+            row["complete"] = record.complete
+
+    def _done(self, _number: int, record: StatementDone) -> None:
+        row = self._statement_row((record.session, record.seq))
+        row["state"] = record.state
+        row["rows"] = _count(record.rows)
+        row["error"] = _storable(record.error)
+        row["duration_ms"] = record.duration_ms
+        row["bytes_down"] = _count(record.bytes_down)
+
+    def _statement_row(self, key: StatementKey) -> Row:
+        row = self.statements.get(key)
+        if row is None:
+            row = self.statement_changes.setdefault(key, {})
+        return row
+
+    # ------------------------------------------------------------------------------------------------------- sessions
+
+    def _opened(self, _number: int, record: SessionOpened) -> None:
+        row = {
+            name: storable(getattr(record, name))
+            for name in ("session", "user", "source", "token", "database", "account", "engine", "node", "purpose")
+        }
+        self.sessions[record.session] = {**_SESSION, **row, "state": "opening", "started_at": record.at}
+        self.owners[record.session] = Owner(row["user"], row["database"], row["account"])
+
+    def _logged_in(self, _number: int, record: SessionLoggedIn) -> None:
+        row = self._session(record.session)
+        row["state"] = "live"
+        for name in ("login", "client", "catalog", "schema", "server_version", "database_tls"):
+            row[name] = storable(getattr(record, name))
+
+    def _session_refused(self, _number: int, record: SessionRefused) -> None:
+        row = self._session(record.session)
+        row.update(state="refused", ended_at=record.at, end_reason=storable(record.error) or record.code)
+        for name in ("login", "client"):
+            if getattr(record, name):
+                row[name] = storable(getattr(record, name))
+
+    def _closed(self, _number: int, record: SessionClosed) -> None:
+        self._session(record.session).update(
+            state=record.state,
+            ended_at=record.at,
+            end_reason=storable(record.reason),
+            statements=_count(record.statements),
+            bytes_up=_count(record.bytes_up),
+            bytes_down=_count(record.bytes_down),
+            unattributed_bytes=_count(record.unattributed_bytes),
+        )
+
+    def _session(self, session: str) -> Row:
+        row = self.sessions.get(session)
+        if row is None:
+            row = self.session_changes.setdefault(session, {})
+        return row
+
+    # ----------------------------------------------------------------------------------------------------------- acts
+
+    def _act(
+        self, number: int, record: AnyRecord, act: str, user: str, source: str, subject: str, **detail: Any
+    ) -> None:
+        self.acts.append(
+            {
+                "node": self.node,
+                "number": number,
+                "at": record.at,
+                "kind": type(record).__struct_config__.tag,
+                "act": act,
+                "user": storable(user),
+                "source": source,
+                "subject": storable(subject),
+                "detail": {
+                    storable(name): storable(value) if isinstance(value, str) else value
+                    for name, value in detail.items()
+                },
+            }
+        )
+
+    def _acted(self, number: int, record: Act) -> None:
+        self._act(number, record, record.act, record.user, record.source, record.subject)
+        self.acts[-1]["detail"] = {
+            storable(name): storable(value) if isinstance(value, str) else value
+            for name, value in record.detail.items()
+        }
+
+    def _login(self, number: int, record: LoggedIn) -> None:
+        self._act(number, record, "login", record.user, record.source, "", method=record.method)
+
+    def _login_refused(self, number: int, record: LoginRefused) -> None:
+        self._act(
+            number, record, "login-refused", record.user, record.source, "", method=record.method, code=record.code
+        )
+
+    def _cancel(self, number: int, record: CancelSent) -> None:
+        self._act(
+            number, record, "cancel", record.by, "", record.session,
+            seq=record.seq, reason=record.reason, confirmed=record.confirmed,
+        )  # fmt: skip
+
+    def _raw(self, number: int, record: RawBytes) -> None:
+        self._act(
+            number, record, "raw-bytes", "", "", record.session,
+            leg=record.leg, reason=record.reason, made=record.made, data=record.data,
+        )  # fmt: skip
+
+    def _node_started(self, number: int, record: NodeStarted) -> None:
+        self._act(number, record, "start", "", "", record.node, version=record.version, public_key=record.public_key)
+
+    def _node_stopped(self, number: int, record: NodeStopped) -> None:
+        self._act(number, record, "stop", "", "", record.node, reason=record.reason)
+
+    def _repaired(self, number: int, record: JournalRepaired) -> None:
+        self._act(number, record, "repair", "", "", record.segment, bytes_cut=record.bytes_cut)
+
+
+_FOLDS: dict[type, Callable[[Batch, int, Any], None]] = {
+    StatementSent: Batch._sent,
+    StatementDone: Batch._done,
+    StatementExtended: Batch._extended,
+    StatementRefused: Batch._refused,
+    SessionOpened: Batch._opened,
+    SessionLoggedIn: Batch._logged_in,
+    SessionRefused: Batch._session_refused,
+    SessionClosed: Batch._closed,
+    Act: Batch._acted,
+    LoggedIn: Batch._login,
+    LoginRefused: Batch._login_refused,
+    CancelSent: Batch._cancel,
+    RawBytes: Batch._raw,
+    NodeStarted: Batch._node_started,
+    NodeStopped: Batch._node_stopped,
+    JournalRepaired: Batch._repaired,
+}
+
+_STATEMENT: Row = {
+    "operation": "", "complete": True, "digest": "", "binds": None, "tool": "", "rows": None, "error": None,
+    "duration_ms": None, "bytes_down": 0,
+}  # fmt: skip
+_SESSION: Row = {
+    "client": "", "login": "", "ended_at": None, "end_reason": None, "statements": 0, "bytes_up": 0, "bytes_down": 0,
+    "unattributed_bytes": 0, "catalog": "", "schema": "", "server_version": "", "database_tls": "",
+}  # fmt: skip
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: list[Row]) -> None:
+    """Inserts rows that may be there already (a store that was put back to an earlier state and refilled)."""
+    if not rows:
+        return
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    connection.execute(insert(table).on_conflict_do_nothing(), rows)
+
+
+def write(connection: sa.Connection, batch: Batch) -> None:
+    """Does the batch. The caller moves the cursor in the same transaction."""
+    _insert(connection, schema.sessions, list(batch.sessions.values()))
+    _insert(connection, schema.statements, list(batch.statements.values()))
+    _insert(connection, schema.acts, batch.acts)
+    _update(connection, schema.sessions, [({"session": key}, row) for key, row in batch.session_changes.items()])
+    for (session, seq), parts in batch.more_text.items():
+        _lengthen(connection, session, seq, "".join(parts), batch.statement_changes[session, seq])
+    _update(
+        connection,
+        schema.statements,
+        [({"session": session, "seq": seq}, row) for (session, seq), row in batch.statement_changes.items() if row],
+    )
+
+
+def _update(connection: sa.Connection, table: sa.Table, changes: list[tuple[Row, Row]]) -> None:
+    """One statement for all changes of the same columns; rows of a table are not touched twice, so order is free."""
+    by_columns: dict[tuple[str, ...], list[Row]] = {}
+    for key, row in changes:
+        parameters = {f"key_{name}": value for name, value in key.items()} | {
+            f"new_{name}": value for name, value in row.items()
+        }
+        by_columns.setdefault(tuple(row), []).append(parameters)
+    for columns, rows in by_columns.items():
+        keys = [name.removeprefix("key_") for name in rows[0] if name.startswith("key_")]
+        statement = (
+            sa.update(table)
+            .where(*(table.c[name] == sa.bindparam(f"key_{name}") for name in keys))
+            .values({name: sa.bindparam(f"new_{name}", type_=table.c[name].type) for name in columns})
+        )
+        connection.execute(statement, rows)
+
+
+def _lengthen(connection: sa.Connection, session: str, seq: int, more: str, change: Row) -> None:
+    """Appends text to a statement whose beginning is in the store."""
+    table = schema.statements
+    row = (table.c.session == session) & (table.c.seq == seq)
+    text = (connection.scalar(sa.select(table.c.text).where(row)) or "") + more
+    change["text"] = text
+    if change.get("complete"):
+        change["digest"] = digest_of(text)

@@ -1,0 +1,114 @@
+"""Questions of the record: statements and sessions by filters, from the store."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from bastion.api import messages as m
+from bastion.api.refusals import Refused
+from bastion.store import schema
+from bastion.store.moments import to_text
+
+from .rows import storable
+
+PAGE = 1000
+"""Statements in one page at most, and sessions in one answer."""
+
+MAX_WORDS = 32
+MAX_WORD = 1000
+"""Characters of a word that is looked for."""
+
+_STATEMENT_FIELDS = list(m.Statement.__struct_fields__)
+_SESSION_FIELDS = [name for name in m.Session.__struct_fields__ if name not in ("id", "running")]
+
+_PERIOD = re.compile(r"(\d{1,9})\s*([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def parse_when(text: str, now: datetime) -> str:
+    """A moment as the store has it, from RFC 3339, a date (its beginning in UTC), or so long ago (`30m`, `2h`, `3d`).
+
+    Raises ValueError, with a sentence, for anything else.
+    """
+    period = _PERIOD.fullmatch(text.strip().lower())
+    try:
+        if period is not None:
+            return to_text(now - timedelta(**{_UNITS[period[2]]: int(period[1])}))
+        moment = datetime.fromisoformat(text.strip())
+        return to_text(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{text[:40]!r} is no point in time. Say 2026-11-22T09:30:00Z, 2026-11-22, or 2h for two hours ago."
+        ) from None
+
+
+def find_statements(connection: sa.Connection, wanted: m.StatementFilter) -> m.StatementPage:
+    """One page, in the order of the record: at most `limit` (0: no limit of its own) and 1,000 statements.
+
+    Raises Refused for a filter that cannot be understood.
+    """
+    table = schema.statements
+    query = sa.select(table.c.id, *(table.c[name] for name in _STATEMENT_FIELDS)).where(table.c.id > wanted.after)
+    for word in _words(wanted.words):
+        query = query.where(table.c.text.ilike(_anywhere(word), escape="\\"))
+    for name in ("user", "database", "account", "session", "kind"):
+        value = getattr(wanted, name)
+        if value is not None:
+            query = query.where(table.c[name] == (value.lower() if name == "kind" else storable(value)))
+    if wanted.since is not None:
+        query = query.where(table.c.at >= _moment(wanted.since, "since"))
+    if wanted.until is not None:
+        query = query.where(table.c.at < _moment(wanted.until, "until"))
+    if wanted.error is not None:
+        query = query.where(table.c.error.is_not(None) if wanted.error else table.c.error.is_(None))
+    size = min(wanted.limit, PAGE) if wanted.limit > 0 else PAGE
+    rows = connection.execute(query.order_by(table.c.id).limit(size + 1)).all()
+    found = [m.Statement(**dict(zip(_STATEMENT_FIELDS, row[1:], strict=True))) for row in rows[:size]]
+    return m.StatementPage(statements=found, cursor=rows[size - 1][0] if len(rows) > size else None)
+
+
+def find_sessions(connection: sa.Connection, wanted: m.SessionFilter) -> list[m.Session]:
+    """Sessions in the order of the record, or newest first; 1,000 at most."""
+    table = schema.sessions
+    query = sa.select(table.c.session, *(table.c[name] for name in _SESSION_FIELDS))
+    if wanted.live:
+        query = query.where(table.c.state.in_(("opening", "live")))
+    for name, column in (("user", "user"), ("database", "database"), ("id", "session")):
+        value = getattr(wanted, name)
+        if value is not None:
+            query = query.where(table.c[column] == storable(value))
+    order = table.c.id.desc() if wanted.newest else table.c.id
+    limit = min(wanted.limit, PAGE) if wanted.limit > 0 else PAGE
+    return [_session(row) for row in connection.execute(query.order_by(order).limit(limit))]
+
+
+def _session(row: sa.Row[Any]) -> m.Session:
+    return m.Session(id=row[0], **dict(zip(_SESSION_FIELDS, row[1:], strict=True)))
+
+
+def _words(words: list[str]) -> list[str]:
+    if len(words) > MAX_WORDS:
+        raise Refused("invalid-params", method="audit.search", detail=f"more than {MAX_WORDS} words")
+    for word in words:
+        if len(word) > MAX_WORD:
+            raise Refused("invalid-params", method="audit.search", detail=f"a word of more than {MAX_WORD} characters")
+    return [storable(word) for word in words if word]
+
+
+def _anywhere(word: str) -> str:
+    for special in "\\%_":
+        word = word.replace(special, "\\" + special)
+    return f"%{word}%"
+
+
+def _moment(text: str, field: str) -> str:
+    try:
+        return to_text(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        raise Refused(
+            "invalid-params", method="audit.search", detail=f"{field} is not a time with a zone (RFC 3339)"
+        ) from None
