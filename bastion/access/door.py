@@ -223,7 +223,7 @@ class Access:
         return state_of(outcome.row)
 
     async def admit(self, user: str, token_id: str) -> Admission:
-        """All that a session needs, when user, token, grant and account allow it now; Refused with the reason if not."""
+        """All that a session needs, when user, token, grant and account allow it now; else Refused with the reason."""
         return await self._store.read(
             lambda connection: admission.admit(connection, self._tokens, self._vault, self._clock, user, token_id)
         )
@@ -246,13 +246,22 @@ class Access:
         With `dry` nothing is changed. Raises declared.NotApplicable where a document is not in order.
         """
 
-        def work(connection: sa.Connection) -> declared.Plan:
-            plan = declared.plan(connection, documents, base=base, environment=environment, prune=prune)
-            if not dry:
-                declared.apply(connection, plan, self._vault, by=by, at=self._clock())
-            return plan
+        def make_plan(connection: sa.Connection) -> declared.Plan:
+            return declared.plan(
+                connection, documents, base=base, environment=environment, prune=prune, vault=self._vault
+            )
 
-        plan = await (self._store.read(work) if dry else self._store.run(work))
+        def carry_out(connection: sa.Connection) -> None:
+            declared.apply(connection, plan, self._vault, by=by, at=self._clock())
+
+        # The plan hashes passwords, which is too long to keep other writers waiting: two transactions.
+        plan = await self._store.read(make_plan)
+        if not dry:
+            try:
+                await self._store.run(carry_out)
+            except declared.StateMoved:
+                plan = await self._store.read(make_plan)
+                await self._store.run(carry_out)
         if not dry and plan.changes:
             for change in plan.changes:
                 detail: dict[str, str | int | None] = {"detail": change.detail} if change.detail else {}
@@ -273,8 +282,7 @@ class Access:
         known, self._generation = self._generation, number
         if known == number:
             return False
-        if known is not None or number:
-            self._tell_changed()
+        self._tell_changed()
         return True
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from bastion.api import messages as m
 
 @dataclass(frozen=True)
 class Target:
-    """What the lines lead to. `login` is the database user to type; `catalog` what to open there, '' for the default."""
+    """What the lines lead to. `login` is the database user to type; `catalog` what to open, '' for the default."""
 
     engine: str
     host: str

@@ -50,7 +50,7 @@ def reseal_all(connection: sa.Connection, vault: Vault) -> int:
     """
     changed = 0
 
-    def renew(table: sa.Table, column: str, row: sa.Row[Any], context: str) -> int:
+    def renew(table: sa.Table, column: str, row: Any, context: str) -> int:
         sealed = row._mapping[column]
         if sealed is None or vault.is_current(sealed):
             return 0

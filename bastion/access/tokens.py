@@ -52,6 +52,8 @@ class LiveToken:
     database: str
     host: str
     port: int
+    engine: str
+    account: str
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Tokens:
         database = connection.execute(sa.select(place).where(place.c.id == row.database_id)).one_or_none()
         if database is None:
             raise Refused("database-not-authorized", database=row.database)
-        return LiveToken(row.id, row.user, row.database, database.host, database.port)
+        return LiveToken(row.id, row.user, row.database, database.host, database.port, database.engine, row.account)
 
     def own(self, connection: sa.Connection, user: str, token_id: str, *, lock: bool = False) -> sa.Row[Any]:
         """The user's own live token; with `lock`, until the transaction ends nobody else changes it.
