@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import logging
 import os
+import socket
 import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -180,14 +181,18 @@ class Link:
         credentials: Credentials,
         host_keys: HostKeys | None = None,
         timeout: float = CONNECT_SECONDS,
+        sock: socket.socket | None = None,
     ) -> Link:
         """Connects, logs in and opens the control channel; blocks the calling thread for `timeout` seconds at most.
+
+        `sock` is a connection that the bastion itself has handed to this process: it is logged in and its host key is
+        not asked about.
 
         Raises HostKeyUnknown, HostKeyChanged, LoginRefused, KeyUnusable, Unreachable.
         """
         link = cls(target)
         try:
-            link._on_loop(link._open(credentials, host_keys or HostKeys(default_files()), timeout)).result(timeout + 5)
+            link._on_loop(link._open(credentials, host_keys or HostKeys(default_files()), timeout, sock)).result(timeout + 5)
         except BaseException:
             link.close()
             raise
@@ -282,7 +287,13 @@ class Link:
             work.close()
             raise Unreachable("The connection to the bastion is closed.") from error
 
-    async def _open(self, credentials: Credentials, host_keys: HostKeys, timeout: float) -> None:  # noqa: ASYNC109
+    async def _open(
+        self,
+        credentials: Credentials,
+        host_keys: HostKeys,
+        timeout: float,  # noqa: ASYNC109
+        sock: socket.socket | None = None,
+    ) -> None:
         target = self.target
         client = _Client(target.host, target.port)
         trusted, revoked = host_keys.trusted(target.host, target.port)
@@ -311,7 +322,8 @@ class Link:
                     client_keys=identities or (None if only_password or not credentials.agent else ()),
                     preferred_auth="publickey,password",
                     agent_path=agent,
-                    known_hosts=lambda host, addr, port: (trusted, [], revoked),
+                    known_hosts=None if sock is not None else lambda host, addr, port: (trusted, [], revoked),
+                    sock=sock,
                     config=None,
                     compression_algs=["none"],
                     keepalive_interval=KEEPALIVE_SECONDS,

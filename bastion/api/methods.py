@@ -67,7 +67,25 @@ class SqlRequest(m.Message):
     text: str
 
 
+class VerifyRequest(m.Message):
+    """`anchor`: the text of a checkpoint that was kept elsewhere."""
+
+    anchor: str | None = None
+
+
+class ApplyRequest(m.Message):
+    """Declared state, on the bastion's own machine only. `base` is the folder that files are named from; `environment`
+    holds the variables that the documents name. `dry` shows the plan and changes nothing."""
+
+    documents: list[dict[str, Any]]
+    base: str
+    environment: dict[str, str] = {}
+    prune: bool = False
+    dry: bool = False
+
+
 OPERATOR = frozenset({"operator"})
+ADMINISTRATOR = frozenset({"administrator"})
 AUDITOR = frozenset({"auditor", "administrator"})
 """Auditors and administrators read the audit; an operator sees their own sessions and statements through the same calls."""
 
@@ -84,12 +102,16 @@ SESSION_CANCEL = Method("session.cancel", ById, bool)
 SESSION_END = Method("session.end", ById, m.Session)
 SESSIONS = Method("sessions.list", m.SessionFilter, list[m.Session])
 STATEMENTS = Method("audit.search", m.StatementFilter, m.StatementPage)
-VERIFY = Method("audit.verify", Nothing, m.Proof, AUDITOR)
+VERIFY = Method("audit.verify", VerifyRequest, m.Proof, AUDITOR)
 SUBSCRIBE = Method("subscribe", Subscription, type(None))
+CA = Method("ca.show", Nothing, m.Certificate)
+APPLY = Method("state.apply", ApplyRequest, m.Applied, ADMINISTRATOR)
+EXPORT = Method("state.export", Nothing, dict[str, Any], ADMINISTRATOR)
+"""The last two are answered on the bastion's own machine only."""
 
 ALL: tuple[Method[Any, Any], ...] = (
     HELLO, DATABASES, TOKEN_REQUEST, TOKEN_SHOW, TOKENS, TOKEN_RENEW, TOKEN_REVOKE, TUNNEL_OPEN, SESSION_CANCEL,
-    SESSION_END, SESSIONS, STATEMENTS, VERIFY, SUBSCRIBE,
+    SESSION_END, SESSIONS, STATEMENTS, VERIFY, SUBSCRIBE, CA, APPLY, EXPORT,
 )  # fmt: skip
 BY_NAME = {method.name: method for method in ALL}
 EVENT = "event"

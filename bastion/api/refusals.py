@@ -42,6 +42,7 @@ SENTENCES: dict[str, str] = {
     "role-missing": _("This needs the role {role}, which {user} does not have. Ask an administrator."),
     "unknown-method": _("The bastion does not know the call {method}. Update the client or the bastion."),
     "invalid-params": _("The call {method} was not understood: {detail}."),
+    "not-applicable": _("Nothing was changed: {detail}"),
     "internal": _("The bastion failed at this. It is in its log under {reference}; tell an administrator."),
     "database-not-authorized": _("There is no database {database} that you are authorized for. `casemate databases` lists yours; ask an administrator for a grant."),
     "account-not-authorized": _("You are not authorized for the account {account} of {database}. Yours are: {accounts}."),

@@ -1,0 +1,22 @@
+"""Proving a journal's files without a bastion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bastion.api import messages as m
+
+from .words import WRONG_USAGE, CommandFailed
+
+
+def verify_files(folder: Path, public_key: Path | None, anchor: Path | None) -> m.Proof:
+    """What the journal in `folder` proves. Raises CommandFailed where there is nothing to look at."""
+    from bastion.audit import chain, verify
+
+    try:
+        key = None if public_key is None else chain.read_public_key(public_key)
+        return verify.verify(folder, key, anchor)
+    except (verify.NothingToVerify, chain.AnchorUnreadable, chain.KeyUnreadable) as error:
+        raise CommandFailed(str(error), WRONG_USAGE) from error
+    except OSError as error:
+        raise CommandFailed(f"{error.filename or folder} cannot be read: {error.strerror}.", WRONG_USAGE) from error

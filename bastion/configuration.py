@@ -1,0 +1,285 @@
+"""What a bastion is told by its configuration file: `DIR/casemate.toml`. Paths in it are relative to its folder.
+
+What people may do is not configuration but state: it is declared with `casemate apply` and lives in the store.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FILE_NAME = "casemate.toml"
+DEFAULT_PORT = 60022
+DURABILITIES = ("written", "synced", "stored")
+_NODE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used. The message names the file, the key, what is wrong and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A host name or address and a TCP port. Port 0 to listen on: any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an outsider can make the bastion hold. Times are seconds.
+
+    sessions                    database sessions at one time
+    login_timeout               from the connection to the end of the SSH login
+    dial_timeout                to reach a database
+    unauthenticated_per_source  connections from one address that have not logged in
+    unauthenticated             the same from all addresses
+    commands                    command processes started for `exec` at one time
+    """
+
+    sessions: int = 500
+    login_timeout: int = 60
+    dial_timeout: int = 10
+    unauthenticated_per_source: int = 20
+    unauthenticated: int = 200
+    commands: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The configuration of one node. All paths are absolute."""
+
+    file: Path
+    listen: Endpoint
+    advertise: Endpoint | None
+    state_folder: Path
+    store_url: str
+    node: str
+    journal_folder: Path
+    durability: str
+    host_keys: tuple[Path, ...]
+    master_key: Path
+    signing_key: Path
+    ca_folder: Path
+    limits: Limits
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the configuration file is in."""
+        return self.file.parent
+
+    @property
+    def public_key(self) -> Path:
+        """The file with the public key that proves this node's journal."""
+        return self.signing_key.with_suffix(".pub")
+
+    @property
+    def control_socket(self) -> Path:
+        """The Unix socket on which the running bastion takes commands of its own machine."""
+        return self.state_folder / "casemate.sock"
+
+    def advertised(self, port: int) -> Endpoint:
+        """The address that people are shown, where the bastion listens on `port`."""
+        if self.advertise is not None:
+            return self.advertise
+        anywhere = self.listen.host in ("0.0.0.0", "::", "")  # noqa: S104 - compared, not listened on
+        return Endpoint(socket.getfqdn() if anywhere else self.listen.host, port)
+
+
+def parse_endpoint(text: str, default_port: int = DEFAULT_PORT) -> Endpoint:
+    """`HOST`, `HOST:PORT` or `[IPV6]:PORT`. Raises ValueError with a sentence."""
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%]+)\]|([^\[\]:\s]+))(?::(\d{1,5}))?", text)
+    if match is None:
+        raise ValueError(f"{text!r} is no HOST:PORT; write an IPv6 address in brackets, like [::1]:{default_port}")
+    port = int(match[3]) if match[3] is not None else default_port
+    if port > 65535:
+        raise ValueError(f"{text!r}: a port is a number up to 65535")
+    return Endpoint(match[1] or match[2], port)
+
+
+class _Table:
+    """Takes typed values out of one table of the file and notices what nobody asked for."""
+
+    def __init__(self, file: Path, name: str, values: Mapping[str, Any]) -> None:
+        self._file = file
+        self._name = name
+        self._values = dict(values)
+
+    def _key(self, key: str) -> str:
+        return f"{self._name}.{key}" if self._name else key
+
+    def fail(self, key: str, problem: str) -> ConfigurationError:
+        return ConfigurationError(f"{self._file}: {self._key(key)} {problem}")
+
+    def table(self, key: str) -> _Table:
+        value = self._values.pop(key, {})
+        if not isinstance(value, dict):
+            raise self.fail(key, f"must be a table, [{key}]")
+        return _Table(self._file, self._key(key), value)
+
+    def text(self, key: str, default: str) -> str:
+        value = self._values.pop(key, default)
+        if not isinstance(value, str) or (not value and default):
+            raise self.fail(key, "must be a text in quotes and not empty")
+        return value
+
+    def texts(self, key: str, default: list[str]) -> list[str]:
+        value = self._values.pop(key, default)
+        if not isinstance(value, list) or not value or not all(isinstance(each, str) and each for each in value):
+            raise self.fail(key, "must be a list of texts and not empty")
+        return list(value)
+
+    def number(self, key: str, default: int, least: int, most: int) -> int:
+        value = self._values.pop(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise self.fail(key, f"must be a whole number from {least} to {most}, not {value!r}")
+        return value
+
+    def choice(self, key: str, default: str, choices: tuple[str, ...]) -> str:
+        value = self.text(key, default)
+        if value not in choices:
+            raise self.fail(key, f"must be one of {', '.join(choices)}, not {value!r}")
+        return value
+
+    def end(self) -> None:
+        if self._values:
+            raise self.fail(sorted(self._values)[0], "is not known. Remove it, or check its spelling.")
+
+
+def load(file: Path) -> Configuration:
+    """Reads a configuration file. Raises ConfigurationError."""
+    file = file.absolute()
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{file} does not exist. Make it with: casemate init {file.parent}") from None
+    except IsADirectoryError:
+        raise ConfigurationError(f"{file} is a folder. Name the file in it: {file / FILE_NAME}") from None
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{file} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{file} is not TOML: {error}") from error
+    return _read(file, _Table(file, "", values))
+
+
+def _endpoint(table: _Table, default: Endpoint) -> Endpoint:
+    endpoint = Endpoint(table.text("host", default.host), table.number("port", default.port, 0, 65535))
+    table.end()
+    return endpoint
+
+
+def _read(file: Path, root: _Table) -> Configuration:
+    folder = file.parent
+    listen = _endpoint(root.table("listen"), Endpoint("0.0.0.0", DEFAULT_PORT))  # noqa: S104 - a bastion serves a network
+    advertise_table = root.table("advertise")
+    advertise = _endpoint(advertise_table, Endpoint("", 0))
+    if bool(advertise.host) != bool(advertise.port):
+        raise advertise_table.fail("host", "and advertise.port go together: set both, or neither")
+    node = root.text("node", socket.gethostname().split(".")[0] or "bastion")
+    if not _NODE_NAME.fullmatch(node):
+        raise root.fail("node", "must be 1 to 64 letters, digits, dots, dashes or underscores")
+
+    state = root.table("state")
+    state_folder = folder / state.text("folder", "state")
+    store_url = _store_url(folder, state.text("store", f"sqlite:///{state_folder}/casemate.sqlite3"), state)
+    state.end()
+
+    keys = root.table("keys")
+    host_keys = tuple(folder / each for each in keys.texts("host", ["keys/host_ed25519", "keys/host_rsa"]))
+    master_key = folder / keys.text("master", "keys/master.key")
+    signing_key = folder / keys.text("signing", "keys/node.key")
+    ca_folder = folder / keys.text("ca", "ca")
+    keys.end()
+
+    audit = root.table("audit")
+    journal_folder = folder / audit.text("journal", "journal")
+    durability = audit.choice("durability", "written", DURABILITIES)
+    audit.end()
+
+    table = root.table("limits")
+    defaults = Limits()
+    limits = Limits(
+        sessions=table.number("sessions", defaults.sessions, 1, 100_000),
+        login_timeout=table.number("login_timeout", defaults.login_timeout, 5, 600),
+        dial_timeout=table.number("dial_timeout", defaults.dial_timeout, 1, 300),
+        unauthenticated_per_source=table.number(
+            "unauthenticated_per_source", defaults.unauthenticated_per_source, 1, 10_000
+        ),
+        unauthenticated=table.number("unauthenticated", defaults.unauthenticated, 1, 100_000),
+        commands=table.number("commands", defaults.commands, 1, 1_000),
+    )
+    table.end()
+    root.end()
+    return Configuration(
+        file=file,
+        listen=listen,
+        advertise=advertise if advertise.host else None,
+        state_folder=state_folder,
+        store_url=store_url,
+        node=node,
+        journal_folder=journal_folder,
+        durability=durability,
+        host_keys=host_keys,
+        master_key=master_key,
+        signing_key=signing_key,
+        ca_folder=ca_folder,
+        limits=limits,
+    )
+
+
+def _store_url(folder: Path, url: str, table: _Table) -> str:
+    """A relative SQLite path is relative to the configuration's folder, wherever the bastion is started."""
+    scheme, mark, rest = url.partition("://")
+    if not mark or scheme.partition("+")[0] not in ("sqlite", "postgresql"):
+        raise table.fail("store", "must be sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE")
+    if scheme == "sqlite":
+        path = rest.removeprefix("/")
+        if not path:
+            raise table.fail("store", "names no file: sqlite:///PATH")
+        return f"sqlite:///{folder / path}"
+    return url
+
+
+def written(listen: Endpoint, node: str) -> str:
+    """The text of a new configuration file."""
+    return f"""# The configuration of a Casemate bastion. Paths are relative to this folder.
+# Users, databases, grants and settings are not here: declare them with `casemate apply`.
+
+node = "{node}"
+
+[listen]
+host = "{listen.host}"
+port = {listen.port}
+
+# The address that people are shown in tokens and ready-made lines.
+# [advertise]
+# host = "bastion.example.com"
+# port = {listen.port or DEFAULT_PORT}
+
+[state]
+folder = "state"
+# store = "postgresql+psycopg://casemate@db.example.com/casemate"
+
+[audit]
+journal = "journal"
+# written: survives a crash of the bastion; synced: survives a power failure
+durability = "written"
+
+[keys]
+host = ["keys/host_ed25519", "keys/host_rsa"]
+master = "keys/master.key"
+signing = "keys/node.key"
+ca = "ca"
+"""

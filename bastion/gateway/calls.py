@@ -1,0 +1,234 @@
+"""What each call of the control API does. The same table answers the control channel, `exec`, and the local socket."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bastion import __version__
+from bastion.access.door import Person
+from bastion.api import messages as m
+from bastion.api import methods
+from bastion.api.methods import Method
+from bastion.api.refusals import Refused
+from bastion.audit.journal import JournalFailed
+from bastion.audit.verify import verify
+
+from .parts import Parts
+from .state import apply_state, export_state
+from .tunnel import Promises
+
+logger = logging.getLogger(__name__)
+
+LISTING = 1000
+"""Sessions of one listing."""
+
+_SEES_ALL = frozenset({"auditor", "administrator"})
+
+
+@dataclass(slots=True)
+class Caller:
+    """Who calls, from where. `local`: on the bastion's own machine, with access to its files; no user of the store.
+
+    promises and subscribe are there where the connection can use what they give.
+    """
+
+    person: Person
+    source: str
+    local: bool = False
+    promises: Promises | None = None
+    subscribe: Callable[[Person, list[str]], None] | None = None
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether they see other people's sessions and statements."""
+        return bool(self.person.roles & _SEES_ALL)
+
+
+Handler = Callable[["Calls", Caller, Any], Awaitable[Any]]
+
+
+class Calls:
+    """Answers calls. Every no is a Refused; what fails unexpectedly is logged and told as `internal`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def answer(self, caller: Caller, name: str, params: dict[str, Any]) -> Any:
+        """The result of one call, ready to be encoded. Raises Refused."""
+        method = methods.BY_NAME.get(name)
+        handler = _HANDLERS.get(name)
+        if method is None or handler is None:
+            raise Refused("unknown-method", method=name[:64])
+        try:
+            converted = msgspec.convert(params, method.params)
+        except msgspec.ValidationError as error:
+            raise Refused("invalid-params", method=name, detail=str(error)) from error
+        return await self.call(caller, method, converted)
+
+    async def call(self, caller: Caller, method: Method[Any, Any], params: Any) -> Any:
+        """The same with typed params."""
+        try:
+            if not caller.local:
+                # Roles and locks hold from the moment they are set, not from the next login on.
+                caller.person = await self._parts.access.person(caller.person.name)
+            if method.roles and not method.roles & caller.person.roles:
+                raise Refused("role-missing", role=" or ".join(sorted(method.roles)), user=caller.person.name)
+            return await _HANDLERS[method.name](self, caller, params)
+        except JournalFailed as error:
+            raise Refused("record-failed") from error
+        except Refused:
+            raise
+        except Exception as error:
+            reference = secrets.token_hex(4)
+            logger.exception("the call %s failed; reference %s", method.name, reference)
+            raise Refused("internal", reference=reference) from error
+
+    # ----------------------------------------------------------------------------------------------- the person's own
+
+    async def hello(self, caller: Caller, _params: methods.Nothing) -> m.Hello:
+        return m.Hello(
+            user=caller.person.name,
+            roles=sorted(caller.person.roles),
+            version=__version__,
+            bastion=self._parts.advertise,
+            node=self._parts.configuration.node,
+        )
+
+    async def databases(self, caller: Caller, _params: methods.Nothing) -> list[m.Database]:
+        return await self._parts.access.databases(caller.person)
+
+    async def token_request(self, caller: Caller, params: methods.TokenRequest) -> m.Token:
+        return await self._parts.access.request_token(caller.person, params, caller.source)
+
+    async def token_show(self, caller: Caller, params: methods.ById) -> m.Token:
+        return await self._parts.access.show_token(caller.person, params.id, caller.source)
+
+    async def tokens(self, caller: Caller, _params: methods.Nothing) -> list[m.TokenState]:
+        return await self._parts.access.tokens(caller.person)
+
+    async def token_renew(self, caller: Caller, params: methods.ById) -> m.Token:
+        return await self._parts.access.renew_token(caller.person, params.id, caller.source)
+
+    async def token_revoke(self, caller: Caller, params: methods.ById) -> m.TokenState:
+        return await self._parts.access.revoke_token(caller.person, params.id, params.reason, caller.source)
+
+    async def tunnel_open(self, caller: Caller, params: methods.TunnelRequest) -> m.Tunnel:
+        if caller.promises is None:
+            raise Refused("tunnel-not-open")
+        if params.purpose not in ("console", "client", "catalog"):
+            raise Refused("invalid-params", method="tunnel.open", detail="purpose is console, client or catalog")
+        admission = await self._parts.access.admit(caller.person.name, params.token)
+        return caller.promises.add(caller.person.name, caller.source, admission, params.purpose)
+
+    async def ca(self, _caller: Caller, _params: methods.Nothing) -> m.Certificate:
+        return m.Certificate(pem=self._parts.authority.certificate_pem)
+
+    async def subscribe(self, caller: Caller, params: methods.Subscription) -> None:
+        if caller.subscribe is None:
+            raise Refused("unknown-method", method="subscribe")
+        caller.subscribe(caller.person, params.topics)
+
+    # ------------------------------------------------------------------------------------------ sessions and the audit
+
+    async def sessions(self, caller: Caller, params: m.SessionFilter) -> list[m.Session]:
+        if not caller.sees_all:
+            params.user = caller.person.name
+        params.limit = min(params.limit, LISTING) if params.limit > 0 else LISTING
+        live = {session.id: session for session in self._parts.sessions.views()}
+        if params.live:
+            found = [session for session in live.values() if _matches(session, params)]
+            found.sort(key=lambda session: session.started_at, reverse=params.newest)
+            return found[: params.limit]
+        await self._parts.audit.settle()
+        stored = await self._parts.audit.sessions(params)
+        return [live.get(session.id, session) for session in stored]
+
+    async def session_cancel(self, caller: Caller, params: methods.ById) -> bool:
+        await self._may_touch(caller, params.id)
+        return await self._parts.sessions.cancel(params.id, caller.person.name, params.reason or "asked for")
+
+    async def session_end(self, caller: Caller, params: methods.ById) -> m.Session:
+        await self._may_touch(caller, params.id)
+        return await self._parts.sessions.end(params.id, caller.person.name, params.reason[:500])
+
+    async def _may_touch(self, caller: Caller, session_id: str) -> None:
+        """The session is live and the caller's own, or the caller watches over all. Raises Refused."""
+        live = self._parts.sessions.live.get(session_id)
+        if live is not None:
+            if caller.sees_all or live.visit.user == caller.person.name:
+                return
+            raise Refused("session-unknown", session=session_id[:64])
+        user = None if caller.sees_all else caller.person.name
+        await self._parts.audit.settle()
+        past = await self._parts.audit.sessions(m.SessionFilter(id=session_id, user=user, limit=1))
+        raise Refused("session-not-live" if past else "session-unknown", session=session_id[:64])
+
+    async def statements(self, caller: Caller, params: m.StatementFilter) -> m.StatementPage:
+        if not caller.sees_all:
+            params.user = caller.person.name
+        await self._parts.audit.settle()
+        return await self._parts.audit.statements(params)
+
+    async def verify(self, _caller: Caller, params: methods.VerifyRequest) -> m.Proof:
+        import asyncio
+
+        return await asyncio.to_thread(self._verify_now, params.anchor)
+
+    def _verify_now(self, anchor: str | None) -> m.Proof:
+        configuration = self._parts.configuration
+        public_key = configuration.public_key.read_bytes()
+        if anchor is None:
+            return verify(configuration.journal_folder, public_key)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".anchor") as file:
+            file.write(anchor)
+            file.flush()
+            return verify(configuration.journal_folder, public_key, Path(file.name))
+
+    # --------------------------------------------------------------------------------------------- the declared state
+
+    async def apply(self, caller: Caller, params: methods.ApplyRequest) -> m.Applied:
+        if not caller.local:
+            raise Refused("unknown-method", method="state.apply")
+        return await apply_state(self._parts, caller.person.name, caller.source, params)
+
+    async def export(self, caller: Caller, _params: methods.Nothing) -> dict[str, Any]:
+        if not caller.local:
+            raise Refused("unknown-method", method="state.export")
+        return await export_state(self._parts)
+
+
+def _matches(session: m.Session, wanted: m.SessionFilter) -> bool:
+    return (
+        (wanted.user is None or session.user == wanted.user)
+        and (wanted.database is None or session.database == wanted.database)
+        and (wanted.id is None or session.id == wanted.id)
+    )
+
+
+_HANDLERS: dict[str, Handler] = {
+    methods.HELLO.name: Calls.hello,
+    methods.DATABASES.name: Calls.databases,
+    methods.TOKEN_REQUEST.name: Calls.token_request,
+    methods.TOKEN_SHOW.name: Calls.token_show,
+    methods.TOKENS.name: Calls.tokens,
+    methods.TOKEN_RENEW.name: Calls.token_renew,
+    methods.TOKEN_REVOKE.name: Calls.token_revoke,
+    methods.TUNNEL_OPEN.name: Calls.tunnel_open,
+    methods.SESSION_CANCEL.name: Calls.session_cancel,
+    methods.SESSION_END.name: Calls.session_end,
+    methods.SESSIONS.name: Calls.sessions,
+    methods.STATEMENTS.name: Calls.statements,
+    methods.VERIFY.name: Calls.verify,
+    methods.SUBSCRIBE.name: Calls.subscribe,
+    methods.CA.name: Calls.ca,
+    methods.APPLY.name: Calls.apply,
+    methods.EXPORT.name: Calls.export,
+}

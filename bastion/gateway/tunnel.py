@@ -1,0 +1,156 @@
+"""The tunnel: a direct-tcpip channel on which a database session runs.
+
+A token's login reaches that token's database and nothing else; a person's login reaches what `tunnel.open` has
+promised it, once, within half a minute. The channel becomes the client's leg of a session: its bytes go from asyncssh's
+callback into the leg with nothing in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from time import monotonic
+from typing import Any
+
+import asyncssh
+
+from bastion.access.door import Admission, LiveToken
+from bastion.api import messages as m
+from bastion.api.refusals import Refused
+from bastion.protocols.contract import Leg as Side
+from bastion.sessions.legs import Leg
+from bastion.sessions.live import Visit
+from bastion.sessions.sessions import new_session_id
+
+WINDOW = 4 * 1024 * 1024
+"""Bytes that a client may send ahead on a tunnel."""
+
+PACKET = 64 * 1024
+"""Bytes of one SSH data packet that the bastion takes; OpenSSH sends at most 32 KiB."""
+
+WRITE_AHEAD = 1024 * 1024
+"""Bytes that wait for a slow client before the database's side is told to pause."""
+
+PROMISE_SECONDS = 30.0
+MAX_PROMISES = 64
+PROMISED_DOMAIN = ".casemate"
+
+
+class Promises:
+    """What `tunnel.open` has promised to one connection: one channel each, for half a minute."""
+
+    def __init__(self) -> None:
+        self._promised: dict[str, tuple[Visit, int, float]] = {}
+
+    def add(self, user: str, source: str, admission: Admission, purpose: str) -> m.Tunnel:
+        """Promises a session. Raises Refused where too many promises are open."""
+        now = monotonic()
+        self._promised = {host: entry for host, entry in self._promised.items() if entry[2] > now}
+        if len(self._promised) >= MAX_PROMISES:
+            raise Refused("too-many-sessions", limit=MAX_PROMISES)
+        session = new_session_id()
+        visit = Visit(
+            user=user,
+            token=admission.token_id,
+            source=source,
+            database=admission.database,
+            account=admission.account_label,
+            engine=admission.engine,
+            purpose=purpose,
+            session=session,
+        )
+        host = session + PROMISED_DOMAIN
+        self._promised[host] = (visit, admission.port, now + PROMISE_SECONDS)
+        return m.Tunnel(
+            session=session,
+            host=host,
+            port=admission.port,
+            engine=admission.engine,
+            database=admission.database,
+            account=admission.account_label,
+            hosted=admission.secret is not None,
+        )
+
+    def take(self, host: str, port: int) -> Visit:
+        """What was promised at this address; it is gone then. Raises Refused."""
+        entry = self._promised.get(host.lower())
+        if entry is None or entry[1] != port or entry[2] < monotonic():
+            raise Refused("tunnel-not-open")
+        del self._promised[host.lower()]
+        return entry[0]
+
+
+def visit_of_token(user: str, source: str, token: LiveToken, host: str, port: int) -> Visit:
+    """The session that a token's login may open at this address. Raises Refused for any address but the token's."""
+    if port != token.port or host.lower().rstrip(".") not in (token.host.lower().rstrip("."), token.database.lower()):
+        raise Refused(
+            "token-wrong-database",
+            host=token.host,
+            port=token.port,
+            database=token.database,
+            asked_host=host[:255],
+            asked_port=port,
+        )
+    return Visit(
+        user=user,
+        token=token.id,
+        source=source,
+        database=token.database,
+        account=token.account,
+        engine=token.engine,
+        purpose="client",
+    )
+
+
+Channel = asyncssh.SSHTCPChannel[bytes]
+
+
+class _ChannelTransport:
+    """asyncssh's channel as a leg's transport: writing to a channel that has just been closed is no error."""
+
+    __slots__ = ("_channel", "_write", "abort", "close", "get_write_buffer_size", "pause_reading", "resume_reading")
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._write = channel.write
+        self.close = channel.close
+        self.abort = channel.abort
+        self.pause_reading = channel.pause_reading
+        self.resume_reading = channel.resume_reading
+        self.get_write_buffer_size = channel.get_write_buffer_size
+
+    def write(self, data: Any) -> None:
+        if not self._channel.is_closing():
+            self._write(data)
+
+
+class Tunnel(asyncssh.SSHTCPSession[bytes]):
+    """A channel that was accepted. `run` makes the session on it, as a task that `start` keeps."""
+
+    def __init__(
+        self,
+        run: Callable[[Leg], Coroutine[Any, Any, None]],
+        start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+    ) -> None:
+        self._run = run
+        self._start = start
+        self._leg: Leg
+
+    def connection_made(self, chan: Channel) -> None:
+        chan.set_write_buffer_limits(high=WRITE_AHEAD, low=WRITE_AHEAD // 4)
+        # asyncssh calls with the data type as second argument; a leg's bytes have none.
+        leg = self._leg = Leg(Side.CLIENT, _ChannelTransport(chan))
+        receive = leg.data_received
+        self.data_received = lambda data, datatype: receive(data)  # type: ignore[method-assign]
+        self.pause_writing = leg.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = leg.resume_writing  # type: ignore[method-assign]
+
+    def session_started(self) -> None:
+        self._start(self._run(self._leg))
+
+    def eof_received(self) -> bool:
+        self._leg.eof_received()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leg.connection_lost(exc)

@@ -1,0 +1,552 @@
+"""The `casemate` program. What a command does not need is not imported: help comes at once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bastion import __version__
+from bastion.api import language, methods
+from bastion.api.language import translate as _
+from bastion.api.refusals import Refused
+from bastion.commands import standard_streams as streams
+from bastion.commands.table import WORDS
+from bastion.commands.words import (
+    DONE,
+    LOGIN_REFUSED,
+    NOT_SO,
+    UNREACHABLE,
+    WRONG_USAGE,
+    CommandFailed,
+    Context,
+    Parser,
+    Place,
+    UsageShown,
+    Word,
+    build_parser,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from backends.link import Credentials, Link, Target
+    from bastion.api import messages as m
+    from bastion.commands.words import Api
+
+INTERRUPTED = 130
+CALL_SECONDS = 600.0
+
+EPILOG = """\
+exit codes: 0 done; 1 the thing asked for is not so; 2 wrong usage; 3 the bastion cannot be reached or its key is not
+trusted; 4 login refused. Passwords come from a prompt, --password-file or CASEMATE_PASSWORD, never from an argument.
+The same commands work over plain SSH: ssh -p 60022 USER@HOST databases --json
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the program; returns its exit code."""
+    language.use(language.from_environment())
+    output = streams.StandardOutput()
+    try:
+        code = _run(_parse(sys.argv[1:] if arguments is None else list(arguments)))
+        sys.stdout.flush()
+        return code
+    except UsageShown as shown:
+        (output.out if shown.exit_code == DONE else output.err)(shown.text)
+        return shown.exit_code
+    except Refused as refused:
+        output.err(f"{refused}\n")
+        return LOGIN_REFUSED if refused.code == "login-failed" else NOT_SO
+    except CommandFailed as failed:
+        output.err(f"{failed}\n")
+        return failed.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read has seen enough: `casemate audit search | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+# ------------------------------------------------------------------------------------------------- the arguments
+
+
+def _common(parser: argparse.ArgumentParser, word: Word) -> None:
+    if word.name in ("init", "serve", "demo"):
+        return
+    if Place.LOCAL in word.places:
+        own = Place.PROGRAM not in word.places
+        parser.add_argument(
+            "--config", metavar="FILE", required=own,
+            help="work on this bastion's own machine, as its administrator: DIR/casemate.toml",
+        )  # fmt: skip
+        if own:
+            return
+    group = parser.add_argument_group("the bastion")
+    if word.name != "connect":
+        group.add_argument(
+            "--bastion", metavar="USER@HOST[:PORT]", help="else CASEMATE_BASTION, else the last one used"
+        )
+    group.add_argument(
+        "--identity", metavar="FILE", help="a private key to log in with; keys of the SSH agent are tried too"
+    )
+    group.add_argument("--password-file", metavar="FILE", help="its first line is the password")
+    group.add_argument(
+        "--trust-new", action="store_true", help="trust a host key that is not known yet, and remember it"
+    )
+    if word.name == "sql":
+        group.add_argument("--inherited", help=argparse.SUPPRESS)
+    if word.name == "audit":
+        parser.add_argument_group("a journal's copy").add_argument(
+            "--journal", metavar="DIR", help="verify: these files, with the public key alone"
+        )
+        parser.add_argument("--public-key", metavar="FILE", help="verify: the node's public key, node.pub")
+
+
+def _parser() -> Parser:
+    both = tuple(_for_program(word) for word in WORDS)
+    parser = build_parser(both, Place.PROGRAM, "casemate", _common)
+    parser.epilog = EPILOG
+    parser.add_argument("--version", action="store_true", help="show the version")
+    return parser
+
+
+def _for_program(word: Word) -> Word:
+    """Words of the bastion's own machine are typed into the same program."""
+    if Place.PROGRAM in word.places:
+        return word
+    return Word(word.name, word.help, word.arguments, word.run, word.places | {Place.PROGRAM})
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    if not words or (not words[0].startswith("-") and "@" in words[0]):
+        words = ["connect", *words]
+    if words == ["--version"]:
+        raise UsageShown(f"casemate {__version__}\n", DONE)
+    # The options of a group of commands may stand before or after its action: `audit --config F verify`.
+    parsed = _parser().parse_args(_options_first(words))
+    if getattr(parsed, "chosen", None) is None:
+        raise UsageShown(_parser().format_help(), WRONG_USAGE)
+    return parsed
+
+
+_MOVABLE = {"--config", "--bastion", "--identity", "--password-file", "--journal", "--public-key"}
+
+
+def _options_first(words: list[str]) -> list[str]:
+    """For `audit`, whose actions are parsers of their own: what all of them take is moved before the action."""
+    if words[:1] != ["audit"]:
+        return words
+    moved: list[str] = []
+    rest: list[str] = []
+    position = 1
+    while position < len(words):
+        word = words[position]
+        if word == "--":
+            rest += words[position:]
+            break
+        if word in _MOVABLE and position + 1 < len(words):
+            moved += [word, words[position + 1]]
+            position += 1
+        elif word.partition("=")[0] in _MOVABLE or word == "--trust-new":
+            moved.append(word)
+        else:
+            rest.append(word)
+        position += 1
+    return ["audit", *moved, *rest]
+
+
+# -------------------------------------------------------------------------------------------------- the commands
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    word: Word = arguments.chosen
+    own = _OWN.get(word.name)
+    if own is not None:
+        return own(arguments)
+    if word.name == "audit" and arguments.action == "verify" and (arguments.journal or arguments.config):
+        return _verify_files(arguments)
+    assert word.run is not None
+    if getattr(arguments, "config", None) is not None:
+        return _await(_run_locally(word, arguments))
+    link = _link(arguments)
+    try:
+        return _guarded(lambda: _await(_run_word(word, arguments, _LinkApi(link), Place.PROGRAM)))
+    finally:
+        link.close()
+
+
+def _await(work: Coroutine[Any, Any, int]) -> int:
+    import asyncio
+
+    return asyncio.run(work)
+
+
+async def _run_word(word: Word, arguments: argparse.Namespace, api: Api, place: Place) -> int:
+    assert word.run is not None
+    context = Context(
+        api=api,
+        output=streams.StandardOutput(),
+        place=place,
+        read_file=streams.read_file,
+        read_input=streams.read_input,
+    )
+    return await word.run(context, arguments)
+
+
+class _LinkApi:
+    """The control API over the SSH connection."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def call(self, method: methods.Method[Any, Any], params: Any) -> Any:
+        return await self._link.call(method, params, CALL_SECONDS)
+
+
+def _guarded(work: Callable[[], int]) -> int:
+    """What goes wrong with the connection, with its sentence and its exit code."""
+    from backends import link as links
+
+    try:
+        return work()
+    except links.LoginRefused as error:
+        raise CommandFailed(str(error), LOGIN_REFUSED) from error
+    except links.LinkError as error:
+        raise CommandFailed(str(error), UNREACHABLE) from error
+
+
+# -------------------------------------------------------------------------------------------- over SSH: the link
+
+
+def _last_used() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("casemate")) / "last_bastion"
+
+
+def _target(text: str | None) -> Target:
+    from backends.link import Target
+
+    text = text or os.environ.get("CASEMATE_BASTION")
+    if not text:
+        try:
+            text = _last_used().read_text(encoding="utf-8").strip()
+        except OSError:
+            text = None
+    if not text:
+        raise CommandFailed(_("Say which bastion: --bastion USER@HOST[:PORT], or CASEMATE_BASTION."), WRONG_USAGE)
+    try:
+        return Target.parse(text)
+    except ValueError as error:
+        raise CommandFailed(f"{text!r}: {error}", WRONG_USAGE) from error
+
+
+def _remember(target: Target) -> None:
+    file = _last_used()
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.write_text(f"{target}\n", encoding="utf-8")
+    except OSError:
+        return  # a home that cannot be written to is no reason not to work
+
+
+def _link(arguments: argparse.Namespace) -> Link:
+    """Connects and logs in: with what was given; else with the agent's keys; else the person is asked."""
+    from backends.link import Credentials, LoginRefused
+
+    target = _target(arguments.bastion)
+    identity = None if arguments.identity is None else Path(arguments.identity)
+    password = streams.given_password(arguments.password_file)
+    trust_new = bool(arguments.trust_new)
+
+    def attempt(secret: str | None) -> Link:
+        return _connect(target, Credentials(password=secret, identity=identity), trust_new)
+
+    def work() -> Link:
+        if password is not None or not streams.can_ask():
+            return attempt(password)
+        try:
+            return attempt(None)
+        except LoginRefused:
+            return attempt(streams.ask_password(_("Password of {target}: ").format(target=target)))
+
+    link = _links_guarded(work)
+    _remember(target)
+    return link
+
+
+def _links_guarded(work: Callable[[], Link]) -> Link:
+    found: list[Link] = []
+
+    def keep() -> int:
+        found.append(work())
+        return DONE
+
+    _guarded(keep)
+    return found[0]
+
+
+def _connect(target: Target, credentials: Credentials, trust_new: bool) -> Link:
+    from backends.host_keys import HostKeys, default_files
+    from backends.link import HostKeyUnknown, Link
+
+    host_keys = HostKeys(default_files())
+    try:
+        return Link.connect_now(target, credentials, host_keys)
+    except HostKeyUnknown as unknown:
+        if not trust_new:
+            raise CommandFailed(
+                _("{error} If that is the bastion's, trust it with --trust-new, or put its line into {file}.").format(
+                    error=unknown, file=host_keys.files[0]
+                ),
+                UNREACHABLE,
+            ) from unknown
+        host_keys.remember(unknown.key)
+        return Link.connect_now(target, credentials, host_keys)
+
+
+def _inherited_link(text: str) -> Link:
+    """The connection that the bastion has handed to this process: `USER:DESCRIPTOR`."""
+    import socket
+
+    from backends.link import Credentials, Link, Target
+
+    user, _colon, descriptor = text.rpartition(":")
+    sock = socket.socket(fileno=int(descriptor))
+    return Link.connect_now(Target(user, "bastion"), Credentials(agent=False), sock=sock)
+
+
+def _sql(arguments: argparse.Namespace) -> int:
+    if arguments.command is not None:
+        text = arguments.command
+    elif arguments.file == "-":
+        text = sys.stdin.read()
+    else:
+        text = streams.read_file(arguments.file)
+    if arguments.inherited is not None:
+        link = _links_guarded(lambda: _inherited_link(arguments.inherited))
+    else:
+        link = _link(arguments)
+    from backends.headless import run_sql
+
+    form = "json" if arguments.json else "csv" if arguments.csv else "table"
+    try:
+        return _guarded(
+            lambda: run_sql(link, arguments.database, text, form, account=arguments.account, reason=arguments.reason)
+        )
+    finally:
+        link.close()
+
+
+def _tunnel(arguments: argparse.Namespace) -> int:
+    from backends.forward import CannotListen, Forward, Listen
+
+    try:
+        listen = Listen.parse(arguments.listen)
+    except ValueError as error:
+        raise CommandFailed(str(error), WRONG_USAGE) from error
+    link = _link(arguments)
+    output = streams.StandardOutput()
+    try:
+        request = methods.TokenRequest(
+            database=arguments.database, account=arguments.account, period=arguments.period, reason=arguments.reason
+        )
+        token: m.Token = link.call_now(methods.TOKEN_REQUEST, request)
+        forward = Forward(link, token.id, lambda text: output.err(text + "\n"))
+        try:
+            port = forward.start(listen)
+        except CannotListen as error:
+            raise CommandFailed(str(error)) from error
+        try:
+            return _guarded(lambda: _attend_tunnel(link, token, listen.path, port, as_json=arguments.json))
+        finally:
+            forward.stop()
+    finally:
+        link.close()
+
+
+def _attend_tunnel(link: Link, token: m.Token, path: Path | None, port: int | None, *, as_json: bool) -> int:
+    """Says where the tunnel listens and waits until it is interrupted, or the bastion goes away."""
+    import signal
+    import threading
+
+    from bastion.commands.tunnel_lines import client_line, listening
+
+    output = streams.StandardOutput()
+    ended = threading.Event()
+    lost: list[str] = []
+
+    def on_lost(reason: str) -> None:
+        lost.append(reason)
+        ended.set()
+
+    link.on_lost.append(on_lost)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_arguments: ended.set())
+    output.out(listening(token, path, port, as_json=as_json))
+    sys.stdout.flush()
+    if not as_json:
+        output.err(_("In another window: {line}").format(line=client_line(token, path, port)) + "\n")
+        output.err(_("Ctrl-C closes the tunnel.") + "\n")
+    while not ended.wait(1.0):
+        if not link.alive:
+            break
+    if lost or not link.alive:
+        raise CommandFailed(lost[0] if lost else _("The connection to the bastion was lost."), UNREACHABLE)
+    return DONE
+
+
+# -------------------------------------------------------------------------------------------- on the own machine
+
+
+def _configuration(file: str) -> Any:
+    from bastion.configuration import ConfigurationError, load
+
+    try:
+        return load(Path(file))
+    except ConfigurationError as error:
+        raise CommandFailed(str(error), WRONG_USAGE) from error
+
+
+async def _run_locally(word: Word, arguments: argparse.Namespace) -> int:
+    """Through the running bastion's socket, or, when none runs, on the state itself under the journal's lock."""
+    async with _local_api(_configuration(arguments.config)) as api:
+        return await _run_word(word, arguments, api, Place.LOCAL)
+
+
+@asynccontextmanager
+async def _local_api(configuration: Any) -> AsyncIterator[Api]:
+    from bastion.commands.socket_api import SocketApi
+
+    running = await SocketApi.connect(configuration.control_socket)
+    if running is not None:
+        try:
+            yield running
+        finally:
+            await running.close()
+        return
+    from bastion.direct import direct_api
+
+    async with direct_api(configuration) as api:
+        yield api
+
+
+def _verify_files(arguments: argparse.Namespace) -> int:
+    """`audit verify` needs no bastion: the files and the public key."""
+    from bastion.commands.audit import show_proof
+    from bastion.commands.verifying import verify_files
+
+    if arguments.journal is not None:
+        folder = Path(arguments.journal)
+        key = None if arguments.public_key is None else Path(arguments.public_key)
+    else:
+        configuration = _configuration(arguments.config)
+        folder, key = configuration.journal_folder, configuration.public_key
+    anchor = None if arguments.anchor is None else Path("/dev/stdin" if arguments.anchor == "-" else arguments.anchor)
+    proof = verify_files(folder, key, anchor)
+
+    async def show() -> int:
+        context = Context(_NoApi(), streams.StandardOutput(), Place.LOCAL)
+        return show_proof(context, proof, as_json=arguments.json)
+
+    return _await(show())
+
+
+class _NoApi:
+    async def call(self, method: methods.Method[Any, Any], params: Any) -> Any:
+        raise CommandFailed("There is no bastion to ask.", UNREACHABLE)
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from bastion.commands.initialise import check_empty, initialise
+    from bastion.configuration import FILE_NAME, parse_endpoint
+
+    folder = Path(arguments.folder)
+    try:
+        listen = parse_endpoint(arguments.listen)
+        advertise = None if arguments.advertise is None else parse_endpoint(arguments.advertise)
+    except ValueError as error:
+        raise CommandFailed(str(error), WRONG_USAGE) from error
+    check_empty(folder)
+    password = streams.given_password(arguments.password_file)
+    if password is None:
+        password = streams.ask_password(_("Password for {name}: ").format(name=arguments.admin))
+        if streams.ask_password(_("Once more: ")) != password:
+            raise CommandFailed(_("The two passwords differ. Nothing was made."), WRONG_USAGE)
+    made = initialise(folder, arguments.admin, password, listen, advertise, arguments.node)
+    output = streams.StandardOutput()
+    for fingerprint in made.fingerprints:
+        output.out(_("host key {fingerprint}").format(fingerprint=fingerprint) + "\n")
+    output.err(
+        _("Made in {folder}. Start it: casemate serve --config {file}").format(folder=folder, file=folder / FILE_NAME)
+        + "\n"
+    )
+    return DONE
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from bastion.configuration import parse_endpoint
+    from bastion.direct import serve_now
+
+    os.umask(0o077)
+    configuration = _configuration(arguments.config)
+    try:
+        listen = None if arguments.listen is None else parse_endpoint(arguments.listen)
+    except ValueError as error:
+        raise CommandFailed(str(error), WRONG_USAGE) from error
+    serve_now(configuration, listen, verbose=arguments.verbose)
+    return DONE
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from bastion.commands.doctor import check_link, check_machine
+    from bastion.commands.local import show_findings
+
+    if arguments.config is not None:
+        findings = check_machine(Path(arguments.config))
+    else:
+        findings = check_link(str(_target(arguments.bastion)), lambda: _hello(arguments))
+    return show_findings(streams.StandardOutput(), findings, as_json=arguments.json)
+
+
+def _hello(arguments: argparse.Namespace) -> m.Hello:
+    link = _link(arguments)
+    try:
+        return link.hello
+    finally:
+        link.close()
+
+
+def _connect_workstation(arguments: argparse.Namespace) -> int:
+    from tui.app import run
+
+    target = arguments.target or os.environ.get("CASEMATE_BASTION")
+    if not target and _last_used().exists():
+        target = str(_target(None))
+    return int(run(target) or DONE)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from bastion.demo import run
+
+    return int(run(arguments.check) or DONE)
+
+
+_OWN: dict[str, Callable[[argparse.Namespace], int]] = {
+    "sql": _sql,
+    "tunnel": _tunnel,
+    "init": _init,
+    "serve": _serve,
+    "doctor": _doctor,
+    "connect": _connect_workstation,
+    "demo": _demo,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

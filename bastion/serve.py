@@ -1,0 +1,186 @@
+"""`casemate serve`: builds the parts of a bastion, opens the door, and closes everything in order at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from bastion.access.door import Access
+from bastion.api import messages as m
+from bastion.audit.audit import Audit
+from bastion.audit.journal import Journal
+from bastion.authority import Authority
+from bastion.configuration import Configuration, ConfigurationError, Endpoint
+from bastion.gateway.parts import Parts
+from bastion.gateway.server import Gateway
+from bastion.protocols.contract import Engine
+from bastion.protocols.mysql.engine import MysqlEngine
+from bastion.protocols.postgres import PostgresEngine
+from bastion.sessions.sessions import Limits, Sessions
+from bastion.store.store import Store
+from bastion.vault import Vault
+
+ENGINES: dict[str, Engine] = {"mysql": MysqlEngine(), "postgresql": PostgresEngine()}
+
+STATEMENT_SECRETS = "statement-secrets"
+"""The vault's purpose for the digests of credentials that were taken out of statements."""
+
+CHANGES_LOOKED_FOR = 5.0
+"""Seconds between two looks whether another process or node has changed the declared state."""
+
+DRAIN_SECONDS = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+def read_signing_key(configuration: Configuration) -> Ed25519PrivateKey:
+    """The key that signs the journal's checkpoints. Raises ConfigurationError."""
+    path = configuration.signing_key
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except OSError as error:
+        raise ConfigurationError(f"The journal's signing key {path} cannot be read: {error.strerror}.") from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigurationError(f"The journal's signing key {path} is no PEM private key.") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigurationError(f"The journal's signing key {path} is no Ed25519 key.")
+    return key
+
+
+@asynccontextmanager
+async def parts_of(configuration: Configuration, reason: str) -> AsyncIterator[Parts]:
+    """The parts of a bastion, opened in order and closed in reverse. The journal's lock makes this the only writer.
+
+    `reason` is what the journal is told at the end. Raises what the parts raise: StoreUnusable, VaultUnusable,
+    AuthorityUnusable, JournalLocked and the like, each with a sentence.
+    """
+    configuration.state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    vault = Vault.load(configuration.master_key)
+    authority = Authority.load(configuration.ca_folder)
+    signing_key = read_signing_key(configuration)
+    async with contextlib.AsyncExitStack() as stack:
+        store = Store.open(configuration.store_url)
+        stack.callback(store.close)
+        await asyncio.to_thread(store.migrate)
+        journal = Journal.open(configuration.journal_folder, configuration.node, signing_key, configuration.durability)
+        stack.callback(journal.close, reason)
+        audit = Audit(journal, store)
+        await audit.start()
+        stack.push_async_callback(audit.stop)
+        address = configuration.advertised(configuration.listen.port)
+        advertise = m.Address(host=address.host, port=address.port)
+        access = Access(store, vault, journal.append, advertise=advertise, ca=authority.certificate_pem)
+        stack.callback(access.close)
+        sessions = Sessions(
+            journal,
+            access.admit,
+            ENGINES,
+            node=configuration.node,
+            digest=lambda secret: vault.digest(STATEMENT_SECRETS, secret),
+            leaf=authority.leaf,
+            limits=Limits(sessions=configuration.limits.sessions, dial=configuration.limits.dial_timeout),
+        )
+        yield Parts(configuration, store, vault, authority, journal, audit, access, sessions, advertise)
+
+
+async def serve(configuration: Configuration, listen: Endpoint | None) -> None:
+    """Serves until SIGTERM or SIGINT. Prints one line once connections are accepted."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with parts_of(configuration, "stopped") as parts:
+        gateway = Gateway(parts)
+        tending = _Tending(parts, gateway)
+        loop.add_signal_handler(signal.SIGHUP, tending.reload)
+        try:
+            address = await gateway.start(listen or configuration.listen)
+            tending.start()
+            print(f"casemate: listening on {address}", flush=True)
+            await stopping.wait()
+            logger.info("stopping")
+        finally:
+            loop.remove_signal_handler(signal.SIGHUP)
+            await gateway.stop_listening()
+            await parts.sessions.stop(DRAIN_SECONDS)
+            await gateway.stop()
+            await tending.stop()
+
+
+class _Tending:
+    """What goes on beside the connections: live sessions follow what changes about tokens, people and grants."""
+
+    def __init__(self, parts: Parts, gateway: Gateway) -> None:
+        self._parts = parts
+        self._gateway = gateway
+        self._tasks: set[asyncio.Task[None]] = set()
+        parts.access.on_token_change.append(parts.sessions.token_changed)
+        parts.access.changed.append(lambda: self._run(parts.sessions.reconsider()))
+
+    def start(self) -> None:
+        self._run(self._look_for_changes())
+
+    def reload(self) -> None:
+        """SIGHUP: new host keys, and the declared state looked at again."""
+        self._run(self._reload())
+
+    async def _reload(self) -> None:
+        try:
+            self._gateway.reload()
+        except Exception as error:  # noqa: BLE001 - a bad file must not stop a running bastion
+            logger.error("not reloaded: %s", error)  # noqa: TRY400 - the sentence says it all
+            return
+        await self._parts.access.notice_changes()
+        logger.info("reloaded")
+
+    async def _look_for_changes(self) -> None:
+        while True:
+            try:
+                await self._parts.access.notice_changes()
+            except Exception:
+                logger.exception("the declared state could not be looked at")
+            await asyncio.sleep(CHANGES_LOOKED_FOR)
+
+    def _run(self, work: object) -> None:
+        assert asyncio.iscoroutine(work)
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def set_up_logging(*, verbose: bool) -> None:
+    """Logs to standard error, without SQL and without what SSH libraries say of every packet."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    # asyncssh logs the commands of exec requests at INFO, and those can hold SQL.
+    for name in ("asyncssh", "sqlalchemy", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def run(configuration: Configuration, listen: Endpoint | None, *, verbose: bool) -> None:
+    """`serve` on a loop of its own: uvloop's where it is installed."""
+    set_up_logging(verbose=verbose)
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(serve(configuration, listen))
+        return
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(configuration, listen))
