@@ -1,0 +1,5 @@
+"""PostgreSQL's frontend/backend protocol, 3.0 and 3.2 (PostgreSQL documentation, part VII, chapter "Frontend/Backend Protocol")."""
+
+from .engine import ENGINE, PostgresEngine
+
+__all__ = ["ENGINE", "PostgresEngine"]

@@ -1,0 +1,314 @@
+"""Logs both legs in (documentation, "Message Flow": start-up, SSL, GSSAPI encryption, SASL authentication)."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from bastion.protocols.contract import (
+    Answer,
+    CancelAsked,
+    CancelKey,
+    Leg,
+    LoggedIn,
+    LoginAborted,
+    LoginEnded,
+    LoginRequest,
+    LoginResult,
+    LoginSteps,
+    ProtocolError,
+    Refusal,
+    Send,
+    StartTls,
+    Step,
+    TlsMode,
+    TlsStarted,
+)
+
+from . import refusal as own_words
+from .authentication import NotPossible, Scram, md5_answer
+from .character_sets import codec_for
+from .client_side import PostgresClientSide
+from .codec import (
+    CANCEL_REQUEST,
+    GSSENC_REQUEST,
+    PROTOCOL_3,
+    SSL_REQUEST,
+    Inbox,
+    Left,
+    database_error,
+    message,
+    startup,
+    startup_parameters,
+)
+from .codec import (
+    request as request_message,
+)
+from .exchange import Exchange
+from .server_side import PostgresServerSide
+
+CLIENT, SERVER = Leg.CLIENT, Leg.SERVER
+
+LONGEST_APPLICATION_NAME = 63
+"""The server cuts application_name here (NAMEDATALEN - 1)."""
+
+ASK_CLEARTEXT = message(b"R", (3).to_bytes(4, "big"))
+
+
+class Refuse(Exception):
+    """The login is refused by the bastion."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.refusal = Refusal(code, text)
+
+
+class DatabaseRefused(Exception):
+    """The server has refused the login; the client has its words."""
+
+
+@dataclass(slots=True)
+class Startup:
+    """What the client asked for. Either `cancel` or the rest is meaningful."""
+
+    version: int = 0
+    parameters: dict[str, str] | None = None
+    cancel: CancelKey | None = None
+
+    @property
+    def user(self) -> str:
+        return (self.parameters or {}).get("user", "")
+
+    @property
+    def client(self) -> str:
+        return (self.parameters or {}).get("application_name", "")[:256]
+
+    @property
+    def database(self) -> str:
+        return (self.parameters or {}).get("database") or self.user
+
+
+def login(request: LoginRequest) -> LoginSteps:
+    """See contract.Engine.login."""
+    seen = Startup()
+    try:
+        return (yield from _login(request, seen))
+    except Refuse as refuse:
+        yield Send(CLIENT, own_words.error(refuse.refusal, fatal=True))
+        return LoginEnded("bastion", refuse.refusal.message, seen.user, seen.client)
+    except DatabaseRefused as refused:
+        return LoginEnded("database", str(refused), seen.user, seen.client)
+    except LoginAborted as aborted:
+        yield Send(CLIENT, own_words.error(aborted.refusal, fatal=True))
+        return LoginEnded("bastion", aborted.refusal.message, seen.user, seen.client)
+    except Left as left:
+        if left.leg is SERVER:
+            gone = Refusal("database-unreachable", "The database closed the connection during the login.")
+            yield Send(CLIENT, own_words.error(gone, fatal=True))
+            return LoginEnded("database", gone.message, seen.user, seen.client)
+        return LoginEnded("client", str(left), seen.user, seen.client)
+
+
+def refuse(refusal: Refusal) -> LoginSteps:
+    """See contract.Engine.refuse."""
+    seen = Startup()
+    try:
+        yield from _client_startup(Inbox(CLIENT), seen, client_tls=False)
+    except Left:
+        return LoginEnded("client", refusal.message)
+    except LoginAborted:
+        pass
+    if seen.cancel is None:
+        yield Send(CLIENT, own_words.error(refusal, fatal=True))
+    return LoginEnded("bastion", refusal.message, seen.user, seen.client)
+
+
+def _login(request: LoginRequest, seen: Startup) -> Generator[Step, Answer, LoginResult]:
+    client, server = Inbox(CLIENT), Inbox(SERVER)
+    yield from _client_startup(client, seen, client_tls=request.client_tls)
+    if seen.cancel is not None:
+        return CancelAsked(seen.cancel)
+    _check(request, seen)
+    if request.demand_token:
+        shown = yield from _ask_password(client)
+        if not hmac.compare_digest(shown.encode(), (request.token or "").encode()):
+            raise Refuse("client-token-needed", "The password of the database login must be the O&M token here.")
+    certificate = yield from server_tls(server, request.server_tls)
+    yield Send(SERVER, _server_startup(request, seen))
+    yield from _authenticate(request, seen, client, server, certificate)
+    return (yield from _until_ready(seen, client, server))
+
+
+def _client_startup(client: Inbox, seen: Startup, *, client_tls: bool) -> Generator[Step, Answer, None]:
+    """Reads the client up to its startup message, answering what it asks before."""
+    if (yield from client.peek(1)) == b"\x16" and client_tls:
+        received, client.buffer = client.buffer, b""
+        yield StartTls(CLIENT, received, alpn=("postgresql",))
+    # SSLRequest and GSSENCRequest may each come once; libpq sends both.
+    for _ in range(4):
+        code, body = yield from client.startup()
+        if code == SSL_REQUEST:
+            if client.buffer:
+                # What is pipelined behind the request would be read as if it had come through TLS (CVE-2021-23222).
+                raise ProtocolError(CLIENT, "bytes in the clear behind a request for TLS")
+            yield Send(CLIENT, b"S" if client_tls else b"N")
+            if client_tls:
+                yield StartTls(CLIENT)
+        elif code == GSSENC_REQUEST:
+            yield Send(CLIENT, b"N")
+        elif code == CANCEL_REQUEST:
+            if len(body) < 8:
+                raise ProtocolError(CLIENT, "a cancel request that is too short")
+            seen.cancel = CancelKey(int.from_bytes(body[:4], "big"), body[4:])
+            return
+        elif code >> 16 == PROTOCOL_3:
+            seen.version = code
+            seen.parameters = startup_parameters(body)
+            return
+        else:
+            raise ProtocolError(CLIENT, f"protocol version {code >> 16}.{code & 0xFFFF} is not spoken here")
+    raise ProtocolError(CLIENT, "too many requests before the startup message")
+
+
+def _check(request: LoginRequest, seen: Startup) -> None:
+    parameters = seen.parameters or {}
+    if not seen.user:
+        raise ProtocolError(CLIENT, "a startup message without a user")
+    replication = parameters.get("replication", "").lower()
+    if replication not in ("", "false", "off", "no", "0") and not request.allow_replication:
+        raise Refuse("replication-not-allowed", "Replication connections are not granted here.")
+    if request.databases and seen.database not in request.databases:
+        allowed = ", ".join(request.databases)
+        raise Refuse(
+            "database-name-not-allowed",
+            f'The database "{seen.database}" may not be opened here; allowed are: {allowed}.',
+        )
+
+
+def _ask_password(client: Inbox) -> Generator[Step, Answer, str]:
+    """Asks the client for its password in clear text (inside the tunnel)."""
+    yield Send(CLIENT, ASK_CLEARTEXT)
+    kind, body, _ = yield from client.message()
+    if kind != b"p":
+        raise ProtocolError(CLIENT, "the client did not answer the request for a password")
+    return body.rstrip(b"\0").decode("utf-8", "surrogateescape")
+
+
+def server_tls(server: Inbox, mode: TlsMode) -> Generator[Step, Answer, bytes | None]:
+    """TLS to the database as its mode says; returns its certificate. Raises Refuse where the mode cannot be had."""
+    if mode is TlsMode.DISABLE:
+        return None
+    yield Send(SERVER, request_message(SSL_REQUEST))
+    answer = yield from server.peek(1)
+    # More than the one byte would be read as if it had come through TLS (CVE-2021-23222, the client's side of it).
+    if len(server.buffer) > 1 and answer == b"S":
+        raise ProtocolError(SERVER, "bytes in the clear behind the agreement to TLS")
+    if answer == b"S":
+        server.buffer = b""
+        started = yield StartTls(SERVER)
+        return started.certificate if isinstance(started, TlsStarted) else None
+    if answer != b"N" or mode is not TlsMode.PREFER:
+        raise Refuse(
+            "database-tls", f"The database offers no TLS, but its setting is {mode.value}. Ask an administrator."
+        )
+    server.buffer = server.buffer[1:]
+    return None
+
+
+def _server_startup(request: LoginRequest, seen: Startup) -> bytes:
+    """The client's own parameters with the account's user, and the person behind the program's name."""
+    parameters = dict(seen.parameters or {})
+    parameters.setdefault("database", seen.database)
+    parameters["user"] = _user(request, seen)
+    program = parameters.get("application_name", "")
+    person = f" ({request.person})" if program else f"casemate ({request.person})"
+    parameters["application_name"] = program[: LONGEST_APPLICATION_NAME - len(person)] + person
+    return startup(seen.version, parameters)
+
+
+def _user(request: LoginRequest, seen: Startup) -> str:
+    return request.account if request.account is not None else seen.user
+
+
+def _authenticate(
+    request: LoginRequest, seen: Startup, client: Inbox, server: Inbox, certificate: bytes | None
+) -> Generator[Step, Answer, None]:
+    """Answers the server's demands up to AuthenticationOk, which goes to the client."""
+    user, secret, scram = _user(request, seen), request.secret, None
+    for _ in range(16):
+        kind, body, whole = yield from server.message()
+        if kind in (b"N", b"v"):
+            yield Send(CLIENT, whole)
+            continue
+        if kind == b"E":
+            yield Send(CLIENT, whole)
+            raise DatabaseRefused(str(database_error(body)))
+        if kind != b"R" or len(body) < 4:
+            raise ProtocolError(SERVER, "the database did not answer the login as PostgreSQL does", whole)
+        code, rest = int.from_bytes(body[:4], "big"), body[4:]
+        if code == 0:
+            yield Send(CLIENT, whole)
+            return
+        if secret is None:
+            secret = yield from _ask_password(client)
+        try:
+            if code == 3:
+                answer = secret.encode("utf-8", "surrogateescape") + b"\0"
+            elif code == 5:
+                answer = md5_answer(user, secret, rest[:4]) + b"\0"
+            elif code == 10:
+                mechanisms = [name.decode("ascii", "replace") for name in rest.split(b"\0") if name]
+                scram = Scram(secret, mechanisms, certificate)
+                first = scram.first()
+                answer = scram.mechanism.encode() + b"\0" + len(first).to_bytes(4, "big") + first
+            elif code == 11 and scram is not None:
+                answer = scram.final(rest)
+            elif code == 12 and scram is not None:
+                scram.check(rest)
+                continue
+            else:
+                raise NotPossible(
+                    f"the database asks for a way of authentication (code {code}) that is not spoken here"
+                )
+        except NotPossible as error:
+            raise Refuse("database-login", f"The bastion could not log in: {error}. Tell an administrator.") from error
+        yield Send(SERVER, message(b"p", answer))
+    raise ProtocolError(SERVER, "an endless authentication")
+
+
+def _until_ready(seen: Startup, client: Inbox, server: Inbox) -> Generator[Step, Answer, LoginResult]:
+    """Relays the server's status messages up to its first ReadyForQuery and learns from them."""
+    exchange = Exchange()
+    parameters = seen.parameters or {}
+    exchange.codec = codec_for(parameters.get("client_encoding", "UTF8"))
+    status: dict[str, str] = {}
+    key = None
+    for _ in range(1_000):
+        kind, body, whole = yield from server.message()
+        yield Send(CLIENT, whole)
+        if kind == b"S":
+            name, _, value = body.rstrip(b"\0").partition(b"\0")
+            status[name.decode("utf-8", "replace")] = value.decode("utf-8", "backslashreplace")
+        elif kind == b"K" and len(body) >= 8:
+            key = CancelKey(int.from_bytes(body[:4], "big"), body[4:])
+        elif kind == b"E":
+            raise DatabaseRefused(str(database_error(body)))
+        elif kind == b"Z":
+            if "client_encoding" in status:
+                exchange.codec = codec_for(status["client_encoding"])
+            return LoggedIn(
+                client_side=PostgresClientSide(exchange),
+                server_side=PostgresServerSide(exchange),
+                login=seen.user,
+                client=seen.client,
+                catalog=seen.database,
+                schema=status.get("search_path", ""),
+                server_version=status.get("server_version", ""),
+                cancel_key=key,
+                client_rest=client.buffer,
+                server_rest=server.buffer,
+            )
+        elif kind not in (b"N", b"A", b"R"):
+            raise ProtocolError(SERVER, "the database did not come to an end of the login", whole)
+    raise ProtocolError(SERVER, "an endless login")

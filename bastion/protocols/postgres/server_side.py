@@ -1,0 +1,307 @@
+"""Reads what the server answers (documentation, "Message Formats": the messages marked B)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+from bastion.protocols.contract import (
+    MAX_HELD_MESSAGE,
+    DatabaseError,
+    Leg,
+    Note,
+    Piece,
+    ProtocolError,
+    Refusal,
+    SessionChanged,
+    StatementEnds,
+    Transaction,
+)
+
+from . import refusal as own_words
+from .character_sets import codec_for
+from .codec import database_error
+from .exchange import Awaits, Entry, Exchange
+
+_length = struct.Struct(">I")
+
+LONGEST = 0x3FFFFFFF
+"""Bytes of one message that PostgreSQL itself sends (MaxAllocSize)."""
+
+LONG_ERROR = 64 * 1024
+"""Bytes of an error or notice beyond MAX_HELD_MESSAGE that are read; the rest passes. The fields that count come first."""
+
+ROWS = b"Dd"
+"""DataRow and CopyData: only counted."""
+ERROR, NOTICE, FUNCTION_RESULT = b"ENV"
+PASSING = frozenset((ERROR, NOTICE, FUNCTION_RESULT))
+
+TRANSACTIONS = {b"I": Transaction.NONE, b"T": Transaction.OPEN, b"E": Transaction.FAILED}
+
+
+class PostgresServerSide:
+    """Implements contract.ServerSide."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.transaction = Transaction.NONE
+        self.rows = 0
+        self._exchange = exchange
+        self._kept = b""
+        self._passing = 0
+        self._read = 0
+        self._mark = 0
+        self._position = 0
+        self._ends: list[StatementEnds] = []
+        self._changes: list[Note] = []
+        self._handlers: dict[int, Callable[[bytes], None]] = {
+            0x31: lambda body: self._answered(Awaits.PARSE, body),
+            0x32: lambda body: self._answered(Awaits.BIND, body),
+            0x33: lambda body: self._answered(Awaits.CLOSE, body),
+            0x74: self._parameter_description,
+            0x54: self._row_description,
+            0x6E: lambda body: self._answered(Awaits.DESCRIBE, body),
+            0x43: self._command_complete,
+            0x49: self._empty_query,
+            0x73: self._portal_suspended,
+            0x45: self._error,
+            0x5A: self._ready,
+            0x53: self._parameter_status,
+            0x47: self._copy_in,
+            0x48: self._nothing,
+            0x57: self._copy_in,
+            0x63: self._nothing,
+            0x56: self._nothing,
+            0x41: self._nothing,
+            0x4E: self._nothing,
+            0x4B: self._nothing,
+        }
+
+    def feed(self, data: bytes) -> list[Piece]:
+        """See contract.ServerSide."""
+        if self._kept:
+            self._read -= len(self._kept)
+            data = self._kept + data
+            self._kept = b""
+        base = self._read
+        end = len(data)
+        self._read += end
+        pieces: list[Piece] = []
+        queue = self._exchange.queue
+        start = position = 0
+        rows = 0
+        if self._passing:
+            position = min(self._passing, end)
+            self._passing -= position
+        while end - position >= 5:
+            kind = data[position]
+            size = _length.unpack_from(data, position + 1)[0]
+            following = position + 1 + size
+            if kind in ROWS:
+                if size < 4:
+                    raise ProtocolError(Leg.SERVER, f"a row of length {size}", data[position:])
+                rows += 1
+                if following > end:
+                    self._passing = following - end
+                    position = end
+                    break
+                position = following
+                continue
+            handler = self._handlers.get(kind)
+            if handler is None or not 4 <= size <= LONGEST:
+                raise ProtocolError(
+                    Leg.SERVER, f"no message of PostgreSQL: kind {kind}, length {size}", data[position:]
+                )
+            if following > end:
+                if size <= MAX_HELD_MESSAGE:
+                    break
+                if kind not in PASSING:
+                    raise ProtocolError(Leg.SERVER, f"a message of {size} bytes of kind {kind}", data[position:])
+                if end - position < LONG_ERROR:
+                    break
+                self._passing = following - end
+                following = end
+            self.rows += rows
+            rows = 0
+            self._position = base + following
+            handler(data[position + 5 : following])
+            position = following
+            if queue and queue[0].awaits is Awaits.OWN:
+                self._emit(pieces, data, start, position)
+                start = position
+                pieces.append(Piece(self.due(), 0, "Refusal", tuple(self._ends)))
+                self._ends.clear()
+        self.rows += rows
+        self._emit(pieces, data, start, position)
+        if position < end:
+            self._kept = data[position:]
+        return pieces
+
+    def due(self) -> bytes:
+        """See contract.ServerSide."""
+        queue = self._exchange.queue
+        out = b""
+        while queue and queue[0].awaits is Awaits.OWN and not self._passing:
+            entry = queue.popleft()
+            out += entry.answer
+            if entry.with_ready:
+                out += own_words.ready(self._status())
+        return out
+
+    @property
+    def running(self) -> int | None:
+        """See contract.ServerSide."""
+        return next(iter(self._exchange.open), None)
+
+    def farewell(self, refusal: Refusal) -> bytes:
+        """See contract.ServerSide."""
+        if self._passing:
+            return b""
+        return own_words.error(refusal, fatal=True)
+
+    def open_statements(self) -> list[int]:
+        """See contract.ServerSide."""
+        return list(self._exchange.open)
+
+    # ---------------------------------------------------------------------------------------------------------- framing
+
+    def _emit(self, pieces: list[Piece], data: bytes, start: int, position: int) -> None:
+        if position == start:
+            return
+        whole = data if start == 0 and position == len(data) else data[start:position]
+        notes: tuple[Note, ...] = ()
+        if self._exchange.late:
+            self._ends.extend(self._exchange.late)
+            self._exchange.late.clear()
+        if self._ends or self._changes:
+            notes = (*self._changes, *self._ends)
+            self._ends.clear()
+            self._changes.clear()
+        pieces.append(Piece(whole, position - start, chr(data[start]) if start < len(data) else "", notes))
+
+    def _head(self, body: bytes) -> Entry:
+        queue = self._exchange.queue
+        if not queue:
+            raise ProtocolError(Leg.SERVER, "an answer that nothing asked for", body)
+        return queue[0]
+
+    def _bytes(self) -> int:
+        """Bytes of the server since the last outcome."""
+        count, self._mark = self._position - self._mark, self._position
+        return count
+
+    def _end(
+        self,
+        number: int,
+        rows: int | None = None,
+        error: DatabaseError | None = None,
+        outcome: str = "done",
+    ) -> None:
+        if number in self._exchange.open:
+            self._exchange.end(number, self._ends, rows=rows, error=error, outcome=outcome, bytes_down=self._bytes())
+        self.rows = 0
+
+    def _status(self) -> bytes:
+        return next((status for status, state in TRANSACTIONS.items() if state is self.transaction), b"I")
+
+    # --------------------------------------------------------------------------------------------------------- messages
+
+    def _nothing(self, body: bytes) -> None:
+        """Passed on; nothing of it is for the record."""
+
+    def _answered(self, awaits: Awaits, body: bytes) -> None:
+        if self._head(body).awaits is not awaits:
+            raise ProtocolError(Leg.SERVER, f"the answer to {awaits.name.lower()} out of its order", body)
+        self._exchange.queue.popleft()
+
+    def _parameter_description(self, body: bytes) -> None:
+        head = self._head(body)
+        if head.prepared is not None and len(body) >= 2:
+            count = struct.unpack_from(">H", body)[0]
+            if len(body) >= 2 + 4 * count:
+                head.prepared.types = struct.unpack_from(f">{count}I", body, 2)
+
+    def _row_description(self, body: bytes) -> None:
+        if self._head(body).awaits is Awaits.DESCRIBE:
+            self._exchange.queue.popleft()
+
+    def _command_complete(self, body: bytes) -> None:
+        head = self._head(body)
+        count = _count(body)
+        if head.awaits is Awaits.EXECUTE:
+            self._exchange.queue.popleft()
+            self._end(head.number, count)
+        elif count is not None:
+            head.rows = (head.rows or 0) + count
+        self.rows = 0
+
+    def _empty_query(self, body: bytes) -> None:
+        head = self._head(body)
+        if head.awaits is Awaits.EXECUTE:
+            self._exchange.queue.popleft()
+            self._end(head.number)
+
+    def _portal_suspended(self, body: bytes) -> None:
+        head = self._head(body)
+        self._exchange.queue.popleft()
+        self._end(head.number, self.rows, outcome="suspended")
+
+    def _error(self, body: bytes) -> None:
+        exchange = self._exchange
+        if not exchange.queue:
+            # Between statements: the server ends the session (57P01) or says why it will.
+            return
+        head = exchange.queue[0]
+        error = database_error(body)
+        if head.awaits in (Awaits.QUERY, Awaits.FUNCTION):
+            head.error = error
+            return
+        if head.awaits is Awaits.SYNC:
+            # A deferred constraint or a failed commit shows when the implicit transaction ends.
+            head.error = error
+            return
+        exchange.queue.popleft()
+        self._end(self._statement_of(head), error=error, outcome="failed")
+        exchange.skip_to_sync(self._ends)
+
+    def _statement_of(self, entry: Entry) -> int:
+        """The statement that an entry belongs to: a Bind's is that of its Execute, else of its Parse."""
+        if entry.number:
+            return entry.number
+        if entry.portal is not None:
+            if entry.portal.number:
+                return entry.portal.number
+            if entry.portal.prepared is not None:
+                return entry.portal.prepared.number
+        return entry.prepared.number if entry.prepared is not None else 0
+
+    def _ready(self, body: bytes) -> None:
+        head = self._head(body)
+        if head.awaits not in (Awaits.SYNC, Awaits.QUERY, Awaits.FUNCTION):
+            raise ProtocolError(Leg.SERVER, "ReadyForQuery while an answer is outstanding", body)
+        exchange = self._exchange
+        exchange.queue.popleft()
+        exchange.copying = 0
+        if head.number:
+            self._end(head.number, head.rows, head.error, "done" if head.error is None else "failed")
+        for prepared in head.parses:
+            self._end(prepared.number, error=head.error, outcome="done" if head.error is None else "failed")
+        state = TRANSACTIONS.get(body, Transaction.UNKNOWN)
+        if state is not self.transaction:
+            self.transaction = state
+            self._changes.append(SessionChanged(transaction=state))
+
+    def _parameter_status(self, body: bytes) -> None:
+        name, _, value = body.rstrip(b"\0").partition(b"\0")
+        if name == b"search_path":
+            self._changes.append(SessionChanged(schema=value.decode("utf-8", "backslashreplace")))
+        elif name == b"client_encoding":
+            self._exchange.codec = codec_for(value.decode("ascii", "replace"))
+
+    def _copy_in(self, body: bytes) -> None:
+        self._exchange.copying = self._head(body).number
+
+
+def _count(body: bytes) -> int | None:
+    """The count at the end of a command tag (`SELECT 5`, `INSERT 0 1`); None where it has none."""
+    last = body.rstrip(b"\0").rpartition(b" ")[2]
+    return int(last) if last.isdigit() else None
