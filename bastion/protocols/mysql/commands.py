@@ -1,0 +1,412 @@
+"""What a whole command of the client is: the statement it begins, and what the session must remember of it.
+
+Each reader gets the exchange and the payload and returns the command and its notes. Commands that get no answer from
+the server return no command. Commands that may be longer than what is held whole are read by `long_message`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from bastion.protocols.contract import (
+    Bind,
+    DatabaseError,
+    Note,
+    Refusal,
+    StatementBegins,
+    StatementEnds,
+)
+
+from .character_sets import codec_of_name
+from .codec import Malformed, Short, lenenc_int, unpack_u32
+from .constants import CommandCode
+from .exchange import Answer, Command, Exchange, Handle, LongData
+from .refusal import decode_error, error_for_statement
+from .values import BindReader, decode_block, decode_value
+
+Reading = tuple[Command | None, tuple[Note, ...]]
+
+PARAMETER_COUNT_AVAILABLE = 0x08
+MAX_PARAMETERS = 65535
+BULK_SEND_TYPES = 128
+
+_USE = re.compile(r"\s*use\s+(?:`((?:[^`]|``)+)`|([^\s;`]+))\s*;?\s*\Z", re.IGNORECASE)
+_SET_NAMES = re.compile(
+    r"\s*set\s+(?:names|character\s+set|charset|character_set_client\s*=)\s*['\"]?(\w+)", re.IGNORECASE
+)
+
+
+def _statement(
+    exchange: Exchange, code: int, answer: Answer, text: str, binds: tuple[Bind, ...] | None = None
+) -> tuple[Command, tuple[Note, ...]]:
+    number = exchange.number()
+    command = Command(code, answer, number)
+    return command, (StatementBegins(number, OPERATIONS[code], text, True, binds),)
+
+
+def refused(exchange: Exchange, code: int, text: str, refusal: Refusal) -> Reading:
+    """A statement that the bastion answers by itself: it begins and ends here, and nothing of it goes on."""
+    command, notes = _statement(exchange, code, Answer.SIMPLE, text)
+    command.error = error_for_statement(refusal)
+    error = decode_error(command.error)
+    number = command.number or 0
+    return command, (*notes, StatementEnds(number, None, DatabaseError(error.code, refusal.message), "failed"))
+
+
+def watch_text(exchange: Exchange, command: Command, text: str) -> None:
+    """What a query changes about the session if it succeeds, as far as its text alone tells."""
+    first = text[:1]
+    if first in "uU" or first.isspace():
+        found = _USE.match(text)
+        if found:
+            command.schema = found[1].replace("``", "`") if found[1] else found[2]
+            return
+    if first in "sS" or first.isspace():
+        found = _SET_NAMES.match(text)
+        if found:
+            command.codec = codec_of_name(found[1])
+
+
+def skip_attributes(exchange: Exchange, payload: bytes, position: int) -> int:
+    """The position of a query's text behind its attributes. Raises Short and Malformed."""
+    count, position = lenenc_int(payload, position)
+    _, position = lenenc_int(payload, position)
+    if not count:
+        return position
+    if count > MAX_PARAMETERS:
+        raise Malformed("more query attributes than there can be")
+    block = decode_block(payload, position, count, named=True)
+    if block.types is None:
+        raise Malformed("query attributes without types")
+    position = block.position
+    for index, kind in enumerate(block.types):
+        if not block.nulls[index >> 3] >> (index & 7) & 1:
+            _, position = decode_value(kind, payload, position, exchange.codec)
+    return position
+
+
+def _query(exchange: Exchange, payload: bytes) -> Reading:
+    start = skip_attributes(exchange, payload, 1) if exchange.query_attributes else 1
+    text = payload[start:].decode(exchange.codec, "backslashreplace")
+    number = exchange.numbers = exchange.numbers + 1
+    command = Command(CommandCode.QUERY, Answer.RESULT, number)
+    if text[:1] in _WATCHED:
+        watch_text(exchange, command, text)
+    return command, (StatementBegins(number, "COM_QUERY", text),)
+
+
+_WATCHED = frozenset("uUsS \t\r\n\f\v")
+
+
+def _prepare(exchange: Exchange, payload: bytes) -> Reading:
+    text = payload[1:].decode(exchange.codec, "backslashreplace")
+    number = exchange.number()
+    command = Command(CommandCode.STMT_PREPARE, Answer.PREPARED, number)
+    command.text = text
+    exchange.last_prepared = command
+    return command, (StatementBegins(number, "COM_STMT_PREPARE", text, True, None, True),)
+
+
+class Execution:
+    """An execution read as far as its values: the command, its text, and the reader of what follows at `position`."""
+
+    __slots__ = ("command", "position", "reader", "rewritten", "text")
+
+    def __init__(self, command: Command, text: str, reader: BindReader | None, position: int) -> None:
+        self.command = command
+        self.text = text
+        self.reader = reader
+        self.position = position
+        self.rewritten: bytes | None = None
+        """The payload up to `position` as the server must get it: with types that it was never told."""
+
+
+UNKNOWN_HANDLE = Refusal("statement-handle-unknown", "Unknown prepared statement handler given to EXECUTE")
+SPOILED_HANDLE = Refusal(
+    "statement-handle-spoiled",
+    "The last execution of this statement was refused after its long data had gone to the database. "
+    "Reset or prepare the statement again.",
+)
+
+
+def find_handle(exchange: Exchange, payload: bytes) -> Handle | Command | None:
+    if len(payload) < 5:
+        raise Short
+    return exchange.handle(unpack_u32(payload, 1)[0])
+
+
+def begin_execution(exchange: Exchange, payload: bytes, handle: Handle | Command) -> Execution:
+    """COM_STMT_EXECUTE or COM_STMT_BULK_EXECUTE up to its values. Raises Short and Malformed."""
+    if payload[0] == CommandCode.STMT_BULK_EXECUTE:
+        return _begin_bulk(exchange, payload, handle)
+    if len(payload) < 10:
+        raise Short
+    flags = payload[5]
+    position = 10
+    rewritten: bytes | None = None
+    known = handle.parameters if isinstance(handle, Handle) else None
+    count = known or 0
+    if exchange.query_attributes and (count or flags & PARAMETER_COUNT_AVAILABLE):
+        count, position = lenenc_int(payload, position)
+        if count > MAX_PARAMETERS:
+            raise Malformed("more parameters than there can be")
+        known = count
+    command = Command(CommandCode.STMT_EXECUTE, Answer.RESULT, exchange.numbers + 1)
+    reader = None
+    if known is None:
+        count, block_reader, position = _guess_parameters(exchange, payload, position)
+        reader = block_reader
+    elif count:
+        block = decode_block(payload, position, count, named=exchange.query_attributes)
+        position = block.position
+        long_data = handle.long_data if isinstance(handle, Handle) else {}
+        types = block.types or (handle.types if isinstance(handle, Handle) else None)
+        if types is None or len(types) != count:
+            raise Malformed("an execution without the types of its parameters")
+        reader = BindReader(types, block.nulls, long_data, exchange.codec)
+        if isinstance(handle, Handle):
+            command.new_types = block.types is not None
+            if block.types is not None:
+                handle.types, handle.types_unsent = types, False
+            elif handle.types_unsent:
+                rewritten = _with_types(payload[: position - 1], types, named=exchange.query_attributes)
+                handle.types_unsent, command.new_types = False, True
+    if isinstance(handle, Handle):
+        command.used_long_data = bool(handle.long_data)
+        handle.long_data = {}
+        command.handle = handle
+    else:
+        command.rests_on = handle
+    exchange.numbers += 1
+    execution = Execution(command, handle.text, reader, position)
+    execution.rewritten = rewritten
+    return execution
+
+
+def _with_types(head: bytes, types: list[int], *, named: bool) -> bytes:
+    """The head of an execution with the types put in that the client takes for known."""
+    end = b"\0" if named else b""
+    return head + b"\x01" + b"".join(kind.to_bytes(2, "little") + end for kind in types)
+
+
+def _guess_parameters(exchange: Exchange, payload: bytes, position: int) -> tuple[int, BindReader | None, int]:
+    """How many parameters an execution has whose preparation is not answered yet: the count that fits exactly.
+
+    Raises Malformed where none does, or more than one: what is run is then not readable.
+    """
+    if position == len(payload):
+        return 0, None, position
+    fitting: list[tuple[int, BindReader, int]] = []
+    for count in range(1, len(payload) - position):
+        try:
+            block = decode_block(payload, position, count, named=False)
+        except Short:
+            break
+        except Malformed:
+            continue
+        if block.types is None:
+            continue
+        reader = BindReader(block.types, block.nulls, {}, exchange.codec)
+        try:
+            reader.feed(payload[block.position :], last=True)
+        except Malformed:
+            continue
+        fitting.append((count, BindReader(block.types, block.nulls, {}, exchange.codec), block.position))
+        if len(fitting) > 1:
+            break
+    if len(fitting) != 1:
+        raise Malformed("an execution of a statement whose preparation is not answered yet, with unreadable parameters")
+    return fitting[0]
+
+
+def _begin_bulk(exchange: Exchange, payload: bytes, handle: Handle | Command) -> Execution:
+    if len(payload) < 7:
+        raise Short
+    flags = payload[5] | payload[6] << 8
+    position = 7
+    types = handle.types if isinstance(handle, Handle) else None
+    if flags & BULK_SEND_TYPES:
+        count = handle.parameters if isinstance(handle, Handle) else None
+        if count is None:
+            raise Malformed("a bulk execution of a statement whose preparation is not answered yet")
+        if position + 2 * count > len(payload):
+            raise Short
+        types = [payload[position + 2 * index] | payload[position + 2 * index + 1] << 8 for index in range(count)]
+        position += 2 * count
+    if not types:
+        raise Malformed("a bulk execution without the types of its parameters")
+    command = Command(CommandCode.STMT_BULK_EXECUTE, Answer.RESULT, exchange.number())
+    if isinstance(handle, Handle):
+        command.new_types = bool(flags & BULK_SEND_TYPES)
+        if command.new_types:
+            handle.types, handle.types_unsent = types, False
+        elif handle.types_unsent:
+            raise Malformed("a bulk execution without the types of its parameters")
+        command.handle = handle
+    else:
+        command.rests_on = handle
+    return Execution(command, handle.text, BindReader(types, b"", {}, exchange.codec, row=len(types)), position)
+
+
+def _execute(exchange: Exchange, payload: bytes) -> Reading:
+    handle = find_handle(exchange, payload)
+    if handle is None:
+        return refuse_unknown_handle(exchange, payload)
+    if isinstance(handle, Handle) and handle.spoiled:
+        return refused(exchange, payload[0], handle.text, SPOILED_HANDLE)
+    execution = begin_execution(exchange, payload, handle)
+    reader = execution.reader
+    if reader is not None:
+        reader.feed(payload[execution.position :], last=True)
+    binds = reader.taken() if reader is not None else ()
+    command = execution.command
+    if execution.rewritten is not None:
+        command.rewritten = execution.rewritten + payload[execution.position :]
+    return command, (StatementBegins(command.number or 0, OPERATIONS[payload[0]], execution.text, True, binds),)
+
+
+def refuse_unknown_handle(exchange: Exchange, payload: bytes) -> Reading:
+    """An execution whose text is not known is not passed on: the server has no such statement either."""
+    identifier = unpack_u32(payload, 1)[0]
+    return refused(exchange, payload[0], f"(unknown prepared statement {identifier})", UNKNOWN_HANDLE)
+
+
+def _long_data(exchange: Exchange, payload: bytes) -> Reading:
+    add_long_data(exchange, payload, payload[7:])
+    return None, ()
+
+
+def add_long_data(exchange: Exchange, head: bytes, data: bytes) -> None:
+    """Counts data for a bind value; `head` is the packet's beginning. Raises Short.
+
+    Data for statements and parameters that are not there are ignored, as the server does.
+    """
+    if len(head) < 7:
+        raise Short
+    handle = find_handle(exchange, head)
+    index = head[5] | head[6] << 8
+    if isinstance(handle, Handle) and index < (handle.parameters or 0):
+        handle.long_data.setdefault(index, LongData()).add(data)
+
+
+def _close(exchange: Exchange, payload: bytes) -> Reading:
+    if len(payload) < 5:
+        raise Short
+    exchange.close_handle(unpack_u32(payload, 1)[0])
+    return None, ()
+
+
+def _reset(exchange: Exchange, payload: bytes) -> Reading:
+    handle = find_handle(exchange, payload)
+    if isinstance(handle, Handle):
+        handle.long_data = {}
+        handle.spoiled = False
+    return Command(CommandCode.STMT_RESET, Answer.SIMPLE, None), ()
+
+
+def _fetch(exchange: Exchange, payload: bytes) -> Reading:
+    handle = find_handle(exchange, payload)
+    if handle is None:
+        return refuse_unknown_handle(exchange, payload)
+    return _statement(exchange, CommandCode.STMT_FETCH, Answer.ROWS, handle.text)
+
+
+def _init_db(exchange: Exchange, payload: bytes) -> Reading:
+    name = payload[1:].decode(exchange.codec, "backslashreplace")
+    text = "USE `" + name.replace("`", "``") + "`"
+    if exchange.databases and name not in exchange.databases:
+        allowed = ", ".join(exchange.databases)
+        message = f"Access denied: the database {name!r:.200} may not be opened here; allowed are: {allowed}."
+        return refused(exchange, CommandCode.INIT_DB, text, Refusal("database-name-not-allowed", message))
+    command, notes = _statement(exchange, CommandCode.INIT_DB, Answer.SIMPLE, text)
+    command.schema = name
+    return command, notes
+
+
+def _field_list(exchange: Exchange, payload: bytes) -> Reading:
+    table, _, wild = payload[1:].partition(b"\0")
+    text = "SHOW FIELDS FROM `" + table.decode(exchange.codec, "backslashreplace").replace("`", "``") + "`"
+    if wild.strip(b"\0"):
+        text += f" LIKE '{wild.decode(exchange.codec, 'backslashreplace')}'"
+    return _statement(exchange, CommandCode.FIELD_LIST, Answer.FIELDS, text)
+
+
+def _process_kill(exchange: Exchange, payload: bytes) -> Reading:
+    if len(payload) < 5:
+        raise Short
+    return _statement(exchange, CommandCode.PROCESS_KILL, Answer.SIMPLE, f"KILL {unpack_u32(payload, 1)[0]}")
+
+
+def _change_user(exchange: Exchange, payload: bytes) -> Reading:
+    user = payload[1:].split(b"\0", 1)[0].decode(exchange.codec, "backslashreplace")
+    return refused(
+        exchange,
+        CommandCode.CHANGE_USER,
+        f"CHANGE USER '{user:.256}'",
+        Refusal(
+            "change-user-not-possible",
+            "The bastion keeps a session to one account: COM_CHANGE_USER is not passed on. "
+            "Open another connection, or reset this one with COM_RESET_CONNECTION.",
+        ),
+    )
+
+
+def _replication(exchange: Exchange, payload: bytes) -> Reading:
+    code = CommandCode(payload[0])
+    text = OPERATIONS[code].removeprefix("COM_").replace("_", " ")
+    if not exchange.allow_replication:
+        message = "Replication connections to this database are not granted. Ask an administrator."
+        return refused(exchange, code, text, Refusal("replication-not-allowed", message))
+    answer = Answer.SIMPLE if code is CommandCode.REGISTER_SLAVE else Answer.STREAM
+    return _statement(exchange, code, answer, text)
+
+
+def _worded(code: CommandCode, answer: Answer, text: str) -> Callable[[Exchange, bytes], Reading]:
+    def read(exchange: Exchange, payload: bytes) -> Reading:
+        return _statement(exchange, code, answer, text)
+
+    return read
+
+
+def _plain(code: CommandCode, answer: Answer) -> Callable[[Exchange, bytes], Reading]:
+    def read(exchange: Exchange, payload: bytes) -> Reading:
+        return Command(code, answer, None), ()
+
+    return read
+
+
+def _quit(exchange: Exchange, payload: bytes) -> Reading:
+    return None, ()
+
+
+OPERATIONS: dict[int, str] = {code: f"COM_{code.name}" for code in CommandCode}
+"""The protocol's own word for a command."""
+
+READERS: dict[int, Callable[[Exchange, bytes], Reading]] = {
+    CommandCode.QUIT: _quit,
+    CommandCode.INIT_DB: _init_db,
+    CommandCode.QUERY: _query,
+    CommandCode.FIELD_LIST: _field_list,
+    CommandCode.REFRESH: _worded(CommandCode.REFRESH, Answer.SIMPLE, "FLUSH (COM_REFRESH)"),
+    CommandCode.SHUTDOWN: _worded(CommandCode.SHUTDOWN, Answer.SIMPLE, "SHUTDOWN"),
+    CommandCode.STATISTICS: _plain(CommandCode.STATISTICS, Answer.TEXT),
+    CommandCode.PROCESS_INFO: _worded(CommandCode.PROCESS_INFO, Answer.RESULT, "SHOW PROCESSLIST"),
+    CommandCode.PROCESS_KILL: _process_kill,
+    CommandCode.DEBUG: _worded(CommandCode.DEBUG, Answer.SIMPLE, "DEBUG"),
+    CommandCode.PING: _plain(CommandCode.PING, Answer.SIMPLE),
+    CommandCode.CHANGE_USER: _change_user,
+    CommandCode.BINLOG_DUMP: _replication,
+    CommandCode.BINLOG_DUMP_GTID: _replication,
+    CommandCode.REGISTER_SLAVE: _replication,
+    CommandCode.STMT_PREPARE: _prepare,
+    CommandCode.STMT_EXECUTE: _execute,
+    CommandCode.STMT_BULK_EXECUTE: _execute,
+    CommandCode.STMT_SEND_LONG_DATA: _long_data,
+    CommandCode.STMT_CLOSE: _close,
+    CommandCode.STMT_RESET: _reset,
+    CommandCode.SET_OPTION: _plain(CommandCode.SET_OPTION, Answer.SIMPLE),
+    CommandCode.STMT_FETCH: _fetch,
+    CommandCode.RESET_CONNECTION: _plain(CommandCode.RESET_CONNECTION, Answer.SIMPLE),
+}
+"""Commands that are read. Whatever is not here is refused: COM_SLEEP, COM_CONNECT, COM_TIME, COM_CLONE, …"""

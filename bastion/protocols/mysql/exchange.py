@@ -1,0 +1,197 @@
+"""What the two sides of a session share: the commands that have no whole answer yet, prepared statements, the schema.
+
+The client side appends commands as it reads them, the server side takes them off as it reads their answers, so both
+agree on what the bytes in between mean.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections import deque
+
+from bastion.protocols.contract import BIND_LIMIT, Piece
+
+from .character_sets import codec_of_collation
+from .constants import LAST_PREPARED, Capability
+
+HANDLE_TEXTS_LIMIT = 16 * 1024 * 1024
+"""Bytes (about) of statement text that a session's prepared statements may keep; beyond it only beginnings are kept."""
+
+HANDLE_TEXT_BEGINNING = 1024
+
+
+class Answer(enum.IntEnum):
+    """How the server answers a command."""
+
+    RESULT = 0
+    """OK, ERR, a request for a local file, or result sets."""
+    PREPARED = 1
+    ROWS = 2
+    """Rows without column definitions: a page of a cursor."""
+    SIMPLE = 3
+    """OK, EOF or ERR."""
+    FIELDS = 4
+    """Column definitions up to an EOF."""
+    TEXT = 5
+    """One packet of text."""
+    STREAM = 6
+    """Packets without end: a replication stream."""
+
+
+class LongData:
+    """A bind value that comes in COM_STMT_SEND_LONG_DATA: its length, its beginning and its digest."""
+
+    __slots__ = ("digest", "length", "prefix")
+
+    def __init__(self) -> None:
+        self.length = 0
+        self.prefix = b""
+        self.digest = hashlib.sha256()
+
+    def add(self, data: bytes) -> None:
+        if len(self.prefix) < BIND_LIMIT:
+            self.prefix += data[: BIND_LIMIT - len(self.prefix)]
+        self.length += len(data)
+        self.digest.update(data)
+
+
+class Handle:
+    """A prepared statement of the server. `parameters` is None until the server has answered its preparation."""
+
+    __slots__ = ("long_data", "number", "parameters", "spoiled", "text", "types", "types_unsent")
+
+    def __init__(self, number: int, text: str, parameters: int | None) -> None:
+        self.number = number
+        self.text = text
+        self.parameters = parameters
+        self.types: list[int] | None = None
+        self.types_unsent = False
+        """The execution that carried the types was refused: the client thinks that the server knows them."""
+        self.spoiled = False
+        """A refused execution left its long data on the server, where the next one would use them unseen."""
+        self.long_data: dict[int, LongData] = {}
+
+
+class Command:
+    """A command of the client that has not been answered whole.
+
+    number    of its statement, None for commands that are none
+    text      of a preparation, for its handle
+    schema    current schema once it succeeds, where the protocol itself may not say so
+    codec     encoding of the connection's texts once it succeeds
+    whole     the client has sent all of it
+    sequence  id of the client's last packet of it
+    error     the bastion's answer in place of the server's: it was refused
+    pieces    pieces of it out of the last feed, for taking back what was not passed on yet
+    rests_on  the preparation, not answered yet, whose statement it runs
+    rewritten the payload that goes on in place of the client's
+    """
+
+    __slots__ = (
+        "answer", "bytes_down", "code", "codec", "counted", "error", "handle", "new_types", "number", "pieces",
+        "rests_on", "rewritten", "rows", "schema", "sequence", "text", "used_long_data", "whole",
+    )  # fmt: skip
+
+    def __init__(self, code: int, answer: Answer, number: int | None) -> None:
+        self.code = code
+        self.answer = answer
+        self.number = number
+        self.text = ""
+        self.schema: str | None = None
+        self.codec: str | None = None
+        self.handle: Handle | None = None
+        self.rests_on: Command | None = None
+        self.new_types = False
+        self.used_long_data = False
+        self.rewritten: bytes | None = None
+        self.whole = True
+        self.sequence = 0
+        self.error: bytes | None = None
+        self.pieces: list[Piece] | None = None
+        self.rows = 0
+        self.counted = False
+        self.bytes_down = 0
+
+
+class Exchange:
+    """The state of one session that both of its sides read and change."""
+
+    def __init__(
+        self,
+        *,
+        capabilities: int,
+        mariadb: bool = False,
+        collation: int = 45,
+        schema: str = "",
+        databases: tuple[str, ...] = (),
+        allow_replication: bool = False,
+    ) -> None:
+        self.capabilities = capabilities
+        self.deprecate_eof = bool(capabilities & Capability.DEPRECATE_EOF)
+        self.session_track = bool(capabilities & Capability.SESSION_TRACK)
+        self.query_attributes = bool(capabilities & Capability.QUERY_ATTRIBUTES)
+        self.mariadb = mariadb
+        self.codec = codec_of_collation(collation)
+        self.schema = schema
+        self.databases = databases
+        self.allow_replication = allow_replication
+        self.waiting: deque[Command] = deque()
+        self.numbers = 0
+        self.handles: dict[int, Handle] = {}
+        self.texts_kept = 0
+        self.last_prepared: Handle | Command | None = None
+        self.uploading: Command | None = None
+        """The command whose local file the client is sending, from the server's request to the empty packet."""
+        self.upload_sequence = 0
+
+    def number(self) -> int:
+        self.numbers += 1
+        return self.numbers
+
+    def find(self, number: int | None) -> Command | None:
+        """The waiting command of that statement."""
+        if number is None:
+            return None
+        for command in reversed(self.waiting):
+            if command.number == number:
+                return command
+        return None
+
+    def handle(self, identifier: int) -> Handle | Command | None:
+        """The prepared statement with that id; for MariaDB's -1 the last one, or its still unanswered preparation."""
+        if identifier == LAST_PREPARED and self.mariadb:
+            return self.last_prepared
+        return self.handles.get(identifier)
+
+    def keep_handle(self, identifier: int, command: Command, parameters: int) -> None:
+        """The server has prepared the statement of `command`."""
+        text = command.text
+        number = command.number or 0
+        if self.texts_kept + len(text) > HANDLE_TEXTS_LIMIT:
+            text = f"{text[:HANDLE_TEXT_BEGINNING]}… (the whole text is that of statement {number})"
+        self.texts_kept += len(text)
+        handle = Handle(number, text, parameters)
+        replaced = self.handles.get(identifier)
+        if replaced is not None:
+            self.texts_kept -= len(replaced.text)
+        self.handles[identifier] = handle
+        if self.last_prepared is command:
+            self.last_prepared = handle
+
+    def close_handle(self, identifier: int) -> None:
+        if identifier == LAST_PREPARED and self.mariadb:
+            last = self.last_prepared
+            found = [key for key, value in self.handles.items() if value is last]
+            identifier = found[0] if found else identifier
+        handle = self.handles.pop(identifier, None)
+        if handle is not None:
+            self.texts_kept -= len(handle.text)
+            if self.last_prepared is handle:
+                self.last_prepared = None
+
+    def close_all_handles(self) -> None:
+        self.handles.clear()
+        self.texts_kept = 0
+        if isinstance(self.last_prepared, Handle):
+            self.last_prepared = None
