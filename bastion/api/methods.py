@@ -5,21 +5,18 @@ Params and results are structs of this package; every call and every answer is o
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import msgspec
 
 from . import messages as m
 
-P = TypeVar("P")
-R = TypeVar("R")
 
-
-class Method(msgspec.Struct, Generic[P, R], frozen=True):
+class Method(msgspec.Struct, frozen=True):
     """`roles` empty: every person who is logged in."""
 
     name: str
-    params: type[P]
+    params: type[m.Message]
     result: Any
     roles: frozenset[str] = frozenset()
 
@@ -109,7 +106,7 @@ APPLY = Method("state.apply", ApplyRequest, m.Applied, ADMINISTRATOR)
 EXPORT = Method("state.export", Nothing, dict[str, Any], ADMINISTRATOR)
 """The last two are answered on the bastion's own machine only."""
 
-ALL: tuple[Method[Any, Any], ...] = (
+ALL: tuple[Method, ...] = (
     HELLO, DATABASES, TOKEN_REQUEST, TOKEN_SHOW, TOKENS, TOKEN_RENEW, TOKEN_REVOKE, TUNNEL_OPEN, SESSION_CANCEL,
     SESSION_END, SESSIONS, STATEMENTS, VERIFY, SUBSCRIBE, CA, APPLY, EXPORT,
 )  # fmt: skip

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from bastion.access.door import Admission
@@ -132,6 +132,7 @@ class Life:
             client_tls=self.client_tls,
             server_tls=lambda alpn: tls_context(target, alpn),
             server_name=target.host,
+            server_pin=self.admission.tls_pin,
         )
 
     async def _log_in(self, legs: Legs) -> LoginResult:
@@ -173,7 +174,7 @@ class Life:
         steps = self.engine.cancel(key, self._request)
         if isinstance(steps, InBandCancel):
             return
-        on_server = Legs(None, legs.server, None, legs.server_tls, legs.server_name)
+        on_server = replace(legs, client=None)
         await target.cancel(self.session.visit.user, "the client asked", lambda: drive_cancel(steps, on_server, LINGER))
 
     # --------------------------------------------------------------------------------------------------- the data phase

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ class Legs:
     client_tls: Callable[[], ssl.SSLContext] | None = None
     server_tls: Callable[[tuple[str, ...]], ssl.SSLContext] | None = None
     server_name: str = ""
+    server_pin: str | None = None
+    """SHA-256 of the certificate (DER, hex) that the database must show, whatever its TLS mode checks beside it."""
     redial: Callable[[str | None, int | None], Awaitable[Leg]] | None = None
     tls_version: str = ""
     """What TLS stands to the database, '' in the clear."""
@@ -125,6 +128,10 @@ async def _do(step: Step, legs: Legs) -> Answer:
             started = await legs.leg(Side.SERVER).start_tls(
                 context, server_side=False, hostname=legs.server_name or None, received=received
             )
+            if legs.server_pin is not None:
+                shown = hashlib.sha256(started.certificate or b"").hexdigest()
+                if shown != legs.server_pin.replace(":", "").lower():
+                    raise TlsFailed(f"its certificate is not the pinned one (SHA-256 {shown})")
             legs.tls_version = started.version
             return started
         case Redial(host=host, port=port):
@@ -134,6 +141,7 @@ async def _do(step: Step, legs: Legs) -> Answer:
                 legs.server.close()
             legs.server = await legs.redial(host, port)
             return None
+    raise AssertionError(f"no such step: {step}")
 
 
 async def _abort(steps: LoginSteps, legs: Legs, refusal: Refusal) -> LoginResult:
