@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from bastion.protocols.contract import Leg as Side
 from bastion.protocols.contract import TlsStarted
@@ -283,9 +283,9 @@ class ServerConnection(asyncio.Protocol):
         self.leg: Leg | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.set_write_buffer_limits(high=1024 * 1024)
-        self.leg = Leg(Side.SERVER, transport)
+        stream = cast(asyncio.Transport, transport)  # uvloop's own is no subclass of it
+        stream.set_write_buffer_limits(high=1024 * 1024)
+        self.leg = Leg(Side.SERVER, stream)
 
     def data_received(self, data: bytes) -> None:
         assert self.leg is not None
