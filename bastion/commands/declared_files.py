@@ -25,6 +25,8 @@ def read_documents(files: list[Path]) -> Documents:
     """Reads declared state. Raises CommandFailed naming the file and the line."""
     import yaml
 
+    from .yaml_documents import read_all
+
     contents: list[dict[str, Any]] = []
     folders = {file.absolute().parent for file in files}
     if len(folders) > 1:
@@ -36,7 +38,7 @@ def read_documents(files: list[Path]) -> Documents:
         try:
             if file.stat().st_size > MAX_FILE:
                 raise CommandFailed(f"{file} is longer than {MAX_FILE} bytes.", WRONG_USAGE)
-            documents = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+            documents = list(read_all(file.read_text(encoding="utf-8")))
         except OSError as error:
             raise CommandFailed(f"{file} cannot be read: {error.strerror}.", WRONG_USAGE) from error
         except UnicodeDecodeError as error:
