@@ -165,7 +165,7 @@ def _new_secrets(
                 if not was_there:
                     raise ValueError("there is nothing to keep; give it with {env: NAME} or {file: PATH}")
             elif isinstance(entry, d.User):
-                text, is_hash = document_reader.user_password(sources, secret, entry.name)
+                text, is_hash = document_reader.user_password(sources, secret)
                 if not _same_password(stored(None), text, is_hash):
                     found[where] = text if is_hash else passwords.hash_password(text)
             else:
@@ -325,6 +325,9 @@ def _unenforced(declared: Declared) -> Iterator[str]:
         if parts:
             place = declared.place("policy", name)
             yield f"{place}: this version cannot enforce {', '.join(parts)} yet; take it out of the policy"
+    for name, entry in declared.entries.get("database", {}).items():
+        if isinstance(entry, d.Database) and entry.tls.pin:
+            yield f"{declared.place('database', name)}: tls.pin: this version cannot enforce it yet; take it out"
     for name, entry in declared.entries.get("user", {}).items():
         if isinstance(entry, d.User) and entry.totp == "required":
             yield f"{declared.place('user', name)}: totp: this version cannot enforce required yet; write off"

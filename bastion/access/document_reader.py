@@ -277,14 +277,14 @@ class Sources:
         return text if text.startswith("-----BEGIN ") else re.sub(r"\r?\n\Z", "", text)
 
 
-def user_password(sources: Sources, secret: d.Secret, user: str) -> tuple[str, bool]:
+def user_password(sources: Sources, secret: d.Secret) -> tuple[str, bool]:
     """The password (or its hash, then True) of a user. Raises ValueError: missing, or against the password rules."""
     text = sources.value(secret)
     if secret.form == "hash":
         if not is_hash(text):
             raise ValueError("the hash is not argon2id in PHC form ($argon2id$v=19$…)")
         return text, True
-    weak = weakness(text, user)
+    weak = weakness(text)
     if weak is not None:
         raise ValueError(weak)
     return text, False

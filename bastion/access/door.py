@@ -1,13 +1,13 @@
 """The access rules behind one face. Every method raises `bastion.api.refusals.Refused` for a no.
 
-Work on the store runs in worker threads; records are made and listeners called on the event loop, after the change is
-in the store and before its caller hears of it.
+Work on the store runs in worker threads. After a change is in the store, and before its caller hears of it, listeners
+are called and the record is made, on the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,8 @@ TokenListener = Callable[[str, m.TokenState, str], None]
 class Access:
     """Who may do what.
 
-    `record` puts an act into the journal; what it raises goes on to the caller, who then gets nothing.
+    `record` puts an act into the journal, and answers with what to wait for until it is there, or None when it is;
+    what it raises goes on to the caller, who then gets nothing.
     `advertise` is where people reach the bastion unless the settings declare another address; `ca` is PEM.
     """
 
@@ -46,7 +47,7 @@ class Access:
         self,
         store: Store,
         vault: Vault,
-        record: Callable[[AnyRecord], object],
+        record: Callable[[AnyRecord], Awaitable[None] | None],
         *,
         advertise: m.Address,
         ca: str = "",
@@ -99,9 +100,9 @@ class Access:
     async def lock(self, name: str, until: datetime | None, by: Person, source: str) -> None:
         """Locks a user for a time; None unlocks and forgets failed logins. Live sessions hear of it."""
         await self._identity.lock_until(name, until, by.name)
-        act = "user-unlocked" if until is None else "user-locked"
-        self._act(by.name, source, act, name, {"until": None if until is None else to_text(until)})
         self._tell_changed()
+        act = "user-unlocked" if until is None else "user-locked"
+        await self._act(by.name, source, act, name, {"until": None if until is None else to_text(until)})
 
     # ----------------------------------------------------------------------------------------------------- databases
 
@@ -174,9 +175,9 @@ class Access:
             # Two requests at the same moment: the other one has made the token, which is then shown.
             outcome, token = await self._store.run(work)
         if outcome.replaced is not None:
-            self._on_record(outcome.replaced, "token-revoked", person.name, source)
             self._tell_token("revoked", outcome.replaced)
-        self._on_record(outcome.row, f"token-{outcome.act}", person.name, source)
+            await self._on_record(outcome.replaced, "token-revoked", person.name, source)
+        await self._on_record(outcome.row, f"token-{outcome.act}", person.name, source)
         if outcome.act == "issued":
             self._tell_token("issued", outcome.row)
         return token
@@ -190,7 +191,7 @@ class Access:
             return row, self._tokens.show(connection, row)
 
         row, token = await self._store.read(work)
-        self._on_record(row, "token-shown", person.name, source)
+        await self._on_record(row, "token-shown", person.name, source)
         return token
 
     async def tokens(self, person: Person) -> list[m.TokenState]:
@@ -211,15 +212,15 @@ class Access:
             return outcome, self._tokens.show(connection, outcome.row)
 
         outcome, token = await self._store.run(work)
-        self._on_record(outcome.row, "token-renewed", person.name, source)
+        await self._on_record(outcome.row, "token-renewed", person.name, source)
         self._tell_token("renewed", outcome.row)
         return token
 
     async def revoke_token(self, person: Person, token_id: str, reason: str, source: str) -> m.TokenState:
         """Ends a token: one's own, or as auditor or administrator anybody's. Its sessions hear of it."""
         outcome = await self._store.run(lambda connection: self._tokens.revoke(connection, person, token_id, reason))
-        self._on_record(outcome.row, "token-revoked", person.name, source)
-        self._tell_token("revoked", outcome.row)
+        self._tell_token("revoked", outcome.row)  # before the record: its sessions end even if that cannot be written
+        await self._on_record(outcome.row, "token-revoked", person.name, source)
         return state_of(outcome.row)
 
     async def admit(self, user: str, token_id: str) -> Admission:
@@ -263,10 +264,10 @@ class Access:
                 plan = await self._store.read(make_plan)
                 await self._store.run(carry_out)
         if not dry and plan.changes:
+            await self.notice_changes()
             for change in plan.changes:
                 detail: dict[str, str | int | None] = {"detail": change.detail} if change.detail else {}
-                self._act(by, source, f"{change.kind}-{change.action}", change.name, detail)
-            await self.notice_changes()
+                await self._act(by, source, f"{change.kind}-{change.action}", change.name, detail)
         return plan
 
     async def export(self) -> dict[str, Any]:
@@ -295,7 +296,7 @@ class Access:
         if role not in person.roles:
             raise Refused("role-missing", role=role, user=person.name)
 
-    def _on_record(self, row: sa.Row[Any], act: str, by: str, source: str) -> None:
+    async def _on_record(self, row: sa.Row[Any], act: str, by: str, source: str) -> None:
         detail: dict[str, str | int | None] = {
             "user": row.user,
             "database": row.database,
@@ -308,11 +309,13 @@ class Access:
             detail["reason"] = reason
         if row.login:
             detail["login"] = row.login
-        self._act(by, source, act, row.id, detail)
+        await self._act(by, source, act, row.id, detail)
 
-    def _act(self, user: str, source: str, act: str, subject: str, detail: dict[str, str | int | None]) -> None:
+    async def _act(self, user: str, source: str, act: str, subject: str, detail: dict[str, str | int | None]) -> None:
         at = to_text(self._clock())
-        self._record(Act(at=at, user=user, source=source, act=act, subject=subject, detail=detail))
+        durable = self._record(Act(at=at, user=user, source=source, act=act, subject=subject, detail=detail))
+        if durable is not None:
+            await durable
 
     def _tell_token(self, kind: str, row: sa.Row[Any]) -> None:
         state = state_of(row)

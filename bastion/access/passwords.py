@@ -20,7 +20,7 @@ THREADS = 2
 _hasher = argon2.PasswordHasher()  # argon2id, RFC 9106 section 4, second recommendation
 
 
-def weakness(password: str, user: str) -> str | None:
+def weakness(password: str) -> str | None:
     """What is wrong with a new password, None when it is good: 8-128 characters of all four classes."""
     if not SHORTEST <= len(password) <= LONGEST:
         return f"a password has {SHORTEST} to {LONGEST} characters"
@@ -34,8 +34,6 @@ def weakness(password: str, user: str) -> str | None:
     )
     if not all(classes):
         return "a password has upper case, lower case, a digit and another character"
-    if user and user.lower() in password.lower():
-        return "a password does not contain the user name"
     return None
 
 
