@@ -84,6 +84,11 @@ class Configuration:
         return self.signing_key.with_suffix(".pub")
 
     @property
+    def known_hosts(self) -> Path:
+        """The file that `init` makes for clients: this bastion's host keys under its names."""
+        return self.folder / "known_hosts"
+
+    @property
     def control_socket(self) -> Path:
         """The Unix socket on which the running bastion takes commands of its own machine."""
         return self.state_folder / "casemate.sock"

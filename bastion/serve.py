@@ -19,13 +19,15 @@ from bastion.api import messages as m
 from bastion.audit.audit import Audit
 from bastion.audit.journal import Journal
 from bastion.authority import Authority
+from bastion.commands.initialise import known_hosts_lines
 from bastion.configuration import Configuration, ConfigurationError, Endpoint
 from bastion.gateway.parts import Parts
 from bastion.gateway.server import Gateway
 from bastion.protocols.contract import Engine
 from bastion.protocols.mysql.engine import MysqlEngine
 from bastion.protocols.postgres import PostgresEngine
-from bastion.sessions.sessions import Limits, Sessions
+from bastion.sessions.life import Limits
+from bastion.sessions.registry import Sessions
 from bastion.store.store import Store
 from bastion.vault import Vault
 
@@ -104,6 +106,7 @@ async def serve(configuration: Configuration, listen: Endpoint | None) -> None:
         loop.add_signal_handler(signal.SIGHUP, tending.reload)
         try:
             address = await gateway.start(listen or configuration.listen)
+            _make_known(configuration, address)
             tending.start()
             print(f"casemate: listening on {address}", flush=True)
             await stopping.wait()
@@ -114,6 +117,24 @@ async def serve(configuration: Configuration, listen: Endpoint | None) -> None:
             await parts.sessions.stop(DRAIN_SECONDS)
             await gateway.stop()
             await tending.stop()
+
+
+def _make_known(configuration: Configuration, address: Endpoint) -> None:
+    """Where another address is listened on than the configured one, the file for clients learns of it."""
+    if address == configuration.listen:
+        return
+    try:
+        text = configuration.known_hosts.read_text(encoding="utf-8")
+        keys = [
+            " ".join(path.with_name(path.name + ".pub").read_text().split()[:2]) for path in configuration.host_keys
+        ]
+        wanted = known_hosts_lines(configuration, address, keys).splitlines(keepends=True)
+        missing = "".join(line for line in wanted if line not in text)
+        if missing:
+            with configuration.known_hosts.open("a", encoding="utf-8") as file:
+                file.write(missing)
+    except OSError as error:
+        logger.warning("%s does not know the address %s: %s", configuration.known_hosts, address, error.strerror)
 
 
 class _Tending:

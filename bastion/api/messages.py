@@ -249,6 +249,7 @@ class Applied(Message):
 
     changes: list[Change]
     dry: bool
+    warnings: list[str] = []
 
 
 class Event(Message):

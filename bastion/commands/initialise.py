@@ -45,7 +45,7 @@ def initialise(
     from bastion.access.passwords import weakness
 
     check_empty(folder)
-    problem = weakness(password, administrator)
+    problem = weakness(password)
     if problem is not None:
         raise CommandFailed(f"The password is not good enough: {problem}.", WRONG_USAGE)
     existed = folder.exists()
@@ -56,7 +56,7 @@ def initialise(
         return _make(folder, administrator, password, listen, advertise, node or _node_name())
     except OSError as error:
         _remove(folder, whole=not existed)
-        raise CommandFailed(f"{folder} could not be made: {error.strerror or error}.") from error
+        raise CommandFailed(f"{error.filename or folder} could not be made: {error.strerror or error}.") from error
     except BaseException:
         _remove(folder, whole=not existed)
         raise
@@ -92,14 +92,14 @@ def _make(
     file = folder / FILE_NAME
     _write(file, text.encode(), 0o600)
     configuration = load(file)
-    for each in (configuration.state_folder, configuration.journal_folder, configuration.master_key.parent):
+    for each in (configuration.state_folder, configuration.master_key.parent, configuration.ca_folder):
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
     public_keys = _host_keys(configuration)
     Vault.create(configuration.master_key)
     _signing_key(configuration)
     Authority.create(configuration.ca_folder)
-    known_hosts = _known_hosts(configuration, [line for line, _ in public_keys])
-    _write(folder / "known_hosts", known_hosts.encode(), 0o644)
+    known_hosts = known_hosts_lines(configuration, configuration.listen, [line for line, _ in public_keys])
+    _write(configuration.known_hosts, known_hosts.encode(), 0o644)
     _first_administrator(configuration, administrator, password)
     return Made(configuration, tuple(fingerprint for _, fingerprint in public_keys))
 
@@ -136,9 +136,11 @@ def _signing_key(configuration: Configuration) -> None:
     _write(configuration.public_key, base64.b64encode(public) + b"\n", 0o644)
 
 
-def _known_hosts(configuration: Configuration, keys: list[str]) -> str:
-    """Lines for every name under which the bastion is reached (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)."""
-    listen = configuration.listen
+def known_hosts_lines(configuration: Configuration, listen: Endpoint, keys: list[str]) -> str:
+    """Lines for every name under which the bastion is reached (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
+
+    Port 0 (any) gives entries without a port; `serve` adds those of the port that it gets.
+    """
     anywhere = listen.host in ("0.0.0.0", "::")  # noqa: S104 - compared, not listened on
     hosts = ["localhost", "127.0.0.1", "::1", socket.gethostname() if anywhere else listen.host]
     names = [(host, listen.port) for host in hosts]
@@ -146,7 +148,7 @@ def _known_hosts(configuration: Configuration, keys: list[str]) -> str:
         names.append((configuration.advertise.host, configuration.advertise.port))
     lines = []
     for host, port in dict.fromkeys(names):
-        name = host if port == 22 else f"[{host}]:{port}"
+        name = host if port in (0, 22) else f"[{host}]:{port}"
         lines += [f"{name} {key}" for key in keys]
     return "".join(line + "\n" for line in lines)
 

@@ -59,6 +59,8 @@ async def _apply(context: Context, arguments: argparse.Namespace) -> int:
             context.output.out(json_line(change))
         else:
             context.output.out(change_line(change))
+    for warning in applied.warnings:
+        context.output.err(_("Warning: {text}").format(text=clean(warning)) + "\n")
     if not applied.changes:
         context.output.err(_("Nothing to change.") + "\n")
     elif applied.dry:

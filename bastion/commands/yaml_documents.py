@@ -1,4 +1,4 @@
-"""Reads YAML as people mean it: `on`, `off`, `yes` and `no` are words, and 22:30 is no number (YAML 1.2's core rules)."""
+"""Reads YAML as people mean it (YAML 1.2): `on`, `off`, `yes` and `no` are words, and 22:30 is no number."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -196,12 +196,12 @@ class _LocalProtocol(asyncio.Protocol):
         self._conversation: Conversation | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        caller = local_caller(_peer(transport))
+        stream = cast(asyncio.Transport, transport)  # uvloop's own is no subclass of it
+        caller = local_caller(_peer(stream))
         if caller is None:
-            transport.abort()
+            stream.abort()
             return
-        self._conversation = Conversation(transport, caller, self._calls, None)
+        self._conversation = Conversation(stream, caller, self._calls, None)
 
     def data_received(self, data: bytes) -> None:
         if self._conversation is not None:

@@ -11,7 +11,7 @@ from bastion.audit.journal import Journal
 from bastion.audit.records import AnyRecord
 from bastion.authority import Authority
 from bastion.configuration import Configuration
-from bastion.sessions.sessions import Sessions
+from bastion.sessions.registry import Sessions
 from bastion.store.store import Store
 from bastion.vault import Vault
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bastion.access.declared import NotApplicable
+from bastion.access.declared import NotApplicable, StateMoved
 from bastion.api import messages as m
 from bastion.api.methods import ApplyRequest
 from bastion.api.refusals import Refused
@@ -25,13 +25,9 @@ async def apply_state(parts: Parts, by: str, source: str, request: ApplyRequest)
             prune=request.prune,
             dry=request.dry,
         )
-    except NotApplicable as error:
+    except (NotApplicable, StateMoved) as error:
         raise Refused("not-applicable", detail=str(error)) from error
-    changes = [
-        m.Change(action=change.action, kind=change.kind, name=change.name, detail=change.detail)
-        for change in plan.changes
-    ]
-    return m.Applied(changes=changes, dry=request.dry)
+    return m.Applied(changes=plan.changes, warnings=plan.warnings, dry=request.dry)
 
 
 async def export_state(parts: Parts) -> dict[str, Any]:

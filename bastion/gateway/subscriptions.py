@@ -15,7 +15,7 @@ from bastion.api.refusals import Refused
 from bastion.audit.journal import Journal
 from bastion.audit.records import AnyRecord, StatementDone, StatementExtended, StatementRefused, StatementSent
 from bastion.sessions.live import LiveSession
-from bastion.sessions.sessions import Sessions
+from bastion.sessions.registry import Sessions
 
 CHANGES_EVERY = 0.25
 """Seconds between two `changed` events of one session to one subscriber."""

@@ -20,7 +20,7 @@ from bastion.api.refusals import Refused
 from bastion.protocols.contract import Leg as Side
 from bastion.sessions.legs import Leg
 from bastion.sessions.live import Visit
-from bastion.sessions.sessions import new_session_id
+from bastion.sessions.registry import new_session_id
 
 WINDOW = 4 * 1024 * 1024
 """Bytes that a client may send ahead on a tunnel."""
