@@ -159,16 +159,24 @@ def decode_key(text: str | bytes) -> bytes:
     return raw
 
 
-def read_public_key(path: Path) -> bytes:
-    """The Ed25519 key of a file: a line of base64 (as `node.pub`) or PEM. Raises KeyUnreadable, OSError."""
-    content = path.read_bytes().strip()
+def parse_public_key(content: bytes) -> bytes:
+    """The 32 bytes of an Ed25519 public key: raw, a line of base64 (as in `node.pub`), or PEM. Raises KeyUnreadable."""
+    if len(content) == KEY_BYTES:
+        return content
     try:
-        if content.startswith(b"-----BEGIN"):
-            key = load_pem_public_key(content)
-            if isinstance(key, Ed25519PublicKey):
-                return public_bytes(key)
-        else:
-            return decode_key(content)
+        if not content.startswith(b"-----BEGIN"):
+            return decode_key(content.strip())
+        key = load_pem_public_key(content)
+        if isinstance(key, Ed25519PublicKey):
+            return public_bytes(key)
     except (ValueError, UnsupportedAlgorithm):
         pass  # the same answer for every way of not being a key
-    raise KeyUnreadable(f"{path} holds no Ed25519 public key. Give the journal's node.pub, or the key in PEM.")
+    raise KeyUnreadable("This is no Ed25519 public key. Give the journal's node.pub, or the key in PEM.")
+
+
+def read_public_key(path: Path) -> bytes:
+    """The key of a file. Raises KeyUnreadable, OSError."""
+    try:
+        return parse_public_key(path.read_bytes())
+    except KeyUnreadable as error:
+        raise KeyUnreadable(f"{path}: {error}") from None

@@ -39,7 +39,8 @@ class _Break(Exception):
 def verify(folder: Path, public_key: bytes | None, anchor: Path | None = None) -> m.Proof:
     """Whether the journal in `folder` holds, and up to where it is proved.
 
-    The key that must have signed it is `public_key` (32 bytes), else the anchor's, else the folder's own `node.pub`;
+    The key that must have signed it is `public_key` (raw, or as `node.pub` or PEM has it), else the anchor's, else the
+    folder's own `node.pub`;
     the proof's `key_from` says which. A journal that is being written may be verified; a half-written last record is
     then no break.
 
@@ -89,7 +90,7 @@ def last_checkpoint(folder: Path) -> Checkpoint | None:
 
 def _key(folder: Path, given: bytes | None, anchors: list[Checkpoint]) -> tuple[bytes, str]:
     if given is not None:
-        return given, "given"
+        return chain.parse_public_key(given), "given"
     if anchors:
         try:
             return chain.decode_key(anchors[0].public_key), "anchor"
