@@ -191,6 +191,10 @@ class Backend(ABC):
     def quote(self, name: str) -> str:
         """`name` as an identifier, quoted where it has to be."""
 
+    def sample(self, path: Sequence[str], count: int = 100) -> str:
+        """A statement that reads some rows of a table; engines without LIMIT write their own."""
+        return f"select * from {'.'.join(self.quote(part) for part in path)} limit {count};"  # noqa: S608
+
     @abstractmethod
     def close(self) -> None:
         """Ends the connection; never raises."""

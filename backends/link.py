@@ -29,8 +29,6 @@ from .host_keys import HostKeys, OfferedKey, default_files, describe
 
 log = logging.getLogger(__name__)
 
-P = TypeVar("P")
-R = TypeVar("R")
 T = TypeVar("T")
 
 DEFAULT_PORT = 60022
@@ -192,7 +190,9 @@ class Link:
         """
         link = cls(target)
         try:
-            link._on_loop(link._open(credentials, host_keys or HostKeys(default_files()), timeout, sock)).result(timeout + 5)
+            link._on_loop(link._open(credentials, host_keys or HostKeys(default_files()), timeout, sock)).result(
+                timeout + 5
+            )
         except BaseException:
             link.close()
             raise
@@ -230,14 +230,13 @@ class Link:
 
     # -- calls
 
-    async def call(self, method: Method[P, R], params: P, timeout: float = CALL_SECONDS) -> R:  # noqa: ASYNC109
+    async def call(self, method: Method, params: m.Message, timeout: float = CALL_SECONDS) -> Any:  # noqa: ASYNC109
         """One call of the control API. Raises Refused, Unreachable, CallTimeout."""
         return await asyncio.wrap_future(self._on_loop(self._call(method, params, timeout)))
 
-    def call_now(self, method: Method[P, R], params: P, timeout: float = CALL_SECONDS) -> R:
+    def call_now(self, method: Method, params: m.Message, timeout: float = CALL_SECONDS) -> Any:
         """The same from a worker thread; never from the link's own."""
-        answer: R = self._on_loop(self._call(method, params, timeout)).result(timeout + 5)
-        return answer
+        return self._on_loop(self._call(method, params, timeout)).result(timeout + 5)
 
     async def subscribe(self, *topics: str) -> None:
         """Asks for the notifications of `topics`, beside those asked for before."""
@@ -418,7 +417,7 @@ class Link:
             else:
                 answer.set_result(incoming.result)
 
-    async def _call(self, method: Method[P, R], params: P, timeout: float) -> R:  # noqa: ASYNC109
+    async def _call(self, method: Method, params: m.Message, timeout: float) -> Any:  # noqa: ASYNC109
         if self._writer is None:
             raise Unreachable("The connection to the bastion is closed.")
         id, self._next_id = self._next_id, self._next_id + 1
@@ -435,10 +434,9 @@ class Link:
         finally:
             self._answers.pop(id, None)
         try:
-            converted: R = msgspec.convert(result, method.result)
+            return msgspec.convert(result, method.result)
         except msgspec.ValidationError as error:
             raise Unreachable(f"The bastion's answer to {method.name} was not understood ({error}).") from error
-        return converted
 
 
 def _refusal(error: rpc.RpcError) -> Exception:

@@ -1,0 +1,94 @@
+"""The first and the last line of every page."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+from rich.style import Style
+from rich.text import Text
+from textual.app import RenderResult
+from textual.binding import Binding
+from textual.events import Click
+from textual.screen import Screen
+from textual.widget import Widget
+
+from backends.visible_text import visible_line
+from bastion.api.language import translate as _
+
+from ..words import mark
+
+PAGES = (("databases", mark("Databases")), ("console", mark("Console")), ("audit", mark("Audit")))
+
+
+class TopLine(Widget):
+    """The pages, and who is logged in where."""
+
+    DEFAULT_CSS = """
+    TopLine { dock: top; height: 1; background: $panel; color: $text; }
+    """
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self._page = page
+
+    def render(self) -> RenderResult:
+        from ..workstation import Workstation
+
+        app = self.app
+        assert isinstance(app, Workstation)
+        left = Text(" casemate ", style="bold", no_wrap=True, end="")
+        for number, (name, label) in enumerate(PAGES, 1):
+            if app.check_action("page", (name,)) is not True:
+                continue
+            here = name == self._page
+            style = Style(bold=True, reverse=True) if here else Style(dim=False)
+            style += Style.from_meta({"@click": f"app.page('{name}')"})
+            left.append(f" {number} {_(label)} ", style=style)
+        right = ""
+        if app.link is not None:
+            hello = app.link.hello
+            roles = ", ".join(_(role) for role in hello.roles)
+            right = visible_line(f"{app.link.target}  {roles} ")
+            if cell_len(right) + left.cell_len > self.size.width:
+                right = visible_line(f"{app.link.target} ")
+        room = self.size.width - left.cell_len
+        if cell_len(right) <= room:
+            left.append(" " * (room - cell_len(right)))
+            left.append(right)
+        return left
+
+
+ROLES = (mark("operator"), mark("approver"), mark("auditor"), mark("administrator"))
+
+
+class KeyLine(Widget):
+    """The keys that work here and now, as many as fit; the rest is in the help."""
+
+    DEFAULT_CSS = """
+    KeyLine { dock: bottom; height: 1; background: $panel; color: $text-muted; }
+    """
+
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, self._changed)
+
+    def _changed(self, screen: Screen[object]) -> None:
+        self.refresh()
+
+    def render(self) -> RenderResult:
+        line = Text(no_wrap=True, end="")
+        seen: set[str] = set()
+        last: list[tuple[str, Binding]] = []
+        for _node, binding, enabled, _tip in self.screen.active_bindings.values():
+            if not binding.show or not enabled or binding.action in seen:
+                continue
+            seen.add(binding.action)
+            last.append((self.app.get_key_display(binding), binding))
+        for key, binding in last:
+            piece = Text.assemble((f" {key}", "bold"), f" {_(binding.description)} ", end="")
+            if line.cell_len + piece.cell_len > self.size.width:
+                break
+            piece.stylize(Style.from_meta({"@click": f"simulate_key('{binding.key.partition(',')[0]}')"}))
+            line.append_text(piece)
+        return line
+
+    def on_click(self, event: Click) -> None:
+        event.stop()

@@ -1,0 +1,152 @@
+"""What the screens need of the application, and of the world outside it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from textual.app import App
+from textual.screen import ModalScreen, Screen
+
+from backends.connection import RunEvent
+from backends.host_keys import HostKeys, OfferedKey
+from backends.interface import CatalogNode, ServerFacts, TransactionState
+from backends.link import Credentials, Listener, Target
+from bastion.api import messages as m
+from bastion.api.methods import Method
+
+T = TypeVar("T")
+
+
+class ControlLink(Protocol):
+    """The bastion, as `backends.link.Link` gives it."""
+
+    target: Target
+    hello: m.Hello
+    on_lost: list[Callable[[str], None]]
+
+    async def call(self, method: Method, params: m.Message) -> Any: ...
+
+    async def subscribe(self, *topics: str) -> None: ...
+
+    async def unsubscribe(self, *topics: str) -> None: ...
+
+    def listen(self, listener: Listener) -> Callable[[], None]: ...
+
+    def close(self) -> None: ...
+
+
+class Console(Protocol):
+    """A connection to a database, as the console uses it; every call is awaited on the screen's loop."""
+
+    session: str
+    facts: ServerFacts
+    engine: str
+
+    async def run(self, text: str, listener: Callable[[RunEvent], None]) -> None:
+        """Runs one statement; `listener` is called from the connection's thread."""
+
+    async def cancel(self) -> bool:
+        """Asks the bastion to cancel; True when the database took the order."""
+
+    async def transaction(self) -> TransactionState: ...
+
+    async def set_autocommit(self, on: bool) -> None: ...
+
+    async def commit(self) -> None: ...
+
+    async def rollback(self) -> None: ...
+
+    async def children(self, node: CatalogNode | None) -> list[CatalogNode]:
+        """The catalog, over a connection of its own that is opened when it is first asked."""
+
+    def quote(self, name: str) -> str: ...
+
+    def sample(self, path: Sequence[str]) -> str:
+        """A statement that reads some rows of a table."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass
+class Services:
+    """How the screens reach the world; tests put their own here."""
+
+    log_in: Callable[[Target, Credentials, HostKeys], Awaitable[ControlLink]]
+    open_console: Callable[[ControlLink, m.Token, str], Awaitable[Console]]
+    host_keys: HostKeys
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    local_time: bool = True
+    """Times are shown in the machine's zone; tests turn it off."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the workstation was started with. With a `target` and a password or key, the login is tried at once."""
+
+    target: str = ""
+    password: str | None = None
+    identity: Path | None = None
+    trust_new: bool = False
+
+
+class Workstation(App[int]):
+    """The application, as its screens see it."""
+
+    services: Services
+    start: Start
+    link: ControlLink | None = None
+
+    @property
+    def bastion(self) -> ControlLink:
+        """The link, once somebody has logged in."""
+        if self.link is None:
+            raise RuntimeError("nobody is logged in")
+        return self.link
+
+    def has_role(self, *roles: str) -> bool:
+        """Whether the person has one of `roles`."""
+        return self.link is not None and any(role in self.link.hello.roles for role in roles)
+
+    @abstractmethod
+    def logged_in(self, link: ControlLink) -> None:
+        """Takes the link over and shows the first page."""
+
+    @abstractmethod
+    def open_console(self, token: m.Token, catalog: str) -> None:
+        """Goes to the console and connects it."""
+
+    @abstractmethod
+    def copy(self, text: str, what: str) -> None:
+        """Puts `text` on the clipboard of the person's terminal and says honestly what happened. `what` names it."""
+
+    @abstractmethod
+    def told(self, message: str, *, bad: bool = False) -> None:
+        """A passing message; nothing in it is interpreted."""
+
+
+class Page(Screen[object]):
+    """A screen of the workstation."""
+
+    @property
+    def workstation(self) -> Workstation:
+        app: Any = self.app
+        assert isinstance(app, Workstation)
+        return app
+
+
+class Dialog(ModalScreen[T]):
+    """A dialog over a page."""
+
+    @property
+    def workstation(self) -> Workstation:
+        app: Any = self.app
+        assert isinstance(app, Workstation)
+        return app
+
+
+__all__ = ["Console", "ControlLink", "Dialog", "OfferedKey", "Page", "Services", "Start", "Workstation"]

@@ -1,0 +1,419 @@
+"""The workstation: one application, whatever terminal it is hosted in."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from functools import partial
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, ClassVar
+
+from platformdirs import user_log_path
+from rich.text import Text
+from textual import work
+from textual.app import SystemCommand
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.screen import Screen
+from textual.types import IgnoreReturnCallbackType
+from textual.widget import Widget
+from textual.widgets import Static
+
+from backends.console import DatabaseConsole
+from backends.host_keys import HostKeys, default_files
+from backends.link import Credentials, Link, LinkError, Target
+from backends.visible_text import visible
+from bastion.api import language
+from bastion.api import messages as m
+from bastion.api.language import translate as _
+from bastion.api.refusals import Refused
+from screens.audit import AuditScreen
+from screens.console import ConsoleScreen
+from screens.databases import DatabasesScreen
+from screens.help import Entry, HelpDialog
+from screens.login import LoginScreen
+from screens.widgets.frame import PAGES
+from screens.words import mark, size
+from screens.workstation import Console, ControlLink, Services, Start, Workstation
+
+from . import clipboard, safe_output
+from .palette import Actions
+from .theme import CASEMATE, theme_for
+
+log = logging.getLogger("casemate.workstation")
+
+PALETTE_ONLY = (
+    ("rollback", mark("Roll back")),
+    ("autocommit", mark("Autocommit on or off")),
+    ("change_catalog", mark("Open another database name")),
+)
+"""Actions of pages that have no key of their own; a page that does not know one does not offer it."""
+LIBRARY_ONLY = {"app.focus_next", "app.focus_previous", "screen.copy_text", "help_quit", "app.help_quit"}
+
+
+class CasemateApp(Workstation):
+    """Pages are modes; dialogs lie on top of them."""
+
+    TITLE = "casemate"
+    ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar[Any] = {Actions}
+    MODES: ClassVar[dict[str, Any]] = {
+        "databases": DatabasesScreen,
+        "console": ConsoleScreen,
+        "audit": AuditScreen,
+    }
+    CSS = """
+    Screen { background: $background; }
+    Toast { max-width: 70; }
+    DataTable { background: $background; }
+    DataTable > .datatable--header { background: $background; color: $text-muted; text-style: none; }
+    DataTable > .datatable--cursor { background: $primary; color: $text; text-style: bold; }
+    CommandPalette > Vertical { max-width: 96; }
+    Button { text-style: none; }
+    Button:focus { text-style: bold reverse; }
+    .hint { color: $text-muted; margin-top: 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f1,question_mark", "help", mark("Help"), key_display="F1"),
+        Binding("f2", "command_palette", mark("Palette"), priority=True),
+        Binding("1", "page('databases')", mark("Databases"), show=False),
+        Binding("2", "page('console')", mark("Console"), show=False),
+        Binding("3", "page('audit')", mark("Audit"), show=False),
+        Binding("ctrl+g", "next_page", mark("Next page"), show=False, priority=True),
+        Binding("ctrl+q", "quit", mark("Quit"), priority=True, show=True),
+    ]
+
+    class LinkLost(Message):
+        """The connection to the bastion ended by itself."""
+
+        def __init__(self, link: ControlLink, reason: str) -> None:
+            super().__init__()
+            self.link, self.reason = link, reason
+
+    class Heard(Message):
+        """A notification of the bastion."""
+
+        def __init__(self, event: m.Event) -> None:
+            super().__init__()
+            self.event = event
+
+    def __init__(self, services: Services, start: Start | None = None) -> None:
+        safe_output.install()
+        super().__init__()
+        self.services = services
+        self.start = start or Start()
+        self.animation_level = "none"
+        self.register_theme(CASEMATE)
+        self.theme = theme_for(self.console.color_system)
+        self.failure_log: Path | None = None
+
+    def get_default_screen(self) -> Screen[object]:
+        return LoginScreen()
+
+    # -- logging in and out
+
+    def logged_in(self, link: ControlLink) -> None:
+        again = self.link is not None
+        self.link = link
+        link.on_lost.append(lambda reason: self._from_outside(self.LinkLost(link, reason)))
+        link.listen(lambda event: self._from_outside(self.Heard(event)))
+        self.start = Start(target=str(link.target))
+        self._subscribe(link)
+        if again and self.current_mode != "_default":
+            self.pop_screen()
+            self.told(_("Connected again."))
+        else:
+            self.switch_mode("databases" if self.has_role("operator") or not self.has_role("auditor") else "audit")
+
+    def _from_outside(self, message: Message) -> None:
+        if self.is_running:
+            self.post_message(message)
+
+    @work(group="subscribe", exclusive=True)
+    async def _subscribe(self, link: ControlLink) -> None:
+        try:
+            await link.subscribe("sessions", "statements", "tokens")
+        except (Refused, LinkError) as error:
+            log.info("no notifications: %s", error)
+
+    def on_casemate_app_link_lost(self, message: LinkLost) -> None:
+        if message.link is not self.link:
+            return
+        console = self._page("console")
+        if isinstance(console, ConsoleScreen):
+            console.link_lost()
+        message.link.close()
+        self.push_screen(LoginScreen(message.reason))
+
+    def on_casemate_app_heard(self, message: Heard) -> None:
+        event = message.event
+        audit, databases, console = self._page("audit"), self._page("databases"), self._page("console")
+        if isinstance(audit, AuditScreen):
+            audit.heard(event)
+        if event.topic == "tokens":
+            if isinstance(databases, DatabasesScreen):
+                databases.token_changed()
+            if isinstance(console, ConsoleScreen):
+                try:
+                    state = m.TokenState(**{k: event.data[k] for k in m.TokenState.__struct_fields__})
+                except KeyError:
+                    return
+                console.token_changed(state)
+
+    def _page(self, name: str) -> Screen[Any] | None:
+        """A page that has been shown before."""
+        stack = self._screen_stacks.get(name)
+        return stack[0] if stack else None
+
+    def databases_page(self) -> DatabasesScreen | None:
+        """The databases page, once it has been shown."""
+        page = self._page("databases")
+        return page if isinstance(page, DatabasesScreen) else None
+
+    # -- going about
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("page", "next_page"):
+            if self.link is None or len(self.screen_stack) > 1:
+                return False
+            if parameters == ("console",):
+                return self._page("console") is not None
+            return True
+        return super().check_action(action, parameters)
+
+    def action_page(self, name: str) -> None:
+        if self.current_mode != name:
+            self.switch_mode(name)
+
+    def action_next_page(self) -> None:
+        names = [name for name, _label in PAGES if self.check_action("page", (name,))]
+        if self.current_mode in names:
+            self.action_page(names[(names.index(self.current_mode) + 1) % len(names)])
+
+    def open_console(self, token: m.Token, catalog: str) -> None:
+        self._open_console(token, catalog)
+
+    @work(group="open-console", exclusive=True)
+    async def _open_console(self, token: m.Token, catalog: str) -> None:
+        await self.switch_mode("console")
+        page = self._page("console")
+        if isinstance(page, ConsoleScreen):
+            page.connect_to(token, catalog)
+
+    def open_named(self, name: str, account: str) -> None:
+        """Opens the console of a database by name; for the palette."""
+        page = self.databases_page()
+        if page is not None:
+            page.open_named(name, account)
+
+    @work(group="quit", exclusive=True)
+    async def action_quit(self) -> None:  # type: ignore[override]
+        """Asks where something would be lost, closes the connections, leaves."""
+        page = self._page("console")
+        if isinstance(page, ConsoleScreen):
+            question = page.leaving_question()
+            if question is not None and not await self.push_screen_wait(question):
+                return
+            await page.disconnect()
+        self.exit(0)
+
+    # -- help and palette
+
+    def actions_here(self, screen: Screen[Any]) -> Iterator[tuple[str, str, IgnoreReturnCallbackType]]:
+        """What can be done on `screen` now: key, words, call. Each action once."""
+        seen: set[str] = set()
+        focused = screen.focused
+        for node, binding, enabled, _tip in screen.active_bindings.values():
+            if not enabled or not self._is_ours(node, binding) or binding.action in seen:
+                continue
+            seen.add(binding.action)
+            if binding.action in ("command_palette", "app.command_palette"):
+                continue
+            yield self.get_key_display(binding), _(binding.description), partial(self._act, binding.action, node)
+        for action, words in PALETTE_ONLY:
+            if hasattr(screen, f"action_{action}") and screen.check_action(action, ()):
+                yield "", _(words), partial(self._act, action, screen)
+        if focused is None:
+            return
+
+    async def _act(self, action: str, node: Any) -> None:
+        await self.run_action(action, node)
+
+    def _is_ours(self, node: Any, binding: Binding) -> bool:
+        """Bindings with words of ours; the library's own movement keys are known to everybody."""
+        if not binding.description or binding.action in LIBRARY_ONLY:
+            return False
+        return type(node).__module__.split(".")[0] in ("screens", "tui") and any(
+            binding.description == other.description
+            for base in type(node).__mro__
+            if base.__module__.split(".")[0] in ("screens", "tui")
+            for other in base.__dict__.get("BINDINGS", ())
+            if isinstance(other, Binding)
+        )
+
+    def action_help(self) -> None:
+        """Everything with a key, page by page; what does not work now is listed too."""
+        screen = self.screen
+        groups: list[tuple[str, list[Entry]]] = []
+        page = dict(PAGES).get(self.current_mode, "")
+        groups.append((_(page) if page else _("Here"), list(self._entries(type(screen)))))
+        names = {
+            "SqlEditor": _("In the editor"),
+            "Results": _("In the results"),
+            "ResultTable": _("In a result table"),
+            "CatalogTree": _("In the catalog"),
+        }
+        for widget in screen.query(Widget):
+            name = type(widget).__name__
+            if name in names:
+                groups.append((names.pop(name), list(self._entries(type(widget)))))
+        groups.append(
+            (
+                _("In the palette only"),
+                [("", _(words)) for action, words in PALETTE_ONLY if hasattr(screen, f"action_{action}")],
+            )
+        )
+        groups.append((_("Everywhere"), list(self._entries(CasemateApp))))
+        self.push_screen(HelpDialog(groups))
+
+    def _entries(self, owner: type) -> Iterator[Entry]:
+        for binding in owner.__dict__.get("BINDINGS", ()):
+            if isinstance(binding, Binding) and binding.description:
+                keys = binding.key.split(",")
+                shown = ", ".join(self.get_key_display(Binding(key, binding.action)) for key in keys)
+                yield shown, _(binding.description)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterator[SystemCommand]:
+        """None of the library's: some would write files or open a browser where the workstation runs."""
+        yield from ()
+
+    def get_loading_widget(self) -> Widget:
+        """A word instead of an animation, which costs a slow link more than the data."""
+        return Static(Text(_("loading …")))
+
+    # -- the person's terminal
+
+    def copy(self, text: str, what: str) -> None:
+        if self._driver is None:
+            return
+        try:
+            data = clipboard.sequence(text, os.environ)
+        except clipboard.TooLong:
+            self.told(
+                _("Not copied: {what} is {size}, more than terminals take ({limit}).").format(
+                    what=what, size=size(len(text.encode("utf-8", "replace"))), limit=size(clipboard.LIMIT * 3 // 4)
+                ),
+                bad=True,
+            )
+            return
+        self._clipboard = text
+        self._driver.write(data)
+        self.told(
+            _(
+                "Sent {what} to your terminal's clipboard. If it does not arrive, allow OSC 52 in the terminal{also}."
+            ).format(what=what, also=_(" and `set -g set-clipboard on` in tmux") if os.environ.get("TMUX") else "")
+        )
+
+    def copy_to_clipboard(self, text: str) -> None:
+        self.copy(text, _("the selection"))
+
+    def told(self, message: str, *, bad: bool = False) -> None:
+        self.notify(visible(message), severity="error" if bad else "information", markup=False, timeout=8 if bad else 4)
+
+    def open_url(self, url: str, *, new_tab: bool = True) -> None:
+        """Nothing: it would start a browser on the machine that the workstation runs on."""
+
+    def deliver_binary(self, *args: Any, **kwargs: Any) -> str | None:
+        """Nothing: it would write on the machine that the workstation runs on."""
+        return None
+
+    def deliver_text(self, *args: Any, **kwargs: Any) -> str | None:
+        """Nothing, for the same reason."""
+        return None
+
+    def action_suspend_process(self) -> None:
+        """Nothing: a served workstation has no shell to go back to."""
+
+    # -- when it fails
+
+    def _fatal_error(self) -> None:
+        """A sentence for the person; the traceback, without values of variables, goes to the log."""
+        error = sys.exc_info()[1]
+        where = _write_failure(error) if error is not None else None
+        self._exit_renderables.append(Text(_failure_sentence(where), end=""))
+        self._close_messages_no_wait()
+
+    def panic(self, *renderables: Any) -> None:
+        """What the library would print may hold anything; the log has the traceback."""
+        self._fatal_error()
+
+
+def _write_failure(error: BaseException) -> Path | None:
+    try:
+        folder = user_log_path("casemate", ensure_exists=True)
+        file = folder / "workstation.log"
+        handler = RotatingFileHandler(file, maxBytes=1_000_000, backupCount=2, encoding="utf-8")
+        os.chmod(file, 0o600)
+        lines = traceback.format_tb(error.__traceback__)
+        # Not the message: it may quote what a statement or a database said.
+        handler.emit(logging.makeLogRecord({"msg": f"{type(error).__name__}\n{''.join(lines)}"}))
+        handler.close()
+    except OSError:
+        return None
+    return file
+
+
+def _failure_sentence(where: Path | None) -> str:
+    if where is None:
+        return _("The workstation failed and had to stop. Sessions that it had open are ended by the bastion.")
+    return _(
+        "The workstation failed and had to stop; {file} says where. Sessions that it had open are ended by the bastion."
+    ).format(file=where)
+
+
+async def _log_in(target: Target, credentials: Credentials, host_keys: HostKeys) -> ControlLink:
+    return await Link.connect(target, credentials, host_keys)
+
+
+async def _open_console(link: ControlLink, token: m.Token, catalog: str) -> Console:
+    assert isinstance(link, Link)
+    return await DatabaseConsole.open(link, token, catalog)
+
+
+def services(host_keys: HostKeys) -> Services:
+    """The real world."""
+    return Services(log_in=_log_in, open_console=_open_console, host_keys=host_keys)
+
+
+def run(
+    target: str | None,
+    *,
+    known_hosts: Path | None = None,
+    password: str | None = None,
+    identity: Path | None = None,
+    trust_new: bool = False,
+) -> int:
+    """The workstation on this terminal, until the person leaves. Returns the exit code.
+
+    With a target and a password or key the login is tried at once, and shown only when it does not work.
+    """
+    language.use(language.from_environment())
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        print(
+            _("The workstation needs a terminal. For scripts there are the commands: casemate --help."), file=sys.stderr
+        )
+        return 2
+    if known_hosts is None and os.environ.get("CASEMATE_KNOWN_HOSTS"):
+        known_hosts = Path(os.environ["CASEMATE_KNOWN_HOSTS"])
+    start = Start(target=target or "", password=password, identity=identity, trust_new=trust_new)
+    app = CasemateApp(services(HostKeys(default_files(known_hosts))), start)
+    try:
+        code = app.run()
+    finally:
+        if app.link is not None:
+            app.link.close()
+    return code if code is not None else (app.return_code or 0)
