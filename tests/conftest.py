@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.servers import excuses
+from tests.servers.bastion_process import BastionProcess
 from tests.servers.mariadb import MariadbServer, program
 from tests.servers.mysql import MysqlServer, tree
 from tests.servers.postgres import PostgresServer
@@ -46,6 +48,22 @@ def mysql_server() -> Iterator[MysqlServer]:
     server = MysqlServer(found)
     yield server
     server.remove()
+
+
+@pytest.fixture(scope="session")
+def stock_bastion(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BastionProcess]:
+    """A bastion that tests share; each declares databases of its own names."""
+    bastion = BastionProcess(tmp_path_factory.mktemp("bastion"))
+    yield bastion
+    bastion.remove()
+
+
+@pytest.fixture
+def own_bastion(tmp_path: Path) -> Iterator[BastionProcess]:
+    """A bastion that a test may stop, kill and start."""
+    bastion = BastionProcess(tmp_path)
+    yield bastion
+    bastion.remove()
 
 
 def _unexcused(config: pytest.Config) -> list[str]:

@@ -9,10 +9,13 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tests.servers import excuses
+from tests.servers.bastion_process import BastionProcess
 from tests.servers.processes import ServerFailed, ServerProcess, free_port
 
 
@@ -24,6 +27,9 @@ class SshTunnel:
     port: int
     log: Path
     process: ServerProcess
+    opened_at: datetime
+    token: str
+    database: str = ""
 
 
 class TunnelRefused(Exception):
@@ -95,6 +101,7 @@ def ssh_tunnel(
         }
         command = ssh_command(user, bastion[0], bastion[1], known_hosts, settings)
         forward = ["-N", "-L", f"127.0.0.1:{port}:{to[0]}:{to[1]}", *words]
+        opened_at = datetime.now(UTC)
         process = ServerProcess([*command[:-1], *forward, command[-1]], log, environment=askpass(place, token))
         try:
             try:
@@ -103,7 +110,7 @@ def ssh_tunnel(
                 if process.process.poll() is None:
                     raise
                 raise TunnelRefused(log.read_text(errors="replace"), process.process.returncode) from None
-            yield SshTunnel("127.0.0.1", port, log, process)
+            yield SshTunnel("127.0.0.1", port, log, process, opened_at, token)
         finally:
             process.stop()
 
@@ -120,3 +127,51 @@ def run_client(command: Sequence[str], environment: Mapping[str, str] | None = N
         timeout=limit,
         check=False,
     )
+
+
+# ------------------------------------------------------------------------------------------------------ the record
+
+
+def token_of(bastion: BastionProcess, person: str, database: str, *words: str) -> dict[str, Any]:
+    """The person's token for that database, as `casemate token --json` prints it."""
+    [token] = bastion.casemate(person, "token", database, *words, "--json")
+    return token
+
+
+@contextmanager
+def open_tunnel(bastion: BastionProcess, person: str, database: str) -> Iterator[SshTunnel]:
+    """What an operator does: asks for a token, then `ssh -N -L` with it."""
+    token = token_of(bastion, person, database)
+    with ssh_tunnel(
+        user=person, token=token["token"], bastion=bastion.address, known_hosts=bastion.known_hosts,
+        to=(token["host"], token["port"]),
+    ) as tunnel:  # fmt: skip
+        yield replace(tunnel, database=database)
+
+
+def session_of(bastion: BastionProcess, tunnel: SshTunnel) -> dict[str, Any]:
+    """The first session through the tunnel, once it is over."""
+
+    def over(sessions: list[dict[str, Any]]) -> dict[str, Any] | None:
+        ours = [
+            each
+            for each in sessions
+            if each["database"] == tunnel.database and datetime.fromisoformat(each["started_at"]) >= tunnel.opened_at
+        ]
+        return ours[0] if ours and ours[0]["state"] not in ("opening", "live") else None
+
+    found: dict[str, Any] = bastion.wait_for_sessions(f"the end of the session on {tunnel.database}", over)
+    return found
+
+
+def record_of(bastion: BastionProcess, session: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The session's statements in order, without what differs from run to run; that is checked to be there."""
+    statements = bastion.statements(session["id"])
+    assert [each["seq"] for each in statements] == list(range(1, len(statements) + 1))
+    moments = [datetime.fromisoformat(each["at"]) for each in statements]
+    assert moments == sorted(moments)
+    varying = ("session", "seq", "at", "duration_ms", "bytes_down")
+    for each in statements:
+        assert each["session"] == session["id"]
+        assert each["duration_ms"] is None if each["state"] == "sent" else each["duration_ms"] >= 0
+    return [{name: value for name, value in each.items() if name not in varying} for each in statements]
