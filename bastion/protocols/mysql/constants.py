@@ -6,6 +6,7 @@ Sources: MySQL's "Client/Server Protocol" in its source documentation, MariaDB's
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 MAX_PACKET_PAYLOAD = 0xFFFFFF
 """Payload bytes of one packet. A packet with this many is continued by the next one (which may be empty)."""
@@ -71,15 +72,15 @@ NOT_OFFERED = int(
 OFFERED = ((1 << 38) - 1) & ~NOT_OFFERED
 
 
-class Status(enum.IntFlag):
-    """Server status flags of OK and EOF packets."""
+class Status:
+    """Server status flags of OK and EOF packets. Plain numbers: they are looked at on every answer."""
 
-    IN_TRANSACTION = 0x0001
-    AUTOCOMMIT = 0x0002
-    MORE_RESULTS = 0x0008
-    CURSOR_EXISTS = 0x0040
-    LAST_ROW_SENT = 0x0080
-    SESSION_STATE_CHANGED = 0x4000
+    IN_TRANSACTION: Final = 0x0001
+    AUTOCOMMIT: Final = 0x0002
+    MORE_RESULTS: Final = 0x0008
+    CURSOR_EXISTS: Final = 0x0040
+    LAST_ROW_SENT: Final = 0x0080
+    SESSION_STATE_CHANGED: Final = 0x4000
 
 
 class CommandCode(enum.IntEnum):

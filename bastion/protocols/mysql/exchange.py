@@ -74,7 +74,7 @@ class Handle:
 
 
 class Command:
-    """A command of the client that has not been answered whole.
+    """A command of the client that has not been answered whole. Most keep the defaults, so these stand on the class.
 
     number    of its statement, None for commands that are none
     text      of a preparation, for its handle
@@ -86,32 +86,29 @@ class Command:
     pieces    pieces of it out of the last feed, for taking back what was not passed on yet
     rests_on  the preparation, not answered yet, whose statement it runs
     rewritten the payload that goes on in place of the client's
+    counted   the server has said how many rows there are, or sent some
     """
 
-    __slots__ = (
-        "answer", "bytes_down", "code", "codec", "counted", "error", "handle", "new_types", "number", "pieces",
-        "rests_on", "rewritten", "rows", "schema", "sequence", "text", "used_long_data", "whole",
-    )  # fmt: skip
+    text: str = ""
+    schema: str | None = None
+    codec: str | None = None
+    whole: bool = True
+    sequence: int = 0
+    error: bytes | None = None
+    pieces: list[Piece] | None = None
+    handle: Handle | None = None
+    rests_on: Command | None = None
+    rewritten: bytes | None = None
+    new_types: bool = False
+    used_long_data: bool = False
+    rows: int = 0
+    counted: bool = False
+    bytes_down: int = 0
 
     def __init__(self, code: int, answer: Answer, number: int | None) -> None:
         self.code = code
         self.answer = answer
         self.number = number
-        self.text = ""
-        self.schema: str | None = None
-        self.codec: str | None = None
-        self.handle: Handle | None = None
-        self.rests_on: Command | None = None
-        self.new_types = False
-        self.used_long_data = False
-        self.rewritten: bytes | None = None
-        self.whole = True
-        self.sequence = 0
-        self.error: bytes | None = None
-        self.pieces: list[Piece] | None = None
-        self.rows = 0
-        self.counted = False
-        self.bytes_down = 0
 
 
 class Exchange:
