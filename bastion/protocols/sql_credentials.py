@@ -104,7 +104,16 @@ _PROCEDURES: dict[str, tuple[int, ...]] = {
 }
 """SQL Server's procedures that take credentials, with the places of these among the arguments."""
 
+_BEFORE_STATEMENT = frozenset({";", "begin", "then", "else", "do"})
+_PASS_PHRASES = frozenset({"encryptbypassphrase", "decryptbypassphrase"})
 _NAMED_ARGUMENTS = frozenset({"passwd", "password", "rmtpassword", "old", "new", "newpwd"})
+
+_TRIGGERS = re.compile(
+    r"\b(?:identified|set|password\s*[(/#-]|openrowset|opendatasource|connection|primary_conninfo|dblink\w*|"
+    + "|".join([*_OPENERS, *_PROCEDURES, *_PASS_PHRASES])
+    + r")"
+)
+"""Without one of these words there is no credential either: data that only talks of passwords is not scanned."""
 
 _CONNECTION_STRING = {
     "postgresql": re.compile(r"(?i)(\b(?:ssl)?password\s{0,9}=\s{0,9})('(?:[^'\\]|\\.){0,1024}'|[^\s&]+)", re.DOTALL),
@@ -118,7 +127,7 @@ _ADDRESS = re.compile(r"(\b[A-Za-z][\w+.-]{0,32}://[^\s:@/]{0,256}:)([^\s@]{1,10
 def redact(text: str, engine: str) -> Redacted:
     """`text` with `'***'` in the place of every credential. Linear in the text's length."""
     lower = text.lower()
-    if not any(sign in lower for sign in _SIGNS):
+    if not any(sign in lower for sign in _SIGNS) or _TRIGGERS.search(lower) is None:
         return Redacted(text)
     return _Redaction(text, engine, DEEPEST).result()
 
@@ -167,27 +176,30 @@ class _Redaction:
         first = ""
         credentials = False
         taken = 0
-        while at < len(self._tokens):
-            word = self._word(at)
-            if word == ";":
-                first, credentials = "", False
+        size = len(self._tokens)
+        while at < size:
+            kind, start, end, _ = self._tokens[at]
+            if kind is Kind.MARK:
+                if self._text[start] == ";":
+                    first, credentials = "", False
                 at += 1
                 continue
-            first = first or word
-            if self._opens(at):
-                credentials, taken = True, len(self._secrets)
-            elif credentials and self._engine == "sqlserver" and word in _ENDS_TRANSACT and len(self._secrets) > taken:
-                credentials = False
-            after = self._credential(at, first, credentials)
-            if after == at and self._depth and first in _RUNS_TEXT:
-                after = self._statement_inside(at)
-            at = max(after, at + 1)
+            if kind is Kind.STRING:
+                if self._depth and first in _RUNS_TEXT:
+                    self._statement_inside(at)
+                at += 1
+                continue
+            if kind is Kind.WORD:
+                word = self._text[start:end].lower()
+                first = first or word
+                if word in _OPENERS and self._opens(at):
+                    credentials, taken = True, len(self._secrets)
+                elif credentials and word in _ENDS_TRANSACT:
+                    credentials = self._engine != "sqlserver" or len(self._secrets) == taken
+            at = max(self._credential(at, first, credentials), at + 1)
 
     def _opens(self, at: int) -> bool:
-        word = self._word(at)
-        if word not in _OPENERS:
-            return False
-        objects = _OPENERS[word]
+        objects = _OPENERS[self._word(at)]
         if objects is None:
             return True
         at += 1
@@ -195,12 +207,16 @@ class _Redaction:
             at += 1
         return self._word(at) in objects
 
+    def _begins_statement(self, at: int) -> bool:
+        """Whether MySQL's SET stands where a statement begins, not in UPDATE … SET."""
+        return self._engine == "mysql" and (at == 0 or self._word(at - 1) in _BEFORE_STATEMENT)
+
     def _credential(self, at: int, first: str, credentials: bool) -> int:
         """Takes out the credential that the token at `at` announces. Returns where to go on, `at` if there is none."""
         word = self._name(at)
         if word == "identified":
             return self._identified(at + 1, first)
-        if word == "set" and self._word(at + 1) == "password":
+        if word == "set" and self._word(at + 1) == "password" and self._begins_statement(at):
             return self._set_password(at + 2)
         if word in ("password", "old_password") and self._word(at + 1) == "(" and self._engine == "mysql":
             return self._value(at + 2)
@@ -210,7 +226,7 @@ class _Redaction:
             return self._provider(at + 2)
         if word in _PROCEDURES:
             return self._procedure(at + 1, _PROCEDURES[word])
-        if word in ("encryptbypassphrase", "decryptbypassphrase") and self._word(at + 1) == "(":
+        if word in _PASS_PHRASES and self._word(at + 1) == "(":
             return self._value(at + 2)
         if word == "connection" and (credentials or self._engine == "mysql"):
             return self._connection_string(at + (2 if self._word(at + 1) in ("=", "to") else 1), at)
@@ -345,18 +361,17 @@ class _Redaction:
             self._replace_literal(token, hidden, tuple(secrets))
         return at + 1
 
-    def _statement_inside(self, at: int) -> int:
+    def _statement_inside(self, at: int) -> None:
         """A literal that is a statement itself: the body of DO, the text of EXECUTE IMMEDIATE or PREPARE."""
         token = self._tokens[at]
-        if token.kind is not Kind.STRING or token.end - token.start < len("set password=''"):
-            return at
+        if token.end - token.start < len("set password=''"):
+            return
         said = value_of(self._text, token, self._dialect)
         lower = said.lower()
         if any(sign in lower for sign in _SIGNS):
             inside = _Redaction(said, self._engine, self._depth - 1).result()
             if inside.secrets:
                 self._replace_literal(token, inside.text, inside.secrets)
-        return at + 1
 
     def _replace_literal(self, token: Token, said: str, secrets: tuple[str, ...]) -> None:
         if self._text[token.start] == "$":

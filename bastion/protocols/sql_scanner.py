@@ -81,13 +81,14 @@ def dialect_of(engine: str) -> Dialect:
     return DIALECTS.get(engine, Dialect())
 
 
-_SPACE = re.compile(r"[\s\0\ufeff]+")
-_WORD = re.compile(r"[^\W\d][\w$#]*")
-_NUMBER = re.compile(r"\d[\w.]*")
+_PLAIN = re.compile(r"([\s\0\ufeff]+)|([^\W\d][\w$#]*)|(\d[\w.]*)|([(),;=.<>+*%!?:&|~^@{}\]])")
+"""Space, a word, a number, a mark that starts nothing longer: what most of a text consists of."""
+_SPACE, _WORD, _NUMBER, _MARK = 1, 2, 3, 4
 _DOLLAR = re.compile(r"\$(?:[^\W\d]\w*)?\$")
 _NESTING = re.compile(r"/\*|\*/")
 _EXECUTABLE = re.compile(r"/\*M?!\d{0,6}")
 _LINE_END = re.compile(r"[\r\n]")
+_AFTER_PREFIX = ("'", '"', "&")
 _QUOTE_OR_BACKSLASH = {quote: re.compile(f"[{quote}\\\\]") for quote in "'\""}
 _CLOSING = {"[": "]", "(": ")", "{": "}", "<": ">"}
 
@@ -96,28 +97,24 @@ def tokens(text: str, dialect: Dialect) -> Iterator[Token]:
     """The tokens of `text` in order."""
     position, size = 0, len(text)
     executable = False
+    plain = _PLAIN.match
     while position < size:
+        found = plain(text, position)
+        group = found.lastindex if found is not None else None
+        if found is not None and not (executable and text.startswith("*/", position)):
+            start, position = position, found.end()
+            if group == _WORD:
+                if text[position : position + 1] in _AFTER_PREFIX:
+                    quoted = _prefixed_string(text, start, position, dialect)
+                    if quoted is not None:
+                        yield quoted
+                        position = quoted.end
+                        continue
+                yield Token(Kind.WORD, start, position, start)
+            elif group != _SPACE:
+                yield Token(Kind.MARK if group == _MARK else Kind.NUMBER, start, position, start)
+            continue
         char = text[position]
-        word = _WORD.match(text, position)
-        if word is not None:
-            end = word.end()
-            quoted = _prefixed_string(text, position, end, dialect)
-            if quoted is not None:
-                yield quoted
-                position = quoted.end
-            else:
-                yield Token(Kind.WORD, position, end, position)
-                position = end
-            continue
-        space = _SPACE.match(text, position)
-        if space is not None:
-            position = space.end()
-            continue
-        number = _NUMBER.match(text, position)
-        if number is not None:
-            position = number.end()
-            yield Token(Kind.NUMBER, number.start(), position, number.start())
-            continue
         if char == "/" and text.startswith("/*", position):
             code = _EXECUTABLE.match(text, position) if dialect.executable else None
             if code is not None:

@@ -39,10 +39,10 @@ from .journal_samples import AT, KEY, closed, done, logged_in, open_journal, ope
 Opener = Callable[..., Journal]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+@pytest.fixture(params=["sqlite", "postgresql"], scope="session")
+def migrated_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     if request.param == "sqlite":
-        url = sqlite_url(tmp_path / "state.db")
+        url = sqlite_url(tmp_path_factory.mktemp("store") / "state.db")
     else:
         server: PostgresServer = request.getfixturevalue("postgres_server")
         server.create_database("projection")
@@ -53,6 +53,18 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     store.migrate()
     yield store
     store.close()
+
+
+@pytest.fixture
+def store(migrated_store: Store) -> Store:
+    """A store without anything of the audit in it."""
+
+    def clear(connection: sa.Connection) -> None:
+        for table in (schema.sessions, schema.statements, schema.acts, schema.shipped):
+            connection.execute(sa.delete(table))
+
+    migrated_store.run_now(clear)
+    return migrated_store
 
 
 @pytest.fixture

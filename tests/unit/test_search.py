@@ -15,7 +15,7 @@ from bastion.audit.search import parse_when
 from bastion.store.store import Store
 
 from .journal_samples import closed, done, logged_in, open_journal, opened, sent
-from .test_projection import store  # noqa: F401 - the fixture, for both databases
+from .test_projection import migrated_store, store  # noqa: F401 - the fixtures, for both databases
 
 
 @pytest.fixture
