@@ -534,8 +534,15 @@ def _connect_workstation(arguments: argparse.Namespace) -> int:
 
 def _demo(arguments: argparse.Namespace) -> int:
     from bastion.demo import run
+    from bastion.demo.demo import SignIn
 
-    return int(run(arguments.check) or DONE)
+    def workstation(sign_in: SignIn) -> int:
+        from tui.app import run as open_workstation
+
+        target = f"{sign_in.user}@{sign_in.host}:{sign_in.port}"
+        return open_workstation(target, known_hosts=sign_in.known_hosts, identity=sign_in.key)
+
+    return int(run(arguments.check, workstation) or DONE)
 
 
 _OWN: dict[str, Callable[[argparse.Namespace], int]] = {
