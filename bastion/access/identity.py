@@ -100,11 +100,12 @@ class Identity:
         """
         if not password:
             raise Refused("login-failed")
-        name_known = 0 < len(name) <= LONGEST_NAME and "\0" not in name
+        if not 0 < len(name) <= LONGEST_NAME or "\0" in name:
+            name = ("?" + name.replace("\0", "?"))[:LONGEST_NAME]  # nobody's, and counted like anybody's
         await self._refuse_source(source)
-        turn = self._turns.setdefault(name[:LONGEST_NAME], asyncio.Lock())
+        turn = self._turns.setdefault(name, asyncio.Lock())
         async with turn:  # one at a time for a name, so that parallel tries cannot outrun the count
-            hold_back, outcome = await self._try(name if name_known else "", password, source)
+            hold_back, outcome = await self._try(name, password, source)
         if isinstance(outcome, Refused):
             await asyncio.sleep(hold_back)
             raise outcome

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import argon2
 import pytest
 
+from bastion.access import passwords
 from bastion.store.store import Store
 from tests.unit.bastion_state import BastionState, Stores
 
@@ -29,7 +31,14 @@ def store(request: pytest.FixtureRequest, stores: Stores) -> Iterator[Store]:
 
 
 @pytest.fixture
-def state(store: Store, tmp_path: Path) -> Iterator[BastionState]:
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes that cost next to nothing: real ones take 64 MiB and most of the tests' time."""
+    hasher = argon2.PasswordHasher(time_cost=2, memory_cost=64, parallelism=1)
+    monkeypatch.setattr(passwords, "_hasher", hasher)
+
+
+@pytest.fixture
+def state(store: Store, tmp_path: Path, cheap_passwords: None) -> Iterator[BastionState]:
     """Store, vault, access rules, a clock that stands still; nothing is declared yet."""
     made = BastionState(store, tmp_path)
     yield made
