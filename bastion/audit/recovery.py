@@ -20,7 +20,7 @@ from .records import (
     StatementRefused,
     StatementSent,
 )
-from .segments import JournalUnreadable, Line, Segment, segments_of
+from .segments import JournalUnreadable, Line, Segment, last_line, segments_of
 
 OPEN_SESSIONS_SUFFIX = ".open"
 
@@ -87,7 +87,7 @@ def find_end(folder: Path, node: str) -> Found:
         return Found(0, chain.genesis(node), None, 0, b"", OpenSessions(), None)
     last = segments[-1]
     content = last.path.read_bytes()
-    before = _last_line(segments[-2]) if len(segments) > 1 else None
+    before = last_line(segments[-2]) if len(segments) > 1 else None
     previous = before.hash if before else chain.genesis(node)
     number, head, size = last.first - 1, previous, 0
     position = 0
@@ -128,21 +128,6 @@ def write_open_sessions(segment: Path, sessions: OpenSessions) -> None:
     for old in segment.parent.glob("*" + OPEN_SESSIONS_SUFFIX):
         if old != path:
             old.unlink(missing_ok=True)
-
-
-def _last_line(segment: Segment) -> Line | None:
-    """The last line of a finished segment."""
-    block = 1 << 20
-    with segment.path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        while True:
-            start = max(0, size - block)
-            file.seek(start)
-            tail = file.read(size - start)
-            begin = tail.rfind(b"\n", 0, len(tail) - 1)
-            if begin >= 0 or start == 0:
-                return Line.parse(tail[begin + 1 :])
-            block *= 4
 
 
 def _open_sessions(segments: list[Segment], last_content: bytes) -> tuple[OpenSessions, Checkpoint | None]:

@@ -6,6 +6,7 @@ digits, the record in its canonical bytes (JSON, so without a line break).
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -79,6 +80,32 @@ def node_of(folder: Path) -> str | None:
             if isinstance(record, NodeStarted | Checkpoint):
                 return record.node
     return None
+
+
+def last_line(segment: Segment) -> Line | None:
+    """The last line of a segment, read from its end; None if there is none or it has not the form of one."""
+    block = 1 << 20
+    with segment.path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        while True:
+            start = max(0, size - block)
+            file.seek(start)
+            tail = file.read(size - start)
+            begin = tail.rfind(b"\n", 0, len(tail) - 1)
+            if begin >= 0 or start == 0:
+                return Line.parse(tail[begin + 1 :])
+            block *= 4
+
+
+def last_number(folder: Path) -> int:
+    """The number of the last whole record, as the files say; 0 if there is none. Raises OSError."""
+    for segment in reversed(segments_of(folder)):
+        content = segment.path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        line = Line.parse(whole[whole.rfind(b"\n", 0, -1) + 1 :])
+        if line is not None:
+            return line.number
+    return 0
 
 
 def records_after(folder: Path, number: int, limit: int) -> Iterator[tuple[int, AnyRecord]]:

@@ -283,7 +283,8 @@ def test_a_password_of_any_characters_is_taken_out_whole(password: str, engine: 
     "piece",
     [
         "'", "(", "/*", "/*!", "$$", "$a$", "q'[", "[", "\\'", "create or ", "create user identified by ",
-        "set password ", "dblink(", "password='", "a.", "://:", "sp_password ", "openrowset(", "identified with x or ", "do 'password",
+        "set password ", "dblink(", "password='", "a.", "://:", "sp_password ", "openrowset(", "identified with x or ",
+        "do 'password",
         "connection 'password=''", "grant identified by a, ",
     ],
 )  # fmt: skip
