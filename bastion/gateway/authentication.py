@@ -126,16 +126,20 @@ class Authentication:
 
     async def _refuse(self, user: str, method: str, refused: Refused) -> None:
         self._failures += 1
-        try:
-            await self._parts.record(
-                LoginRefused(at=to_text(now()), user=user[:128], method=method, source=self._source, code=refused.code)
-            )
-        except JournalFailed:
-            logger.error("a refused login is not on record: the journal cannot be written")  # noqa: TRY400
+        await self.record_refusal(user, method, refused.code)
         if refused.code != "login-failed":
             self.say(str(refused))
         if self._failures >= MAX_FAILURES:
             self._close()
+
+    async def record_refusal(self, user: str, method: str, code: str) -> None:
+        """Puts on record that somebody was turned away: at the login, or with a tunnel to a place that is not theirs."""
+        try:
+            await self._parts.record(
+                LoginRefused(at=to_text(now()), user=user[:128], method=method, source=self._source, code=code)
+            )
+        except JournalFailed:
+            logger.error("a refusal is not on record: the journal cannot be written")  # noqa: TRY400
 
     def say(self, sentence: str) -> None:
         """Shows a sentence by SSH's banner, once."""

@@ -127,6 +127,7 @@ class Connection(asyncssh.SSHServer):
             else:
                 visit = self.promises.take(dest_host, dest_port)
         except Refused as refused:
+            self._gateway.start_task(self.authentication.record_refusal(identity.user, "direct-tcpip", refused.code))
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, str(refused)) from refused
         self._count_channel()
 

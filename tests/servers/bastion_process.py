@@ -117,6 +117,10 @@ class BastionProcess:
             **more,
         }
 
+    def password_of(self, person: str) -> str:
+        """The person's password."""
+        return self._passwords[person]
+
     def run(self, *words: str, environment: Mapping[str, str] | None = None) -> str:
         """A `casemate` command; what it printed. Raises CommandFailed."""
         done = subprocess.run(
