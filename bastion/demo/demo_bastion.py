@@ -38,9 +38,10 @@ class DemoBastion:
         self._child: Child | None = None
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The environment for `casemate` commands: nothing of the user's own bastions."""
+        """The environment for `casemate` commands: nothing of the user's own bastions is read or changed."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CASEMATE_")}
-        return {**kept, "CASEMATE_KNOWN_HOSTS": str(self.known_hosts), **(more or {})}
+        state = str(self._folder.path / "state")
+        return {**kept, "CASEMATE_KNOWN_HOSTS": str(self.known_hosts), "XDG_STATE_HOME": state, **(more or {})}
 
     def make_key(self) -> str:
         """The operator's public key, made in the first run."""

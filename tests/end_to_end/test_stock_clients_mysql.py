@@ -162,12 +162,16 @@ def test_the_session_is_on_record_with_who_asked_and_what_was_typed(bastion: Bas
 def test_the_database_sees_the_hosted_account_and_its_greeting_reaches_the_client(
     bastion: BastionProcess, granted: Granted, tunnel: SshTunnel
 ) -> None:
+    server = granted.server
+    direct = pymysql.connect(host=server.host, port=server.port, user=ACCOUNT, password=PASSWORD)
+    greeting = direct.get_server_info()
+    direct.close()
     with driver(tunnel) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT SUBSTRING_INDEX(CURRENT_USER(), '@', 1), CONNECTION_ID(), VERSION(), DATABASE()")
         user, connection_id, version, catalog = cursor.fetchone()
         assert (user, version, catalog) == (ACCOUNT, granted.version, CATALOG)
         assert connection.thread_id() == connection_id
-        assert connection.get_server_info() == version
+        assert connection.get_server_info() == greeting
     granted.server.wait_until_logged("SUBSTRING_INDEX(CURRENT_USER()")
 
 

@@ -208,6 +208,8 @@ def server_tls(server: Inbox, mode: TlsMode) -> Generator[Step, Answer, bytes | 
         server.buffer = b""
         started = yield StartTls(SERVER)
         return started.certificate if isinstance(started, TlsStarted) else None
+    if answer not in (b"N", b"E"):
+        raise ProtocolError(SERVER, "the answer to the request for TLS is neither yes nor no", server.buffer)
     if answer != b"N" or mode is not TlsMode.PREFER:
         raise Refuse(
             "database-tls", f"The database offers no TLS, but its setting is {mode.value}. Ask an administrator."
