@@ -65,7 +65,8 @@ def now() -> str:
 class Journal:
     """The journal of one node. Open it with `Journal.open`; appends may come from any thread.
 
-    listeners        are called with every record after it is written, in the thread that appended it
+    listeners        are called with every record after it is written, in the thread that appended it; what they
+                     raise is logged
     on_written       is called with the first number, the records and their bytes, before the next append can come
     """
 
@@ -163,9 +164,8 @@ class Journal:
             if self._number - self._signed >= self._checkpoint_records:
                 self._sign()
             number = self._number
-        for listener in self.listeners:
-            for record in records:
-                listener(record)
+        if self.listeners:
+            self._tell(records)
         if self.durability == "written":
             return None
         return self._durable(number)
@@ -195,6 +195,14 @@ class Journal:
             finally:
                 os.close(self._lock)
                 self.not_stored(NotStored("The journal was closed before the shared store had the record."))
+
+    def _tell(self, records: tuple[AnyRecord, ...]) -> None:
+        for listener in tuple(self.listeners):
+            try:
+                for record in records:
+                    listener(record)
+            except Exception:  # whoever watches must not break what is recorded
+                _log.exception("a listener of the journal failed")
 
     def _write(self, records: tuple[AnyRecord, ...]) -> None:
         if self._failure is not None:

@@ -66,6 +66,20 @@ def test_listeners_get_what_was_written(tmp_path: Path) -> None:
     journal.close("over")
 
 
+def test_a_listener_that_fails_breaks_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    journal = open_journal(tmp_path)
+    heard: list[AnyRecord] = []
+
+    def fail(record: AnyRecord) -> None:
+        raise RuntimeError("the watcher has gone")
+
+    journal.listeners += [fail, heard.append]
+    journal.append(sent(1))
+    assert heard == [sent(1)]
+    assert "the watcher has gone" in caplog.text
+    journal.close("over")
+
+
 def test_text_that_is_not_utf_8_is_recorded_all_the_same(tmp_path: Path) -> None:
     journal = open_journal(tmp_path)
     odd = sent(1, "SELECT '\udc80'")
