@@ -68,7 +68,8 @@ def read(documents: list[dict[str, Any]]) -> Declared:
     for number, document in enumerate(documents, 1):
         document = dict(document)
         source = str(document.pop(FILE_KEY, f"document {number}"))
-        declared.problems.extend(f"{source}: {problem}" for problem in _unknown_keys(document, d.Document, ""))
+        sections = dict.fromkeys(document)  # only the names: each section is looked through below
+        declared.problems.extend(f"{source}: {problem}" for problem in _unknown_keys(sections, d.Document, ""))
         for section, (kind, struct) in SECTIONS.items():
             if document.get(section) is not None:
                 _read_section(declared, source, section, kind, struct, document[section])
@@ -82,7 +83,7 @@ def _read_section(declared: Declared, source: str, section: str, kind: str, stru
         declared.problems.append(f"{source}: {section}: a list is wanted")
         return
     found = declared.entries.setdefault(kind, {})
-    for index, item in enumerate(items):
+    for index, item in enumerate(map(_yaml_booleans, items)):
         path = f"{section}[{index}]"
         if isinstance(item, dict) and isinstance(item.get("name"), str):
             path += f" ({item['name'][:128]})"
@@ -97,6 +98,16 @@ def _read_section(declared: Declared, source: str, section: str, kind: str, stru
         declared.problems.extend(f"{source}: {path}: {problem}" for problem in _mistakes(entry))
         found[name] = entry
         declared.places[kind, name] = f"{source}: {path}"
+
+
+def _yaml_booleans(item: Any) -> Any:
+    """YAML 1.1 reads a bare `on` and `off` as true and false, which here are a key and a value."""
+    if not isinstance(item, dict):
+        return item
+    read = {"on" if key is True or key == "True" else key: value for key, value in item.items()}
+    if read.get("totp") is False:
+        read["totp"] = "off"
+    return read
 
 
 def _read_settings(declared: Declared, source: str, sections: Any) -> None:

@@ -73,7 +73,7 @@ _USER_NAME = r"^[a-z0-9._-]{1,128}\Z"
 _NAME = r"^\w[\w.-]{0,127}\Z"
 _REFERENCE = r"^(\*|(group:)?[\w.-]{1,128})\Z"
 _LOGIN = r"^[^\x00-\x1f\x7f]{1,128}\Z"
-_HOST = r"^[^\s\x00-\x1f\x7f/@\[\]]{1,255}\Z"
+_HOST = r"^(?![^:]*:[^:]*\Z)[^\s\x00-\x1f\x7f/@\[\]]{1,255}\Z"
 _PIN = r"^([0-9a-f]{64})?\Z"
 
 IN_WORDS = {
@@ -81,7 +81,7 @@ IN_WORDS = {
     _NAME: "a name: 1 to 128 letters, digits, '.', '_', '-', not beginning with '.' or '-'",
     _REFERENCE: "a name, group:NAME or *",
     _LOGIN: "1 to 128 characters without control characters",
-    _HOST: "a host name or an address, without port, brackets or blanks",
+    _HOST: "a host name or an address, without port, brackets or blanks (the port has a key of its own)",
     _PIN: "the SHA-256 of the certificate's public key, 64 hex digits in lower case",
 }
 """What a pattern asks for, for whoever broke it."""
@@ -97,7 +97,7 @@ Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 
 
-class Entry(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Entry(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Base of all mappings: a key that is not known is an error."""
 
 
@@ -290,23 +290,30 @@ def read_special(kind: type, value: Any) -> Any:
     raise NotImplementedError(kind)
 
 
-def write_special(value: Any) -> Any:
-    """The reverse. Never shows where a secret comes from, only that there is one."""
+def written(entry: Entry) -> dict[str, Any]:
+    """The entry as a document has it, without what is at its default.
+
+    A secret is `{kept: true}`, wherever it came from; a user's password is left out.
+    """
+    found: dict[str, Any] = {}
+    for each in msgspec.structs.fields(entry):
+        value = getattr(entry, each.name)
+        default = each.default_factory() if each.default_factory is not msgspec.NODEFAULT else each.default
+        if value != default and not (isinstance(entry, User) and each.name == "password"):
+            found[each.encode_name] = _plain(value)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Entry):
+        return written(value)
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
     if isinstance(value, Secret):
         return value.text if value.form == "text" else {"kept": True}
     if isinstance(value, Period | Moment):
         return repr(value)
-    raise NotImplementedError(type(value))
-
-
-def written(entry: Entry) -> dict[str, Any]:
-    """The entry as a document has it. A secret is `{kept: true}`; a user's password is left out."""
-    plain: dict[str, Any] = msgspec.to_builtins(entry, enc_hook=write_special)
-    if isinstance(entry, User):
-        plain.pop("password", None)
-    if plain.get("tls") == {}:
-        del plain["tls"]
-    return plain
+    return value
 
 
 def _moment(value: Any) -> datetime:
