@@ -64,11 +64,20 @@ def has_console(engine: str) -> bool:
     return engine in ("postgresql", "mysql")
 
 
-def first_catalog(engine: str, allowed: list[str]) -> str:
-    """The database name to open when nobody chose one."""
-    if allowed:
-        return allowed[0]
-    return "postgres" if engine == "postgresql" else ""
+def first_catalog(allowed: list[str]) -> str:
+    """The database name to open when nobody chose one; '' where the bastion does not say which there are."""
+    return allowed[0] if allowed else ""
+
+
+def entry_catalog(engine: str, catalog: str) -> str:
+    """Where to log in when no name is known: PostgreSQL wants one, and has `postgres` for that."""
+    return catalog or ("postgres" if engine == "postgresql" else "")
+
+
+def only_catalog(names: list[str]) -> str | None:
+    """The one to move on to when there is no choice: the single name beside `postgres`."""
+    others = [name for name in names if name != "postgres"]
+    return others[0] if len(others) == 1 else None
 
 
 # What a run tells its listener, in order.
@@ -200,7 +209,7 @@ class DatabaseConnection:
         login = Login(
             user=token.account if token.account != "*" else token.user,
             password=token.token,
-            catalog=catalog,
+            catalog=entry_catalog(token.engine, catalog),
             program=PROGRAM,
         )
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"casemate-{purpose}")

@@ -70,6 +70,9 @@ class DatabaseConsole:
                 )
         return await _done(self._side.submit(self._side.backend.children, node))
 
+    async def catalogs(self) -> list[str]:
+        return await _done(self._connection.submit(self._connection.backend.catalogs))
+
     def quote(self, name: str) -> str:
         return self._connection.backend.quote(name)
 

@@ -12,6 +12,7 @@ from typing import TextIO
 import pyarrow as pa
 from rich.cells import cell_len, set_cell_size
 
+from bastion.api import messages as m
 from bastion.api import methods
 from bastion.api.language import translate as _
 
@@ -26,6 +27,7 @@ from .connection import (
     RunFailed,
     first_catalog,
     follow,
+    only_catalog,
 )
 from .interface import Column, DatabaseError, Kind, Notice
 from .link import Link
@@ -62,9 +64,9 @@ def run_sql(
         methods.TOKEN_REQUEST, methods.TokenRequest(database=database, account=account, reason=reason)
     )
     known = [entry for entry in link.call_now(methods.DATABASES, methods.Nothing()) if entry.name == token.database]
-    chosen = catalog or first_catalog(token.engine, known[0].databases if known else [])
+    chosen = catalog or first_catalog(known[0].databases if known else [])
     try:
-        connection = DatabaseConnection.open_now(link, token, chosen, "console")
+        connection = _connected(link, token, chosen)
     except DatabaseError as error:
         print(_("Error: {message}").format(message=visible_line(error.message)), file=err)
         return 1
@@ -78,6 +80,21 @@ def run_sql(
         return 0
     finally:
         connection.close()
+
+
+def _connected(link: Link, token: m.Token, catalog: str) -> DatabaseConnection:
+    """Connects; where no database name is known and the server has just one, to that one."""
+    connection = DatabaseConnection.open_now(link, token, catalog)
+    if catalog:
+        return connection
+    try:
+        only = only_catalog(connection.submit(connection.backend.catalogs).result())
+    except DatabaseError:
+        return connection
+    if only is None:
+        return connection
+    connection.close()
+    return DatabaseConnection.open_now(link, token, only)
 
 
 def _run_one(connection: DatabaseConnection, script: str, span: Span, format: str, out: TextIO, err: TextIO) -> bool:

@@ -187,6 +187,13 @@ class Backend(ABC):
     def children(self, node: CatalogNode | None) -> list[CatalogNode]:
         """What is below `node` (None: the top), in the order to show. Raises DatabaseError."""
 
+    def catalogs(self) -> list[str]:
+        """The database names that could be opened instead of this one; empty where the catalog tree shows them all.
+
+        Raises DatabaseError.
+        """
+        return []
+
     @abstractmethod
     def quote(self, name: str) -> str:
         """`name` as an identifier, quoted where it has to be."""

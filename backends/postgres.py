@@ -108,6 +108,9 @@ class PostgresBackend(Backend):
     def children(self, node: CatalogNode | None) -> list[CatalogNode]:
         return postgres_catalog.children(self._all_rows, node)
 
+    def catalogs(self) -> list[str]:
+        return postgres_catalog.databases(self._all_rows)
+
     def quote(self, name: str) -> str:
         return postgres_catalog.quote(name)
 

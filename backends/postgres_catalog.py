@@ -20,6 +20,10 @@ SCHEMAS = """select nspname from pg_catalog.pg_namespace
 where nspname !~ '^pg_(toast|temp_|toast_temp_)' and pg_catalog.has_schema_privilege(oid, 'USAGE')
 order by nspname in ('pg_catalog', 'information_schema'), nspname = 'public' desc, nspname"""
 
+DATABASES = """select datname from pg_catalog.pg_database
+where datallowconn and not datistemplate and pg_catalog.has_database_privilege(oid, 'CONNECT')
+order by datname = 'postgres', datname"""
+
 RELATIONS = """select c.relname, c.relkind
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where n.nspname = :schema and c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition
@@ -48,6 +52,11 @@ def _literal(text: str) -> str:
 def _bound(query: str, **values: str) -> str:
     """`query` with each `:name` replaced by its value, in one pass, so that no value is looked into."""
     return re.sub(r"(?<!:):([a-z]+)", lambda match: values[match.group(1)], query)
+
+
+def databases(rows: Callable[[str], list[Row]]) -> list[str]:
+    """The databases of the server that may be connected to; `postgres`, which exists for maintenance, last."""
+    return [_text(name) for (name,) in rows(DATABASES)]
 
 
 def children(rows: Callable[[str], list[Row]], node: CatalogNode | None) -> list[CatalogNode]:

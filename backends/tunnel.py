@@ -11,8 +11,9 @@ import os
 import shutil
 import socket
 import tempfile
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import asyncssh
 
@@ -85,18 +86,14 @@ class Tunnel:
     # -- on the link's loop
 
     async def _listen(self, path: Path) -> None:
-        async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if self._server is None:
                 writer.close()
                 return
             self._server.close()
             self._server = None
             self._remove_folder()
-            task = asyncio.current_task()
-            if task is not None:
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-            await self._carry(reader, writer)
+            self._start(self._carry(reader, writer))
 
         self._server = await asyncio.start_unix_server(accepted, path, backlog=1)
         os.chmod(path, 0o600)
@@ -104,7 +101,10 @@ class Tunnel:
     async def _carry_socket(self, ours: socket.socket) -> None:
         ours.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=ours)
-        task = asyncio.create_task(self._carry(reader, writer))
+        self._start(self._carry(reader, writer))
+
+    def _start(self, carrying: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(carrying)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -24,6 +24,7 @@ from backends.connection import (
     RowsArrived,
     RunEvent,
     RunFailed,
+    only_catalog,
 )
 from backends.interface import DatabaseError, Notice, TransactionState
 from backends.link import LinkError
@@ -33,7 +34,7 @@ from bastion.api import messages as m
 from bastion.api.language import translate as _
 from bastion.api.refusals import Refused
 
-from .history import HistoryDialog
+from .choice import ChoiceDialog
 from .value import ValueDialog
 from .widgets.catalog_tree import CatalogTree
 from .widgets.confirmation import Confirmation, TextQuestion
@@ -63,7 +64,7 @@ class ConsoleScreen(Page):
     """The state is changed in message handlers only; the connection's thread just posts."""
 
     DEFAULT_CSS = """
-    ConsoleScreen #status { dock: bottom; height: 1; background: $surface; padding: 0 1; }
+    ConsoleScreen #status { height: 1; background: $surface; padding: 0 1; }
     ConsoleScreen #work { height: 1fr; }
     ConsoleScreen CatalogTree { width: 26; border-right: solid $panel-lighten-1; }
     ConsoleScreen.wide CatalogTree { width: 40; }
@@ -99,7 +100,7 @@ class ConsoleScreen(Page):
         self._connecting = False
         self._stage = ""
         self._stage_bad = False
-        self._running = False
+        self._statement_runs = False
         self._run_number = 0
         self._pieces: list[Piece] = []
         self._transaction = TransactionState.NONE
@@ -133,7 +134,7 @@ class ConsoleScreen(Page):
     @property
     def busy(self) -> bool:
         """A statement runs or a transaction is open: leaving would lose something."""
-        return self._running or self._transaction in (TransactionState.OPEN, TransactionState.FAILED)
+        return self._statement_runs or self._transaction in (TransactionState.OPEN, TransactionState.FAILED)
 
     @property
     def connected(self) -> bool:
@@ -164,6 +165,16 @@ class ConsoleScreen(Page):
             return
         finally:
             self._connecting = False
+        if not catalog and (better := await self._chosen_catalog(console)) is not None:
+            await console.close()
+            self._catalog = better
+            try:
+                console = await self.workstation.services.open_console(self.workstation.bastion, token, better)
+            except CONNECTION_ERRORS as error:
+                self._say(_("Not connected"), bad=True)
+                results.write(Text(f"✗ {sentence(error)}", style="red"))
+                return
+        self._catalog = console.facts.catalog
         self._database = console
         self._autocommit = True
         self._transaction = TransactionState.NONE
@@ -183,10 +194,23 @@ class ConsoleScreen(Page):
         self.query_one(SqlEditor).focus()
         self.refresh_bindings()
 
+    async def _chosen_catalog(self, console: Console) -> str | None:
+        """The database name to open where the bastion names none: the only one, or the one the person chooses."""
+        try:
+            names = await console.catalogs()
+        except CONNECTION_ERRORS:
+            return None
+        if (only := only_catalog(names)) is not None:
+            return only
+        if len(names) < 2:
+            return None
+        chosen: str | None = await self.app.push_screen_wait(ChoiceDialog(_("Which database of this server?"), names))
+        return None if chosen == console.facts.catalog else chosen
+
     async def disconnect(self) -> None:
         """Closes the connection; what runs on it is cancelled by the bastion."""
         console, self._database = self._database, None
-        self._running = False
+        self._statement_runs = False
         self._run_number += 1
         if console is not None:
             await console.close()
@@ -197,18 +221,18 @@ class ConsoleScreen(Page):
         if self._database is None:
             return
         lost = _("The connection was lost.")
-        if self._running:
+        if self._statement_runs:
             lost += " " + _("The running statement was cancelled by the bastion.")
         if self._transaction is TransactionState.OPEN:
             lost += " " + _("The open transaction was rolled back.")
         self._database = None
-        self._running = False
+        self._statement_runs = False
         self._run_number += 1
         self._transaction = TransactionState.NONE
         self._say(lost, bad=True)
 
     def _leaving_question(self) -> Confirmation:
-        if self._running:
+        if self._statement_runs:
             text = _("A statement is running. It is cancelled on the database.")
         else:
             text = _("A transaction is open. It is rolled back.")
@@ -222,13 +246,13 @@ class ConsoleScreen(Page):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("run", "run_all"):
-            return self._database is not None and not self._running
+            return self._database is not None and not self._statement_runs
         if action == "cancel":
-            return self._running
+            return self._statement_runs
         if action in ("commit", "rollback"):
             return (
                 self._database is not None
-                and not self._running
+                and not self._statement_runs
                 and self._transaction
                 in (
                     TransactionState.OPEN,
@@ -236,7 +260,7 @@ class ConsoleScreen(Page):
                 )
             )
         if action in ("autocommit", "change_catalog"):
-            return self._database is not None and not self._running
+            return self._database is not None and not self._statement_runs
         if action == "token":
             return self._token is not None
         return True
@@ -266,9 +290,9 @@ class ConsoleScreen(Page):
     @work(exclusive=True, group="run")
     async def _run(self, pieces: list[Piece]) -> None:
         console = self._database
-        if console is None or self._running or not pieces:
+        if console is None or self._statement_runs or not pieces:
             return
-        self._running = True
+        self._statement_runs = True
         self._run_number += 1
         run = self._run_number
         self._waiting_rows = []
@@ -299,7 +323,7 @@ class ConsoleScreen(Page):
             self.query_one(Results).write(Text(f"✗ {sentence(error)}", style="red"))
         finally:
             if run == self._run_number:
-                self._running = False
+                self._statement_runs = False
                 self.call_later(self._run_over, run)
 
     async def _run_over(self, run: int) -> None:
@@ -354,7 +378,7 @@ class ConsoleScreen(Page):
     async def action_cancel(self) -> None:
         """Cancels what runs, in visible stages."""
         console = self._database
-        if console is None or not self._running:
+        if console is None or not self._statement_runs:
             return
         run = self._run_number
         self._say(_("Cancelling: sent to the bastion …"))
@@ -363,7 +387,7 @@ class ConsoleScreen(Page):
         except CONNECTION_ERRORS as error:
             self._say(_("Not cancelled: {reason}").format(reason=sentence(error)), bad=True)
             return
-        if run != self._run_number or not self._running:
+        if run != self._run_number or not self._statement_runs:
             return
         if taken:
             self._say(_("Cancelling: the database took the order, its answer is awaited …"))
@@ -382,7 +406,7 @@ class ConsoleScreen(Page):
 
     async def _end_transaction(self, *, commit: bool) -> None:
         console = self._database
-        if console is None or self._running:
+        if console is None or self._statement_runs:
             return
         results = self.query_one(Results)
         try:
@@ -399,7 +423,7 @@ class ConsoleScreen(Page):
     async def action_autocommit(self) -> None:
         """Turns autocommit over."""
         console = self._database
-        if console is None or self._running:
+        if console is None or self._statement_runs:
             return
         try:
             await console.set_autocommit(not self._autocommit)
@@ -468,7 +492,7 @@ class ConsoleScreen(Page):
     @work(exclusive=True, group="dialog")
     async def action_history(self) -> None:
         """Statements that were run, newest first; the chosen one is put into the editor."""
-        chosen = await self.app.push_screen_wait(HistoryDialog(list(reversed(self._history))))
+        chosen = await self.app.push_screen_wait(ChoiceDialog(_("History"), list(reversed(self._history))))
         if chosen is not None:
             editor = self.query_one(SqlEditor)
             editor.put(chosen if chosen.rstrip().endswith(";") else f"{chosen};")
@@ -479,7 +503,15 @@ class ConsoleScreen(Page):
         """Opens another database name of the same database."""
         if self._token is None:
             return
-        name = await self.app.push_screen_wait(TextQuestion(_("Database name to open"), self._catalog))
+        names: list[str] = []
+        if self._database is not None:
+            try:
+                names = await self._database.catalogs()
+            except CONNECTION_ERRORS as error:
+                self.workstation.told(sentence(error), bad=True)
+        title = _("Database name to open")
+        question = ChoiceDialog(title, names) if names else TextQuestion(title, self._catalog)
+        name: str | None = await self.app.push_screen_wait(question)
         if name is not None and self._token is not None:
             self.connect_to(self._token, name.strip())
 

@@ -24,7 +24,7 @@ from bastion.api.refusals import Refused
 from .token import TokenDialog
 from .widgets.frame import KeyLine, TopLine
 from .widgets.inputs import SearchInput
-from .words import clock_time, left, mark, moment, sentence
+from .words import left, mark, moment, sentence
 from .workstation import Page
 
 ENGINES = {"mysql": "MySQL", "postgresql": "PostgreSQL", "sqlserver": "SQL Server", "oracle": "Oracle"}
@@ -73,6 +73,7 @@ class DatabasesScreen(Page):
     DatabasesScreen #count { padding-left: 1; width: auto; }
     DatabasesScreen SearchInput { width: 1fr; }
     DatabasesScreen DataTable { height: 1fr; margin: 1 1 0 1; }
+    DatabasesScreen DataTable > .datatable--cursor { background: $primary; color: $text; text-style: bold; }
     DatabasesScreen #facts { height: 3; margin: 0 1; padding: 0 1; border-top: solid $panel-lighten-1; color: $text-muted; }
     """  # noqa: E501
 
@@ -200,8 +201,9 @@ class DatabasesScreen(Page):
             if database.databases:
                 pieces.append(_("opens {names}").format(names=visible_line(", ".join(database.databases))))
             if database.until is not None:
-                until = clock_time(database.until, local=self.workstation.services.local_time, with_date=True)
-                pieces.append(_("granted until {until}").format(until=f"{moment(database.until).year}-{until}"))
+                until = moment(database.until)
+                shown = until.astimezone() if self.workstation.services.local_time else until
+                pieces.append(_("granted until {until}").format(until=shown.strftime("%Y-%m-%d %H:%M")))
             facts.append(" · ".join(pieces))
             facts.append("\n")
             if not has_console(database.engine):
@@ -286,7 +288,7 @@ class DatabasesScreen(Page):
             self.workstation.told(sentence(error), bad=True)
             self._load()
             return
-        self.workstation.open_console(token, first_catalog(token.engine, choice.database.databases))
+        self.workstation.open_console(token, first_catalog(choice.database.databases))
 
     @work(exclusive=True, group="token")
     async def _open_dialog(self, choice: Choice, *, then_open: bool) -> None:
@@ -295,7 +297,7 @@ class DatabasesScreen(Page):
         )
         self._load()
         if token is not None and has_console(token.engine):
-            self.workstation.open_console(token, first_catalog(token.engine, choice.database.databases))
+            self.workstation.open_console(token, first_catalog(choice.database.databases))
 
 
 def _widths(heads: list[str], rows: list[list[Text]], room: int) -> list[int]:

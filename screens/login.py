@@ -139,23 +139,21 @@ class LoginScreen(Page):
     async def _trusts(self, key: OfferedKey) -> bool:
         if self.workstation.start.trust_new:
             return True
-        trusted: bool = await (
-            self.app.push_screen_wait(
-                Confirmation(
-                    _("A bastion that is not known yet"),
-                    _(
-                        "{host}:{port} shows this host key:\n\n  {algorithm}\n  {fingerprint}\n\n"
-                        "Compare it with the one your administrator gave you. If it is another one, somebody may be "
-                        "between you and the bastion. Trust it from now on?"
-                    ).format(
-                        host=visible_line(key.host),
-                        port=key.port,
-                        algorithm=key.algorithm,
-                        fingerprint=key.fingerprint,
-                    ),
-                    _("Trust it"),
-                    _("Do not connect"),
-                )
+        trusted: bool = await self.app.push_screen_wait(
+            Confirmation(
+                _("A bastion that is not known yet"),
+                _(
+                    "{host}:{port} shows this host key:\n\n  {algorithm}\n  {fingerprint}\n\n"
+                    "Compare it with the one your administrator gave you. If it is another one, somebody may be "
+                    "between you and the bastion. Trust it from now on?"
+                ).format(
+                    host=visible_line(key.host),
+                    port=key.port,
+                    algorithm=key.algorithm,
+                    fingerprint=key.fingerprint,
+                ),
+                _("Trust it"),
+                _("Do not connect"),
             )
         )
         return trusted

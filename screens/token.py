@@ -201,13 +201,16 @@ class TokenDialog(Dialog[m.Token | None]):
 
     def _show_keys(self) -> None:
         keys = Text()
+        width, room = 0, min(self.size.width * 98 // 100, 110) - 6
         for _node, binding, enabled, _tip in self.active_bindings.values():
             if not binding.show or not enabled or binding.action.startswith("app."):
                 continue
-            if keys:
-                keys.append("   ")
-            keys.append(self.app.get_key_display(binding), style="bold")
-            keys.append(f"\N{NO-BREAK SPACE}{_(binding.description)}".replace(" ", "\N{NO-BREAK SPACE}"))
+            piece = Text.assemble((self.app.get_key_display(binding), "bold"), f" {_(binding.description)}   ")
+            if width + piece.cell_len > room:
+                keys.append("\n")
+                width = 0
+            width += piece.cell_len
+            keys.append_text(piece)
         self.query_one("#keys", Static).update(keys)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -64,6 +64,9 @@ class Console(Protocol):
     async def children(self, node: CatalogNode | None) -> list[CatalogNode]:
         """The catalog, over a connection of its own that is opened when it is first asked."""
 
+    async def catalogs(self) -> list[str]:
+        """The database names that could be opened instead."""
+
     def quote(self, name: str) -> str: ...
 
     def sample(self, path: Sequence[str]) -> str:

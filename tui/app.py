@@ -17,6 +17,7 @@ from rich.text import Text
 from textual import work
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
+from textual.command import CommandPalette
 from textual.message import Message
 from textual.screen import Screen
 from textual.types import IgnoreReturnCallbackType
@@ -71,10 +72,12 @@ class CasemateApp(Workstation):
     Toast { max-width: 70; }
     DataTable { background: $background; }
     DataTable > .datatable--header { background: $background; color: $text-muted; text-style: none; }
-    DataTable > .datatable--cursor { background: $primary; color: $text; text-style: bold; }
     CommandPalette > Vertical { max-width: 96; }
+    CommandPalette SearchIcon { display: none; }
     Button { text-style: none; }
     Button:focus { text-style: bold reverse; }
+    * { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
+    * { scrollbar-color: $panel-lighten-2; scrollbar-background: $surface; scrollbar-corner-color: $surface; }
     .hint { color: $text-muted; margin-top: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -101,14 +104,14 @@ class CasemateApp(Workstation):
             super().__init__()
             self.event = event
 
-    def __init__(self, services: Services, start: Start | None = None) -> None:
+    def __init__(self, services: Services, start: Start | None = None, theme: str | None = None) -> None:
         safe_output.install()
         super().__init__()
         self.services = services
         self.start = start or Start()
         self.animation_level = "none"
         self.register_theme(CASEMATE)
-        self.theme = theme_for(self.console.color_system)
+        self.theme = theme or theme_for(self.console.color_system)
         self.failure_log: Path | None = None
 
     def get_default_screen(self) -> Screen[object]:
@@ -174,6 +177,18 @@ class CasemateApp(Workstation):
         page = self._page("databases")
         return page if isinstance(page, DatabasesScreen) else None
 
+    def get_key_display(self, binding: Binding) -> str:
+        """`F5`, `^G`, `Enter`: one way of writing keys everywhere."""
+        if binding.key_display:
+            return binding.key_display
+        *modifiers, key = binding.key.partition(",")[0].split("+")
+        name = {"question_mark": "?", "enter": "Enter", "escape": "Esc", "pageup": "PgUp", "pagedown": "PgDn"}.get(
+            key, key.upper() if key[:1] == "f" and key[1:].isdigit() else key.capitalize() if len(key) > 1 else key
+        )
+        if "ctrl" in modifiers:
+            name = f"^{name.upper() if len(name) == 1 else name}"
+        return f"Shift+{name}" if "shift" in modifiers else name
+
     # -- going about
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -222,6 +237,10 @@ class CasemateApp(Workstation):
         self.exit(0)
 
     # -- help and palette
+
+    def action_command_palette(self) -> None:
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(CommandPalette(placeholder=_("What do you want to do?"), id="--command-palette"))
 
     def actions_here(self, screen: Screen[Any]) -> Iterator[tuple[str, str, IgnoreReturnCallbackType]]:
         """What can be done on `screen` now: key, words, call. Each action once."""

@@ -16,7 +16,7 @@ from bastion.api.language import translate as _
 
 from ..words import mark
 
-SIGNS = {"schema": "▪", "database": "▪", "table": "▦", "view": "◫", "key": "◆", "column": "·", "more": "…"}
+SIGNS = {"schema": "", "database": "", "table": "▦", "view": "◫", "key": "◆", "column": "·", "more": "…"}
 SLICE = 250
 """Nodes added at a time, so that a schema of 20,000 tables does not hold the screen up."""
 
@@ -152,7 +152,8 @@ def label(node: CatalogNode) -> Text:
         "sys",
     )
     text = Text(no_wrap=True)
-    text.append(f"{SIGNS.get(node.kind, '·')} ", style="yellow" if node.kind == "key" else "dim")
+    if sign := SIGNS.get(node.kind, "·"):
+        text.append(f"{sign} ", style="yellow" if node.kind == "key" else "dim")
     text.append(visible_line(node.name), style="dim" if dim else "")
     if node.detail:
         text.append(f" {visible_line(node.detail)}", style="dim")

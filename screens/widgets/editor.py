@@ -48,8 +48,8 @@ class SqlEditor(TextArea):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f6", "screen.next_pane", mark("Next pane"), show=False),
-        Binding("f7", "screen.history", mark("History"), show=False),
+        Binding("f6", "screen.next_pane", mark("Pane")),
+        Binding("f7", "screen.history", mark("History")),
         Binding("ctrl+z", "undo", mark("Undo"), show=False),
         Binding("ctrl+y", "redo", mark("Redo"), show=False),
     ]

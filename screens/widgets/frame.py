@@ -23,7 +23,7 @@ class TopLine(Widget):
     """The pages, and who is logged in where."""
 
     DEFAULT_CSS = """
-    TopLine { dock: top; height: 1; background: $panel; color: $text; }
+    TopLine { dock: top; height: 1; background: $panel; color: $text; link-style: none; link-color: $text; }
     """
 
     def __init__(self, page: str) -> None:
@@ -64,7 +64,7 @@ class KeyLine(Widget):
     """The keys that work here and now, as many as fit; the rest is in the help."""
 
     DEFAULT_CSS = """
-    KeyLine { dock: bottom; height: 1; background: $panel; color: $text-muted; }
+    KeyLine { dock: bottom; height: 1; background: $panel; color: $text-muted; link-style: none; }
     """
 
     def on_mount(self) -> None:
@@ -76,13 +76,19 @@ class KeyLine(Widget):
     def render(self) -> RenderResult:
         line = Text(no_wrap=True, end="")
         seen: set[str] = set()
-        last: list[tuple[str, Binding]] = []
-        for _node, binding, enabled, _tip in self.screen.active_bindings.values():
-            if not binding.show or not enabled or binding.action in seen:
+        found: list[tuple[int, int, Binding]] = []
+        order = [b.action for b in type(self.screen).BINDINGS if isinstance(b, Binding)]
+        for node, binding, enabled, _tip in self.screen.active_bindings.values():
+            action = binding.action.rpartition(".")[2]
+            if not binding.show or not enabled or action in seen:
                 continue
-            seen.add(binding.action)
-            last.append((self.app.get_key_display(binding), binding))
-        for key, binding in last:
+            seen.add(action)
+            # The page's own keys first, then those of the focused widget, then those that work everywhere.
+            ours = node is self.screen or binding.action.startswith("screen.")
+            place = order.index(action) if ours and action in order else len(order)
+            found.append((0 if ours else 2 if node is self.app else 1, place, binding))
+        for _rank, _place, binding in sorted(found, key=lambda entry: entry[:2]):
+            key = self.app.get_key_display(binding)
             piece = Text.assemble((f" {key}", "bold"), f" {_(binding.description)} ", end="")
             if line.cell_len + piece.cell_len > self.size.width:
                 break

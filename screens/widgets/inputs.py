@@ -14,7 +14,7 @@ class LineInput(Input):
     """An Input that is one row high."""
 
     DEFAULT_CSS = """
-    LineInput { height: 1; border: none; padding: 0 1; background: $boost; }
+    LineInput { height: 1; border: none; padding: 0 1; background: $panel; }
     LineInput:focus { background: $primary-muted; border: none; }
     """
 
@@ -52,5 +52,6 @@ class SearchInput(LineInput):
 
     async def _on_key(self, event: events.Key) -> None:
         if not self.value and event.character is not None and event.character in "123?":
+            event.prevent_default()
             return
         await super()._on_key(event)

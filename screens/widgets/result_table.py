@@ -83,9 +83,9 @@ class ResultTable(DataTable):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "app.focus_next", show=False),
         Binding("shift+tab", "app.focus_previous", show=False),
-        Binding("c", "copy_value('cell')", mark("Copy cell"), show=False),
+        Binding("c", "copy_value('cell')", mark("Copy cell")),
         Binding("r", "copy_value('row')", mark("Copy row"), show=False),
-        Binding("v", "view", mark("View cell"), show=False),
+        Binding("v", "view", mark("View")),
     ]
 
     class CellViewed(Message):

@@ -66,7 +66,7 @@ class Results(Vertical):
     DEFAULT_CSS = """
     Results { height: 1fr; }
     Results > #result-title { height: 1; background: $panel; padding: 0 1; }
-    Results:focus-within > #result-title { background: $primary-muted; }
+    Results:focus-within > #result-title { background: $primary 35%; }
     Results > RichLog { height: 1fr; background: $background; padding: 0 1; scrollbar-size-vertical: 1; }
     Results > ResultTable { display: none; }
     Results > ResultTable.shown { display: block; }

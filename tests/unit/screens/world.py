@@ -19,6 +19,7 @@ from bastion.api.methods import Method
 from bastion.api.refusals import Refused
 from screens.workstation import Services, Start
 from tui.app import CasemateApp
+from tui.theme import CASEMATE
 
 NOW = datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC)
 ATTACK = "\x1b]52;c;cm0gLXJmIC8=\x07[bold red]x[/]\x9b31m"
@@ -209,12 +210,13 @@ COLUMNS = (
     Column("created_at", "timestamptz", Kind.TIME),
     Column("note", "text", Kind.TEXT),
 )
+STATUSES = ("paid", "open", "shipped")
 ROWS = [
     ("100001", "Meier & Söhne", "paid", "1234.50", "2026-11-21 22:10:01.120334+00", None),
     ("100002", "上海贸易有限公司", "open", "88.00", "2026-11-21 22:11:44.000001+00", "call back\nbefore ten"),
     ("100003", "[bold]Bracket Ltd[/]", "open", "0.10", "2026-11-21 22:12:09+00", ATTACK),
     *[
-        (str(100004 + i), f"Customer {i}", ("paid", "open", "shipped")[i % 3], f"{i * 7.35:.2f}", f"2026-11-21 23:{i:02}:00+00", None)
+        (str(100004 + i), f"Customer {i}", STATUSES[i % 3], f"{i * 7.35:.2f}", f"2026-11-21 23:{i:02}:00+00", None)
         for i in range(57)
     ],
 ]  # fmt: skip
@@ -256,6 +258,7 @@ class ScriptedConsole:
     closed: bool = False
     autocommit: bool = True
     orders: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
 
     async def run(self, text: str, listener: Callable[[RunEvent], None]) -> None:
         self.ran.append(text)
@@ -283,6 +286,9 @@ class ScriptedConsole:
 
     async def children(self, node: CatalogNode | None) -> list[CatalogNode]:
         return CATALOG.get(node.path if node is not None else (), [])
+
+    async def catalogs(self) -> list[str]:
+        return list(self.names)
 
     def quote(self, name: str) -> str:
         return name
@@ -356,7 +362,7 @@ def world(
         local_time=False,
     )
     start = Start(target="alice@bastion.example.com:60022", password="correct horse" if signed_in else None)
-    return World(CasemateApp(services, start), links, console, opened, login)
+    return World(CasemateApp(services, start, CASEMATE.name), links, console, opened, login)
 
 
 __all__ = ["ATTACK", "LoginRefused", "Notice", "Refused", "World", "fails", "world"]

@@ -1,4 +1,4 @@
-"""The statements of this sitting, to choose one again."""
+"""A list to choose one line of, with a search: statements that were run, database names."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .words import mark
 from .workstation import Dialog
 
 
-class HistoryDialog(Dialog[str | None]):
-    """Gives the chosen statement, or None."""
+class ChoiceDialog(Dialog[str | None]):
+    """Gives the chosen text, or None."""
 
     DEFAULT_CSS = """
-    HistoryDialog { align: center middle; }
-    HistoryDialog > Vertical { width: 100; max-width: 96%; height: 80%; padding: 0 1; background: $surface; border: round $primary; }
-    HistoryDialog .title { text-style: bold; }
-    HistoryDialog OptionList { height: 1fr; border: none; background: $surface; margin-top: 1; padding: 0; }
+    ChoiceDialog { align: center middle; }
+    ChoiceDialog > Vertical { width: 100; max-width: 96%; height: 80%; padding: 0 1; background: $surface; border: round $primary; }
+    ChoiceDialog .title { text-style: bold; }
+    ChoiceDialog OptionList { height: 1fr; border: none; background: $surface; margin-top: 1; padding: 0; }
     """  # noqa: E501
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -35,14 +35,14 @@ class HistoryDialog(Dialog[str | None]):
         Binding("enter", "choose", mark("Take it"), priority=True),
     ]
 
-    def __init__(self, statements: list[str]) -> None:
+    def __init__(self, title: str, choices: list[str]) -> None:
         super().__init__()
-        self._statements = statements
+        self._title, self._choices = title, choices
         self._shown: list[str] = []
 
     def compose(self) -> ComposeResult:
         with Vertical():
-            yield Static(Text(_("History")), classes="title")
+            yield Static(Text(self._title), classes="title")
             yield SearchInput(placeholder=_("search"))
             options = OptionList(markup=False)
             options.can_focus = False
@@ -55,7 +55,7 @@ class HistoryDialog(Dialog[str | None]):
     @on(SearchInput.Changed)
     def _fill(self) -> None:
         words = self.query_one(SearchInput).value.lower().split()
-        self._shown = [text for text in self._statements if all(word in text.lower() for word in words)]
+        self._shown = [text for text in self._choices if all(word in text.lower() for word in words)]
         options = self.query_one(OptionList)
         options.clear_options()
         for text in self._shown:
