@@ -201,7 +201,7 @@ class Journal:
             try:
                 for record in records:
                     listener(record)
-            except Exception:  # whoever watches must not break what is recorded
+            except Exception:  # noqa: BLE001 - whoever watches must not break what is recorded
                 _log.exception("a listener of the journal failed")
 
     def _write(self, records: tuple[AnyRecord, ...]) -> None:

@@ -206,7 +206,13 @@ class Projection:
         if records:
             return records
         end = min(self._queue[0][0] - 1 if self._queue else self._journal.number, self._shipped + BATCH)
-        return list(records_after(self._journal.folder, self._shipped, end))
+        text = 0
+        for number, record in records_after(self._journal.folder, self._shipped, end):
+            records.append((number, record))
+            text += len(getattr(record, "text", ""))
+            if text > QUEUE_BYTES:
+                break
+        return records
 
     def _cursor(self, connection: sa.Connection) -> int:
         table = schema.shipped

@@ -39,6 +39,9 @@ from .records import (
 LARGEST = 2**63 - 1
 """Counts beyond it (a database may say anything) are kept as this: the store's integers end here."""
 
+LONGEST_TEXT = 16 * 1024 * 1024
+"""Characters of a statement's text that the store keeps. The journal has every one of them."""
+
 Row = dict[str, Any]
 StatementKey = tuple[str, int]
 
@@ -158,12 +161,10 @@ class Batch:
             row["binds"] = _binds(record.binds)
         if record.text:
             if "text" in row:
-                row["text"] += storable(record.text)
-                if record.complete:
-                    row["digest"] = digest_of(row["text"])
+                _lengthen(row, row["text"], storable(record.text), record.complete)
             else:
                 self.more_text.setdefault(key, []).append(storable(record.text))
-            row["complete"] = record.complete
+                row["complete"] = record.complete
 
     def _done(self, _number: int, record: StatementDone) -> None:
         row = self._statement_row((record.session, record.seq))
@@ -322,7 +323,7 @@ def write(connection: sa.Connection, batch: Batch) -> None:
     _insert(connection, schema.acts, batch.acts)
     _update(connection, schema.sessions, [({"session": key}, row) for key, row in batch.session_changes.items()])
     for (session, seq), parts in batch.more_text.items():
-        _lengthen(connection, session, seq, "".join(parts), batch.statement_changes[session, seq])
+        _lengthen_stored(connection, session, seq, "".join(parts), batch.statement_changes[session, seq])
     _update(
         connection,
         schema.statements,
@@ -348,11 +349,21 @@ def _update(connection: sa.Connection, table: sa.Table, changes: list[tuple[Row,
         connection.execute(statement, rows)
 
 
-def _lengthen(connection: sa.Connection, session: str, seq: int, more: str, change: Row) -> None:
+def _lengthen(row: Row, text: str, more: str, complete: bool) -> None:
+    """Appends to a text, up to what the store keeps of one. A text that is cut is never complete and has no digest."""
+    cut = len(text) + len(more) > LONGEST_TEXT
+    row["text"] = text + more[: LONGEST_TEXT - len(text)]
+    row["complete"] = complete and not cut
+    row["digest"] = digest_of(row["text"]) if row["complete"] else ""
+
+
+def _lengthen_stored(connection: sa.Connection, session: str, seq: int, more: str, change: Row) -> None:
     """Appends text to a statement whose beginning is in the store."""
     table = schema.statements
     row = (table.c.session == session) & (table.c.seq == seq)
-    text = (connection.scalar(sa.select(table.c.text).where(row)) or "") + more
-    change["text"] = text
-    if change.get("complete"):
-        change["digest"] = digest_of(text)
+    length = connection.scalar(sa.select(sa.func.length(table.c.text)).where(row)) or 0
+    if length >= LONGEST_TEXT:
+        change["complete"] = False
+        return
+    text = (connection.scalar(sa.select(table.c.text).where(row)) if length else "") or ""
+    _lengthen(change, text, more, change.get("complete", True))

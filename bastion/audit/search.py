@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from bastion.api import messages as m
@@ -18,6 +19,13 @@ from .rows import storable
 PAGE = 1000
 """Statements in one page at most, and sessions in one answer."""
 
+PAGE_BYTES = 2 * 1024 * 1024
+"""Bytes of one page as JSON at most: it must fit into a line of the control API. A page ends early for it."""
+
+CUT_TEXT = 256 * 1024
+"""Characters that are shown of a statement which alone is longer than a page; the record has it whole."""
+
+FETCHED = 100
 MAX_WORDS = 32
 MAX_WORD = 1000
 """Characters of a word that is looked for."""
@@ -47,7 +55,7 @@ def parse_when(text: str, now: datetime) -> str:
 
 
 def find_statements(connection: sa.Connection, wanted: m.StatementFilter) -> m.StatementPage:
-    """One page, in the order of the record: at most `limit` (0: no limit of its own) and 1,000 statements.
+    """One page, in the order of the record: at most `limit` (0: none of its own), PAGE and PAGE_BYTES of them.
 
     Raises Refused for a filter that cannot be understood.
     """
@@ -66,9 +74,29 @@ def find_statements(connection: sa.Connection, wanted: m.StatementFilter) -> m.S
     if wanted.error is not None:
         query = query.where(table.c.error.is_not(None) if wanted.error else table.c.error.is_(None))
     size = min(wanted.limit, PAGE) if wanted.limit > 0 else PAGE
-    rows = connection.execute(query.order_by(table.c.id).limit(size + 1)).all()
-    found = [m.Statement(**dict(zip(_STATEMENT_FIELDS, row[1:], strict=True))) for row in rows[:size]]
-    return m.StatementPage(statements=found, cursor=rows[size - 1][0] if len(rows) > size else None)
+    found: list[m.Statement] = []
+    cursor = 0
+    room = PAGE_BYTES
+    rows = connection.execution_options(yield_per=FETCHED).execute(query.order_by(table.c.id).limit(size + 1))
+    with rows:
+        for row in rows:
+            statement = m.Statement(**dict(zip(_STATEMENT_FIELDS, row[1:], strict=True)))
+            room -= _encoded_size(statement)
+            if found and (room < 0 or len(found) == size):
+                return m.StatementPage(statements=found, cursor=cursor)
+            found.append(statement)
+            cursor = row[0]
+    return m.StatementPage(statements=found, cursor=None)
+
+
+def _encoded_size(statement: m.Statement) -> int:
+    """Bytes of the statement in an answer. A text that no answer can carry is cut, and says so at its end."""
+    size = len(msgspec.json.encode(statement))
+    if size > PAGE_BYTES:
+        length = len(statement.text)
+        statement.text = f"{statement.text[:CUT_TEXT]}… (cut: {length} characters in all)"
+        size = len(msgspec.json.encode(statement))
+    return size
 
 
 def find_sessions(connection: sa.Connection, wanted: m.SessionFilter) -> list[m.Session]:

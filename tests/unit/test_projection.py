@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from bastion.api import messages as m
 from bastion.audit import projection as projection_module
+from bastion.audit import rows as rows_module
 from bastion.audit.audit import Audit
 from bastion.audit.journal import Journal, NotStored
 from bastion.audit.projection import StoreBehind
@@ -159,6 +160,22 @@ async def test_what_becomes_of_a_statement(audit: Audit, journal: Journal, store
     assert (fifth["state"], fifth["rows"], fifth["duration_ms"]) == ("sent", None, None)
     (session,) = rows(store, schema.sessions)
     assert session["statements"] == 5
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one batch", "in batches of their own"])
+async def test_the_store_keeps_so_much_of_a_text(
+    audit: Audit, journal: Journal, store: Store, apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows_module, "LONGEST_TEXT", 25)
+    journal.append(opened(), sent(1, "0123456789", complete=False))
+    for part in range(4):
+        if apart:
+            await audit.settle()
+        journal.append(StatementExtended(at=AT, session="s1", seq=1, text="0123456789", complete=part == 3))
+    await audit.settle()
+    (row,) = rows(store, schema.statements)
+    assert row["text"] == "0123456789012345678901234"
+    assert (row["complete"], row["digest"]) == (False, "")
 
 
 async def test_a_session_that_was_refused(audit: Audit, journal: Journal, store: Store) -> None:

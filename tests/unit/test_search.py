@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bastion.api import messages as m
 from bastion.api.refusals import Refused
+from bastion.api.rpc import MAX_LINE
 from bastion.audit.audit import Audit
 from bastion.audit.search import parse_when
 from bastion.store.store import Store
@@ -100,6 +102,26 @@ async def test_everything_comes_in_pages_of_a_thousand(audit: Audit) -> None:
     assert second.cursor is None
     assert [one.seq for one in first.statements + second.statements] == list(range(1, 1501))
     assert len((await audit.statements(m.StatementFilter(limit=5000))).statements) == 1000
+
+
+async def test_a_page_fits_into_a_line_of_the_control_api(audit: Audit) -> None:
+    big = "SELECT '" + "订" * 300_000 + "'"
+    audit.journal.append(*(sent(seq, big, "s2") for seq in range(2, 6)))
+    audit.journal.append(sent(6, "SELECT '" + "\x01" * 700_000 + "'", "s2"))
+    await audit.settle()
+    wanted = m.StatementFilter(session="s2")
+    seen: list[m.Statement] = []
+    while True:
+        page = await audit.statements(wanted)
+        assert len(msgspec.json.encode(page)) < MAX_LINE - 1000
+        seen += page.statements
+        if page.cursor is None:
+            break
+        wanted.after = page.cursor
+    assert [one.seq for one in seen] == [1, 2, 3, 4, 5, 6]
+    assert seen[1].text == seen[4].text == big
+    assert seen[5].text.startswith("SELECT '\x01")
+    assert seen[5].text.endswith("… (cut: 700009 characters in all)")
 
 
 async def test_sessions(audit: Audit) -> None:
