@@ -71,6 +71,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read has seen enough: `casemate audit search | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except Exception as error:
+        if os.environ.get("CASEMATE_DEBUG"):
+            raise
+        output.err(
+            _("casemate failed: {kind}: {error}. That is a defect; CASEMATE_DEBUG=1 shows where.").format(
+                kind=type(error).__name__, error=str(error).split("\n")[0][:300]
+            )
+            + "\n"
+        )
+        return NOT_SO
 
 
 # ------------------------------------------------------------------------------------------------- the arguments
@@ -542,7 +552,10 @@ def _demo(arguments: argparse.Namespace) -> int:
         target = f"{sign_in.user}@{sign_in.host}:{sign_in.port}"
         return open_workstation(target, known_hosts=sign_in.known_hosts, identity=sign_in.key)
 
-    return int(run(arguments.check, workstation) or DONE)
+    def prepare() -> None:
+        import tui.app  # noqa: F401 - loaded while the servers start
+
+    return int(run(arguments.check, workstation, prepare) or DONE)
 
 
 _OWN: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +37,10 @@ class Workstation(Protocol):
     def __call__(self, sign_in: SignIn) -> int: ...
 
 
-def run(check: bool, workstation: Workstation | None = None) -> int:
+def run(check: bool, workstation: Workstation | None = None, prepare: Callable[[], object] | None = None) -> int:
     """`casemate demo [--check]`; returns the exit code. Without `--check` a terminal and `workstation` are needed.
+
+    `prepare` is called once the servers are on their way, so that what the workstation loads costs no time of its own.
 
     What is started here is stopped when this returns, when it is interrupted, and when this process is killed.
     """
@@ -57,7 +59,7 @@ def run(check: bool, workstation: Workstation | None = None) -> int:
     try:
         with ExitStack() as stack, _signals_end_it():
             stack.callback(folder.close)
-            return _run(folder, stack, check, workstation)
+            return _run(folder, stack, check, workstation, prepare)
     except (ChildFailed, CheckFailed) as error:
         _tell(f"The demo failed: {error}")
         return 1
@@ -66,7 +68,13 @@ def run(check: bool, workstation: Workstation | None = None) -> int:
         return 130
 
 
-def _run(folder: DemoFolder, stack: ExitStack, check: bool, workstation: Workstation | None) -> int:
+def _run(
+    folder: DemoFolder,
+    stack: ExitStack,
+    check: bool,
+    workstation: Workstation | None,
+    prepare: Callable[[], object] | None,
+) -> int:
     begun = time.monotonic()
     if not folder.remembered("bastion_made"):
         _tell(f"Setting up the demo in {folder.path} (once; it takes some seconds) …")
@@ -74,6 +82,8 @@ def _run(folder: DemoFolder, stack: ExitStack, check: bool, workstation: Worksta
     bastion = DemoBastion(folder)
     stack.callback(bastion.stop)
     bastion.start(databases)
+    if prepare is not None and not check:
+        prepare()
     for database in databases:
         database.finish()
     bastion.finish()
