@@ -298,6 +298,9 @@ class MysqlServerSide:
         if state == DEFINITIONS:
             self._end(command, None, "done")
             return "ColumnDefinition"
+        if first == 0x00 and state == DEFINITIONS_END and command.code == CommandCode.STMT_EXECUTE:
+            # MySQL 9.7 says OK and sends no rows where a statement that had a cursor is run again without one.
+            return self._succeed(payload, command)
         if first != 0xFE:
             raise Malformed("something else where the end of a list was expected")
         status = self._read_ok(payload, command)
