@@ -106,9 +106,10 @@ def test_reading_work_cannot_write_on_postgresql_and_sees_one_moment(store: Stor
             store.read_now(lambda connection: add_group(connection, "no"))
 
 
-async def test_many_writers_at_once_all_get_their_turn(store: Store) -> None:
-    """Each reads, then writes what it read: without a queue SQLite refuses most of them."""
+async def test_many_writers_of_two_processes_all_get_their_turn(store: Store) -> None:
+    """Each reads, then writes what it read: a command on the bastion's machine beside the bastion itself."""
     store.run_now(lambda connection: connection.execute(schema.shipped.insert().values(node="n1", number=0)))
+    other = Store.open(store.engine.url.render_as_string(hide_password=False))
     table = schema.shipped
 
     def count(connection: sa.Connection) -> None:
@@ -116,8 +117,9 @@ async def test_many_writers_at_once_all_get_their_turn(store: Store) -> None:
         number = connection.scalar(query)
         connection.execute(table.update().values(number=number + 1))
 
-    await asyncio.gather(*(store.run(count) for _ in range(40)))
+    await asyncio.gather(*(each.run(count) for _ in range(20) for each in (store, other)))
     assert await store.read(lambda connection: connection.scalar(sa.select(table.c.number))) == 40
+    other.close()
 
 
 async def test_work_runs_off_the_event_loop(store: Store) -> None:
