@@ -303,8 +303,12 @@ def test_torn_at_every_byte_of_the_last_record(tmp_path: Path) -> None:
         assert lost == ["s1"]
 
 
+NOT_FOLLOWING = b"11 " + b"0" * 64 + b' {"kind":"node-stopped","at":"x","node":"n1","reason":"x"}\n'
+"""In the form of a record, but not what follows from the one before: a page that never reached the disk."""
+
+
 def test_zeros_and_garbage_at_the_end_are_torn_too(tmp_path: Path) -> None:
-    for index, tail in enumerate([b"\0" * 4096, b"12 garbage\n", b"\n", b"\xff\xfe" * 9 + b"\n\n"]):
+    for index, tail in enumerate([b"\0" * 4096, b"12 garbage\n", b"\n", b"\xff\xfe" * 9 + b"\n\n", NOT_FOLLOWING]):
         folder = tmp_path / str(index)
         small_journal(folder)
         path = segments_of(folder)[0].path
