@@ -131,14 +131,17 @@ class Connection(asyncssh.SSHServer):
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, str(refused)) from refused
         self._count_channel()
 
+        gateway = self._gateway
+
         async def run(leg: Leg) -> None:
-            try:
-                await self._gateway.parts.sessions.open(leg, visit)
-            finally:
-                self._channel_closed()
+            await gateway.parts.sessions.open(leg, visit)
+
+        def closed(tunnel: Tunnel) -> None:
+            gateway.tunnel_closed(tunnel)
+            self._channel_closed()
 
         channel: Channel = self.ssh.create_tcp_channel(encoding=None, window=WINDOW, max_pktsize=PACKET)
-        return channel, Tunnel(run, self._gateway.start_task)
+        return channel, Tunnel(run, gateway.start_task, gateway.tunnel_opened, closed)
 
     def unix_connection_requested(self, dest_path: str) -> Any:
         raise asyncssh.ChannelOpenError(

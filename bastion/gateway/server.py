@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Coroutine
@@ -22,11 +23,12 @@ from .connection import Connection
 from .control import LocalSocket
 from .parts import Parts
 from .subscriptions import Subscriptions
-from .tunnel import PACKET
+from .tunnel import PACKET, Tunnel
 
 KEEPALIVE_SECONDS = 30
 KEEPALIVES = 4
 BACKLOG = 512
+LAST_WORDS_SECONDS = 3.0
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,8 @@ class Gateway:
         self._waiting: dict[str, list[Connection]] = {}
         self._waiting_count = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._tunnels: set[Tunnel] = set()
+        self._no_tunnels = asyncio.Event()
         self._options: dict[str, Any] = {}
 
     async def start(self, listen: Endpoint) -> Endpoint:
@@ -99,8 +103,16 @@ class Gateway:
         await self._local.stop(self.parts.configuration.control_socket)
 
     async def stop(self, seconds: float = 5.0) -> None:
-        """Closes all connections and waits for their tasks."""
+        """Closes all connections and waits for their tasks.
+
+        Tunnels get a moment to be closed by their clients: OpenSSH drops what it has not passed on when it is
+        disconnected, and that would be the last words of the sessions.
+        """
         await self.stop_listening()
+        if self._tunnels:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_SECONDS):
+                    await self._no_tunnels.wait()
         stopping = str(Refused("bastion-stopping"))
         for connection in list(self._connections):
             connection.ssh.disconnect(asyncssh.DISC_BY_APPLICATION, stopping)
@@ -116,6 +128,17 @@ class Gateway:
         self._options["server_host_keys"] = keys
         if self._listener is not None:
             self._listener.update(server_host_keys=keys)
+
+    def tunnel_opened(self, tunnel: Tunnel) -> None:
+        """A tunnel stands."""
+        self._tunnels.add(tunnel)
+        self._no_tunnels.clear()
+
+    def tunnel_closed(self, tunnel: Tunnel) -> None:
+        """It is gone on both sides."""
+        self._tunnels.discard(tunnel)
+        if not self._tunnels:
+            self._no_tunnels.set()
 
     def start_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Runs `work` beside everything else; `stop` waits for it."""

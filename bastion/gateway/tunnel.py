@@ -125,15 +125,22 @@ class _ChannelTransport:
 
 
 class Tunnel(asyncssh.SSHTCPSession[bytes]):
-    """A channel that was accepted. `run` makes the session on it, as a task that `start` keeps."""
+    """A channel that was accepted. `run` makes the session on it, as a task that `start` keeps.
+
+    opened and closed are called when the channel stands, and when the other side has let go of it too.
+    """
 
     def __init__(
         self,
         run: Callable[[Leg], Coroutine[Any, Any, None]],
         start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        opened: Callable[[Tunnel], None],
+        closed: Callable[[Tunnel], None],
     ) -> None:
         self._run = run
         self._start = start
+        self._opened = opened
+        self._closed = closed
         self._leg: Leg
 
     def connection_made(self, chan: Channel) -> None:
@@ -144,6 +151,7 @@ class Tunnel(asyncssh.SSHTCPSession[bytes]):
         self.data_received = lambda data, datatype: receive(data)  # type: ignore[method-assign]
         self.pause_writing = leg.pause_writing  # type: ignore[method-assign]
         self.resume_writing = leg.resume_writing  # type: ignore[method-assign]
+        self._opened(self)
 
     def session_started(self) -> None:
         self._start(self._run(self._leg))
@@ -154,3 +162,4 @@ class Tunnel(asyncssh.SSHTCPSession[bytes]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._leg.connection_lost(exc)
+        self._closed(self)

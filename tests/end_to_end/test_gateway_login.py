@@ -214,7 +214,9 @@ def test_an_unknown_user_and_a_wrong_password_are_answered_alike(bastion: Bastio
     answers = []
     for user in ("alice", "not-there"):
         started = time.monotonic()
-        done = ssh(bastion, user, ["tokens"], secret="Wrong-twice-2", place=tmp_path, PreferredAuthentications="password")
+        done = ssh(
+            bastion, user, ["tokens"], secret="Wrong-twice-2", place=tmp_path, PreferredAuthentications="password"
+        )
         said = done.stderr.replace(user, "USER")
         answers.append((done.returncode, said))
         assert time.monotonic() - started < 20
