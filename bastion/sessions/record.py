@@ -79,6 +79,8 @@ class SessionRecord:
                 records.append(self._begun(note, at))
             elif isinstance(note, StatementExtends):
                 records.append(self._extended(note, at))
+            elif isinstance(note, StatementEnds):  # the protocol's reader answers it by itself and sends nothing on
+                records.append(self._ended(note, at))
         return self._journal.append(*records) if records else None
 
     def after(self, notes: tuple[Note, ...]) -> None:

@@ -163,14 +163,8 @@ class MysqlClientSide:
             piece.data = encode_packets(0, command.rewritten)
             command.sequence = len(command.rewritten) // MAX_PACKET_PAYLOAD
         if command.rests_on is not None:
-            self._remember(command, piece)
+            command.pieces = [piece]
         return piece
-
-    def _remember(self, command: Command, piece: Piece) -> None:
-        if command.pieces is None:
-            command.pieces = []
-            self._pieces_of.append(command)
-        command.pieces.append(piece)
 
     def _block(self, blocks: Blocks, raw: bytes, payload: bytes, *, last: bool) -> Piece:
         exchange = self._exchange
@@ -193,7 +187,10 @@ class MysqlClientSide:
         command.whole = last
         command.sequence = (blocks.sequence - 1) & 0xFF
         piece = Piece(raw, len(raw), kind, notes, True, command.error is None, command.number)
-        self._remember(command, piece)
+        if command.pieces is None:
+            command.pieces = []
+            self._pieces_of.append(command)
+        command.pieces.append(piece)
         return piece
 
     # ------------------------------------------------------------------------------------------- local files

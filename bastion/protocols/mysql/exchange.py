@@ -83,7 +83,7 @@ class Command:
     whole     the client has sent all of it
     sequence  id of the client's last packet of it
     error     the bastion's answer in place of the server's: it was refused
-    pieces    pieces of it out of the last feed, for taking back what was not passed on yet
+    pieces    of it, those of the last feed where it is long, for taking back what was not passed on yet
     rests_on  the preparation, not answered yet, whose statement it runs
     rewritten the payload that goes on in place of the client's
     counted   the server has said how many rows there are, or sent some
