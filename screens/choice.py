@@ -32,7 +32,7 @@ class ChoiceDialog(Dialog[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", mark("Close")),
-        Binding("enter", "choose", mark("Take it"), priority=True),
+        Binding("enter", "choose", mark("Take it")),
     ]
 
     def __init__(self, title: str, choices: list[str]) -> None:
@@ -63,6 +63,11 @@ class ChoiceDialog(Dialog[str | None]):
             options.add_option(Option(Text(line, no_wrap=True, overflow="ellipsis")))
         if self._shown:
             options.highlighted = 0
+
+    @on(SearchInput.Submitted)
+    def _submitted(self, event: SearchInput.Submitted) -> None:
+        event.stop()
+        self.action_choose()
 
     @on(SearchInput.Moved)
     def _moved(self, event: SearchInput.Moved) -> None:

@@ -74,8 +74,9 @@ class ConsoleScreen(Page):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f5,ctrl+j,ctrl+enter", "run", mark("Run"), priority=True, key_display="F5"),
-        Binding("f8", "cancel", mark("Cancel"), priority=True),
+        # No priority: a key that overtook the ones typed before it would run half a statement.
+        Binding("f5,ctrl+j,ctrl+enter", "run", mark("Run"), key_display="F5"),
+        Binding("f8", "cancel", mark("Cancel")),
         Binding("f9", "run_all", mark("Run all")),
         Binding("f6", "next_pane", mark("Pane")),
         Binding("f7", "history", mark("History")),
@@ -100,6 +101,7 @@ class ConsoleScreen(Page):
         self._connecting = False
         self._stage = ""
         self._stage_bad = False
+        self._stage_stays = False
         self._statement_runs = False
         self._run_number = 0
         self._pieces: list[Piece] = []
@@ -334,7 +336,7 @@ class ConsoleScreen(Page):
             self._transaction = await console.transaction()
         except CONNECTION_ERRORS:
             self._transaction = TransactionState.UNKNOWN
-        if not self._stage_bad:
+        if not self._stage_stays:
             self._stage = ""
         self._show_status()
         self.refresh_bindings()
@@ -367,7 +369,7 @@ class ConsoleScreen(Page):
         results = self.query_one(Results)
         results.failed(event.error, event.seconds)
         if event.error.cancelled:
-            self._say(_("Cancelled by the database; the connection is kept."))
+            self._say(_("Cancelled by the database; the connection is kept."), lasting=True)
         elif event.error.position is not None and self._pieces:
             self.query_one(SqlEditor).show_error(self._pieces[0].start + event.error.position)
         if event.error.connection_lost:
@@ -569,8 +571,9 @@ class ConsoleScreen(Page):
 
     # -- the status line
 
-    def _say(self, text: str, *, bad: bool = False) -> None:
-        self._stage, self._stage_bad = text, bad
+    def _say(self, text: str, *, bad: bool = False, lasting: bool = False) -> None:
+        """`bad` and `lasting` words stay when the run is over."""
+        self._stage, self._stage_bad, self._stage_stays = text, bad, bad or lasting
         self._show_status()
 
     def _time_passed(self) -> None:

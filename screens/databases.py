@@ -64,6 +64,12 @@ def engine_name(database: m.Database) -> str:
     return f"{engine} {platform}".strip()
 
 
+class DatabaseSearch(SearchInput):
+    """The search of this page."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "submit", mark("Open console"))]
+
+
 class DatabasesScreen(Page):
     """Search as you type; Enter opens the console."""
 
@@ -71,14 +77,13 @@ class DatabasesScreen(Page):
     DatabasesScreen #search-line { height: 1; margin: 1 1 0 1; }
     DatabasesScreen #search-line Static { width: auto; color: $text-muted; padding-right: 1; }
     DatabasesScreen #count { padding-left: 1; width: auto; }
-    DatabasesScreen SearchInput { width: 1fr; }
+    DatabasesScreen DatabaseSearch { width: 1fr; }
     DatabasesScreen DataTable { height: 1fr; margin: 1 1 0 1; }
     DatabasesScreen DataTable > .datatable--cursor { background: $primary; color: $text; text-style: bold; }
     DatabasesScreen #facts { height: 3; margin: 0 1; padding: 0 1; border-top: solid $panel-lighten-1; color: $text-muted; }
     """  # noqa: E501
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", mark("Open console"), priority=True),
         Binding("f3", "token", mark("Token")),
         Binding("f5", "refresh", mark("Refresh")),
         Binding("escape", "clear", mark("Clear the search"), show=False),
@@ -94,7 +99,7 @@ class DatabasesScreen(Page):
         yield TopLine("databases")
         with Horizontal(id="search-line"):
             yield Static(Text(_("Search")))
-            yield SearchInput(placeholder=_("name, engine, address, account"), id="search")
+            yield DatabaseSearch(placeholder=_("name, engine, address, account"), id="search")
             yield Static("", id="count", markup=False)
         table: DataTable[Text] = DataTable(cursor_type="row", zebra_stripes=False, id="databases")
         table.can_focus = False
@@ -225,6 +230,11 @@ class DatabasesScreen(Page):
     @on(SearchInput.Changed)
     def _searched(self) -> None:
         self._fill()
+
+    @on(SearchInput.Submitted)
+    def _submitted(self, event: SearchInput.Submitted) -> None:
+        event.stop()
+        self.action_open()
 
     @on(SearchInput.Moved)
     def _moved(self, event: SearchInput.Moved) -> None:

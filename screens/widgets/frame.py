@@ -84,8 +84,8 @@ class KeyLine(Widget):
                 continue
             seen.add(action)
             # The page's own keys first, then those of the focused widget, then those that work everywhere.
-            ours = node is self.screen or binding.action.startswith("screen.")
-            place = order.index(action) if ours and action in order else len(order)
+            ours = node is self.screen or binding.action.startswith("screen.") or binding.key == "enter"
+            place = order.index(action) if ours and action in order else -1 if ours else 0
             found.append((0 if ours else 2 if node is self.app else 1, place, binding))
         for _rank, _place, binding in sorted(found, key=lambda entry: entry[:2]):
             key = self.app.get_key_display(binding)

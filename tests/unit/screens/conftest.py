@@ -1,0 +1,71 @@
+"""Pictures of the screens, kept in snapshots/ at the top: the same everywhere, whatever the terminal of the tests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.app import App
+from textual.pilot import Pilot
+
+from bastion.api import language
+
+SNAPSHOTS = Path(__file__).parents[3] / "snapshots"
+
+Prepare = Callable[[Pilot[Any]], Awaitable[None]]
+Compare = Callable[..., Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """English, and no colours or multiplexer of the terminal that the tests happen to run in."""
+    for name in ("TMUX", "NO_COLOR", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    language.use("en")
+    yield
+    language.use("en")
+
+
+@pytest.fixture
+def picture(request: pytest.FixtureRequest, tmp_path: Path) -> Compare:
+    """Runs an application, prepares it and compares what it shows with the kept picture.
+
+    `pytest --snapshot-update` keeps what is shown now; look at it before committing it.
+    """
+
+    async def compare(
+        app: App[Any], name: str, size: tuple[int, int], prepare: Prepare | None = None, press: Iterable[str] = ()
+    ) -> None:
+        async with app.run_test(size=size) as pilot:
+            await settled(pilot)
+            for key in press:
+                await pilot.press(key)
+                await settled(pilot)
+            if prepare is not None:
+                await prepare(pilot)
+            await settled(pilot)
+            shown = _without_random_ids(app.export_screenshot(title="casemate", simplify=True))
+        kept = SNAPSHOTS / f"{name}-{size[0]}x{size[1]}.svg"
+        if request.config.getoption("--snapshot-update"):
+            kept.write_text(shown, encoding="utf-8")
+            return
+        if not kept.exists() or kept.read_text(encoding="utf-8") != shown:
+            now = tmp_path / kept.name
+            now.write_text(shown, encoding="utf-8")
+            pytest.fail(f"The screen differs from {kept}; it is now {now}. Where it is right: --snapshot-update.")
+
+    return compare
+
+
+def _without_random_ids(svg: str) -> str:
+    return re.sub(r"\bterminal-\d+-([\w-]+)", r"terminal-\1", svg)
+
+
+async def settled(pilot: Pilot[Any]) -> None:
+    """Until every message is handled, and those that these brought forth."""
+    for _ in range(4):
+        await pilot.pause()
