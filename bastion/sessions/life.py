@@ -26,11 +26,11 @@ from bastion.protocols.contract import (
     TlsMode,
 )
 
-from .ending import closed, refused_record, spoken, tell
+from .ending import closed, refused_record, spoken
 from .legs import Leg, ServerConnection
 from .live import Ending, LiveSession
 from .login import Legs, drive_cancel, drive_login
-from .record import SessionRecord, now
+from .record import SessionRecord, now, raw_bytes
 from .relay import Relay
 
 logger = logging.getLogger(__name__)
@@ -151,8 +151,8 @@ class Life:
                 lambda detail: spoken(tls_failed(detail)),
             )
         except ProtocolError as error:
-            refused = Refused("not-understood", engine=self.engine.name, detail=error.reason)
-            await tell(self.engine, self.client, spoken(refused))
+            # The steps have told the client already, in the place of the handshake where it is.
+            self.session.journal.append(raw_bytes(self.session.id, error))
             return LoginEnded(by="bastion", error=f"not understood: {error.reason}")
 
     def _log_in_failed(self, result: LoginEnded) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,14 +11,18 @@ from functools import lru_cache
 from time import monotonic, time_ns
 from typing import Protocol
 
+import msgspec
+
 from bastion.audit.records import (
     AnyRecord,
+    RawBytes,
     StatementDone,
     StatementExtended,
     StatementSent,
 )
 from bastion.protocols.contract import (
     Note,
+    ProtocolError,
     SessionChanged,
     StatementBegins,
     StatementEnds,
@@ -79,8 +84,8 @@ class SessionRecord:
                 records.append(self._begun(note, at))
             elif isinstance(note, StatementExtends):
                 records.append(self._extended(note, at))
-            elif isinstance(note, StatementEnds):  # the protocol's reader answers it by itself and sends nothing on
-                records.append(self._ended(note, at))
+            elif isinstance(note, StatementEnds):
+                records.append(self._not_sent(note, at))
         return self._journal.append(*records) if records else None
 
     def after(self, notes: tuple[Note, ...]) -> None:
@@ -157,6 +162,11 @@ class SessionRecord:
             detail=note.detail,
         )
 
+    def _not_sent(self, note: StatementEnds, at: str) -> StatementDone:
+        """The protocol's reader answers this statement by itself: what it asks for is not possible through a bastion."""
+        ended = self._ended(note, at)
+        return msgspec.structs.replace(ended, state="refused")
+
     def _ended(self, note: StatementEnds, at: str) -> StatementDone:
         statement = self._open.pop(note.number, None)
         state = note.outcome
@@ -172,6 +182,18 @@ class SessionRecord:
             duration_ms=0.0 if statement is None else round((monotonic() - statement.since) * 1000, 3),
             bytes_down=note.bytes_down,
         )
+
+
+def raw_bytes(session: str, error: ProtocolError) -> RawBytes:
+    """What could not be read, for the record."""
+    return RawBytes(
+        at=now(),
+        session=session,
+        leg=error.leg.value,
+        reason=error.reason,
+        data=base64.b64encode(error.raw).decode(),
+        made="refused",
+    )
 
 
 def _described(text: str, engine: str) -> tuple[str, str, tuple[str, ...]]:

@@ -11,17 +11,15 @@ reading on the other, so a session holds no more than the transports' limits and
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections import deque
 from collections.abc import Callable
 
 from bastion.audit.journal import JournalFailed
-from bastion.audit.records import RawBytes
 from bastion.protocols.contract import ClientSide, Piece, ProtocolError, Refusal, ServerSide
 from bastion.protocols.contract import Leg as Side
 
 from .legs import Leg
-from .record import SessionRecord, Writer, now
+from .record import SessionRecord, Writer, raw_bytes
 
 
 class Relay:
@@ -223,16 +221,7 @@ class Relay:
         """Fail closed: recorded raw, nothing of it passed on, the session ends."""
         self.unattributed += len(error.raw)
         try:
-            self._journal.append(
-                RawBytes(
-                    at=now(),
-                    session=self._session,
-                    leg=error.leg.value,
-                    reason=error.reason,
-                    data=base64.b64encode(error.raw).decode(),
-                    made="refused",
-                )
-            )
+            self._journal.append(raw_bytes(self._session, error))
         except JournalFailed:
             self._end("record-failed", "")
             return
