@@ -163,7 +163,7 @@ class SessionRecord:
         )
 
     def _not_sent(self, note: StatementEnds, at: str) -> StatementDone:
-        """The protocol's reader answers this statement by itself: what it asks for is not possible through a bastion."""
+        """The protocol's reader answers it by itself: what it asks for is not possible through a bastion."""
         ended = self._ended(note, at)
         return msgspec.structs.replace(ended, state="refused")
 
