@@ -53,7 +53,7 @@ def read_documents(files: list[Path]) -> Documents:
                 continue
             if not isinstance(document, dict):
                 raise CommandFailed(f"{file}: a document must be a mapping: users, databases, grants, …", WRONG_USAGE)
-            contents.append(_plain(document))
+            contents.append({"$file": str(file), **_plain(document)})  # for messages: see document_reader.FILE_KEY
     return Documents(contents, next(iter(folders)))
 
 
