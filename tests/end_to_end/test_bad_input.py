@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import struct
@@ -38,8 +39,11 @@ from .stock_clients import (
 )
 
 PASSWORD = "hosted-secret"
-MEMORY_BOUND = 64 * 1024 * 1024
-"""Bytes by which one hostile peer may make the bastion grow."""
+MEMORY_BOUND = 160 * 1024 * 1024
+"""Bytes by which one hostile peer may make the bastion grow. 64 MB are a password's argon2; the rest is queues."""
+
+NOT_UNDERSTOOD = re.compile("could not read what was sent as|does not understand this")
+"""Said by the relay, or by the protocol's own login."""
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +310,7 @@ def test_a_database_that_answers_garbage(bastion: BastionProcess, engine: str) -
     with hostile(bastion, engine, garbage) as name:
         with open_tunnel(bastion, "alice", name) as tunnel:
             told = connect(engine, tunnel)
-        assert "could not read what was sent as" in told
+        assert NOT_UNDERSTOOD.search(told)
         session = refused_session(bastion, name)
         assert session["state"] == "refused"
         assert "not understood" in session["end_reason"]
@@ -330,7 +334,7 @@ def test_a_database_that_announces_a_gigabyte(bastion: BastionProcess, engine: s
     with hostile(bastion, engine, gigabyte) as name:
         with open_tunnel(bastion, "alice", name) as tunnel:
             told = connect(engine, tunnel)
-        assert "could not read what was sent as" in told
+        assert NOT_UNDERSTOOD.search(told)
         assert refused_session(bastion, name)["state"] == "refused"
 
 
@@ -356,7 +360,7 @@ def test_clients_that_send_nonsense_instead_of_a_login(bastion: BastionProcess, 
         answers = {what: _until_closed(client) for what, client in clients.items()}
         for what, answer in answers.items():
             assert answer.startswith(b"E"), what
-            assert b"could not read what was sent as" in answer, what
+            assert NOT_UNDERSTOOD.search(answer.decode(errors="replace")), what
         new = wait_for(
             "the records of it",
             lambda: (
@@ -393,14 +397,14 @@ def _until_closed(client: socket.socket) -> bytes:
 def test_a_client_that_announces_a_gigabyte_in_a_session(
     bastion: BastionProcess, good: str, postgres_server: PostgresServer
 ) -> None:
-    """A Query of almost 1 GB, PostgreSQL's most, of which 48 MB come: they stream through, on record as sent."""
+    """A Query of almost 1 GB, PostgreSQL's most, of which 256 MB come: they stream through, on record as sent."""
     with open_tunnel(bastion, "alice", good) as tunnel:
         connection = postgres(tunnel)
         backend = connection.info.backend_pid
         with socket.socket(fileno=os.dup(connection.fileno())) as raw:
             raw.setblocking(True)
             raw.sendall(b"Q" + struct.pack("!I", (1 << 30) - 16) + b"SELECT 'the beginning', '")
-            for _ in range(48):
+            for _ in range(256):
                 raw.sendall(b"x" * (1 << 20))
             raw.shutdown(socket.SHUT_RDWR)
         connection.close()
@@ -422,7 +426,7 @@ def test_a_client_that_sends_garbage_in_a_session(bastion: BastionProcess, good:
             answer = _until_closed(raw)
         connection.close()
         session = session_of(bastion, tunnel)
-    assert b"could not read what was sent as" in answer
+    assert NOT_UNDERSTOOD.search(answer.decode(errors="replace"))
     assert session["end_reason"].startswith("not-understood")
     assert [each["text"] for each in bastion.statements(session["id"])] == ["SELECT 'before'"]
     assert any(each["kind"] == "raw-bytes" and each["session"] == session["id"] for each in bastion.journal())
