@@ -215,7 +215,7 @@ class _LinkApi:
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    async def call(self, method: methods.Method[Any, Any], params: Any) -> Any:
+    async def call(self, method: methods.Method, params: Any) -> Any:
         return await self._link.call(method, params, CALL_SECONDS)
 
 
@@ -469,7 +469,7 @@ def _verify_files(arguments: argparse.Namespace) -> int:
 
 
 class _NoApi:
-    async def call(self, method: methods.Method[Any, Any], params: Any) -> Any:
+    async def call(self, method: methods.Method, params: Any) -> Any:
         raise CommandFailed("There is no bastion to ask.", UNREACHABLE)
 
 
@@ -536,10 +536,17 @@ def _hello(arguments: argparse.Namespace) -> m.Hello:
 def _connect_workstation(arguments: argparse.Namespace) -> int:
     from tui.app import run
 
-    target = arguments.target or os.environ.get("CASEMATE_BASTION")
-    if not target and _last_used().exists():
-        target = str(_target(None))
-    return int(run(target) or DONE)
+    text = arguments.target or os.environ.get("CASEMATE_BASTION")
+    if not text and _last_used().exists():
+        text = str(_target(None))
+    elif text:
+        text = str(_target(text))
+    return run(
+        text,
+        password=streams.given_password(arguments.password_file),
+        identity=None if arguments.identity is None else Path(arguments.identity),
+        trust_new=arguments.trust_new,
+    )
 
 
 def _demo(arguments: argparse.Namespace) -> int:

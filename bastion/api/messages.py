@@ -229,6 +229,12 @@ class Proof(Message):
     """The last record that an anchor witnessed and that holds; None without an anchor."""
 
 
+class Anchor(Message):
+    """A fresh signed checkpoint to keep elsewhere, one line of JSON: `audit verify --anchor` compares with it."""
+
+    text: str
+
+
 class Certificate(Message):
     """The bastion's certificate authority, PEM."""
 

@@ -100,6 +100,7 @@ SESSION_END = Method("session.end", ById, m.Session)
 SESSIONS = Method("sessions.list", m.SessionFilter, list[m.Session])
 STATEMENTS = Method("audit.search", m.StatementFilter, m.StatementPage)
 VERIFY = Method("audit.verify", VerifyRequest, m.Proof, AUDITOR)
+ANCHOR = Method("audit.anchor", Nothing, m.Anchor, AUDITOR)
 SUBSCRIBE = Method("subscribe", Subscription, type(None))
 CA = Method("ca.show", Nothing, m.Certificate)
 APPLY = Method("state.apply", ApplyRequest, m.Applied, ADMINISTRATOR)
@@ -108,7 +109,7 @@ EXPORT = Method("state.export", Nothing, dict[str, Any], ADMINISTRATOR)
 
 ALL: tuple[Method, ...] = (
     HELLO, DATABASES, TOKEN_REQUEST, TOKEN_SHOW, TOKENS, TOKEN_RENEW, TOKEN_REVOKE, TUNNEL_OPEN, SESSION_CANCEL,
-    SESSION_END, SESSIONS, STATEMENTS, VERIFY, SUBSCRIBE, CA, APPLY, EXPORT,
+    SESSION_END, SESSIONS, STATEMENTS, VERIFY, ANCHOR, SUBSCRIBE, CA, APPLY, EXPORT,
 )  # fmt: skip
 BY_NAME = {method.name: method for method in ALL}
 EVENT = "event"

@@ -1,4 +1,4 @@
-"""audit search | statements | verify: finding out what was done, with proof."""
+"""audit search | statements | verify | anchor: finding out what was done, with proof."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
     verify = actions.add_parser("verify", help="prove that no record was changed, removed, inserted or moved")
     verify.add_argument("--anchor", metavar="FILE", help="a checkpoint kept elsewhere; - is standard input")
+    actions.add_parser("anchor", help="a signed checkpoint to keep elsewhere, for verify --anchor")
     for each in (search, statements, verify):
         each.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
 
@@ -122,6 +123,10 @@ def show_proof(context: Context, proof: m.Proof, *, as_json: bool) -> int:
 async def _audit(context: Context, arguments: argparse.Namespace) -> int:
     if arguments.action == "verify":
         return await _verify(context, arguments)
+    if arguments.action == "anchor":
+        anchor: m.Anchor = await context.api.call(methods.ANCHOR, methods.Nothing())
+        context.output.out(anchor.text.rstrip("\n") + "\n")
+        return DONE
     return await _search(context, arguments)
 
 

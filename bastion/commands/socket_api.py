@@ -41,7 +41,7 @@ class SocketApi:
             return None
         return cls(reader, writer)
 
-    async def call(self, method: Method[Any, Any], params: Any) -> Any:
+    async def call(self, method: Method, params: Any) -> Any:
         """One call. Raises Refused; CommandFailed where the bastion goes away or does not answer."""
         self._number += 1
         self._writer.write(rpc.request(self._number, method.name, params))
@@ -66,7 +66,7 @@ class SocketApi:
         self._writer.close()
 
 
-def _result(method: Method[Any, Any], incoming: rpc.Incoming) -> Any:
+def _result(method: Method, incoming: rpc.Incoming) -> Any:
     if incoming.error is None:
         return msgspec.convert(incoming.result, method.result)
     if incoming.error.data is not None:

@@ -7,16 +7,16 @@ import re
 from datetime import UTC, datetime, timedelta
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_PERIOD = re.compile(r"(?:\d+[smhd])+")
+_PERIOD = re.compile(r"(?:[0-9]+[smhd])+")
 
 
 def period(text: str) -> int:
     """`90s`, `30m`, `2h`, `1h30m`, `1d`, or plain seconds; as seconds. For argparse."""
-    if text.isdecimal() and len(text) < 10:
+    if text.isascii() and text.isdecimal() and len(text) < 10:
         return int(text)
     if not _PERIOD.fullmatch(text) or len(text) > 32:
         raise argparse.ArgumentTypeError(f"{text!r} is no period; write it like 30m, 2h or 1h30m")
-    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([smhd])", text))
+    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)([smhd])", text))
 
 
 def moment(text: str) -> str:
@@ -59,6 +59,6 @@ def shown_duration(milliseconds: float | None) -> str:
 
 def limit(text: str) -> int:
     """How many at most: a whole number from 1. For argparse."""
-    if not text.isdecimal() or not 0 < int(text[:12]) < 10**9:
+    if not (text.isascii() and text.isdecimal()) or not 0 < int(text[:12]) < 10**9:
         raise argparse.ArgumentTypeError(f"{text!r} is no count; give a whole number from 1")
     return int(text)

@@ -10,11 +10,10 @@ import argparse
 import enum
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import IO, Any, NoReturn, Protocol, TypeVar
+from typing import IO, Any, NoReturn, Protocol
 
+from bastion.api.messages import Message
 from bastion.api.methods import Method
-
-P = TypeVar("P")
 
 DONE, NOT_SO, WRONG_USAGE, UNREACHABLE, LOGIN_REFUSED = 0, 1, 2, 3, 4
 """Exit codes: done; the thing asked for is not so; wrong usage; no bastion or no trust in its key; login refused."""
@@ -35,7 +34,7 @@ REMOTE = frozenset({Place.PROGRAM, Place.EXEC})
 class Api(Protocol):
     """The control API, however it is reached. Raises `bastion.api.refusals.Refused` for a no."""
 
-    async def call(self, method: Method[P, Any], params: P) -> Any:
+    async def call(self, method: Method, params: Message) -> Any:
         """The answer to one call, as the method's result type."""
         ...
 

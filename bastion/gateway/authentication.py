@@ -133,7 +133,7 @@ class Authentication:
             self._close()
 
     async def record_refusal(self, user: str, method: str, code: str) -> None:
-        """Puts on record that somebody was turned away: at the login, or with a tunnel to a place that is not theirs."""
+        """Puts on record that somebody was turned away: at the login, or with a tunnel to somewhere else."""
         try:
             await self._parts.record(
                 LoginRefused(at=to_text(now()), user=user[:128], method=method, source=self._source, code=code)

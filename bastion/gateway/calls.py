@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import tempfile
@@ -18,8 +19,9 @@ from bastion.api import messages as m
 from bastion.api import methods
 from bastion.api.methods import Method
 from bastion.api.refusals import Refused
+from bastion.audit.chain import AnchorUnreadable, KeyUnreadable, read_public_key
 from bastion.audit.journal import JournalFailed
-from bastion.audit.verify import verify
+from bastion.audit.verify import NothingToVerify, verify
 
 from .parts import Parts
 from .state import apply_state, export_state
@@ -73,7 +75,7 @@ class Calls:
             raise Refused("invalid-params", method=name, detail=str(error)) from error
         return await self.call(caller, method, converted)
 
-    async def call(self, caller: Caller, method: Method[Any, Any], params: Any) -> Any:
+    async def call(self, caller: Caller, method: Method, params: Any) -> Any:
         """The same with typed params."""
         try:
             if not caller.local:
@@ -94,11 +96,12 @@ class Calls:
     # ----------------------------------------------------------------------------------------------- the person's own
 
     async def hello(self, caller: Caller, _params: methods.Nothing) -> m.Hello:
+        declared = (await self._parts.access.settings()).advertise
         return m.Hello(
             user=caller.person.name,
             roles=sorted(caller.person.roles),
             version=__version__,
-            bastion=self._parts.advertise,
+            bastion=self._parts.advertise if declared is None else m.Address(host=declared.host, port=declared.port),
             node=self._parts.configuration.node,
         )
 
@@ -178,13 +181,17 @@ class Calls:
         return await self._parts.audit.statements(params)
 
     async def verify(self, _caller: Caller, params: methods.VerifyRequest) -> m.Proof:
-        import asyncio
+        try:
+            return await asyncio.to_thread(self._verify_now, params.anchor)
+        except (AnchorUnreadable, KeyUnreadable, NothingToVerify) as error:
+            raise Refused("invalid-params", method="audit.verify", detail=str(error)) from error
 
-        return await asyncio.to_thread(self._verify_now, params.anchor)
+    async def anchor(self, _caller: Caller, _params: methods.Nothing) -> m.Anchor:
+        return m.Anchor(text=self._parts.audit.anchor())
 
     def _verify_now(self, anchor: str | None) -> m.Proof:
         configuration = self._parts.configuration
-        public_key = configuration.public_key.read_bytes()
+        public_key = read_public_key(configuration.public_key)
         if anchor is None:
             return verify(configuration.journal_folder, public_key)
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".anchor") as file:
@@ -227,6 +234,7 @@ _HANDLERS: dict[str, Handler] = {
     methods.SESSIONS.name: Calls.sessions,
     methods.STATEMENTS.name: Calls.statements,
     methods.VERIFY.name: Calls.verify,
+    methods.ANCHOR.name: Calls.anchor,
     methods.SUBSCRIBE.name: Calls.subscribe,
     methods.CA.name: Calls.ca,
     methods.APPLY.name: Calls.apply,

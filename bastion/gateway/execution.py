@@ -46,7 +46,7 @@ class CallsApi:
         self._calls = calls
         self._caller = caller
 
-    async def call(self, method: Method[Any, Any], params: Any) -> Any:
+    async def call(self, method: Method, params: Any) -> Any:
         return await self._calls.call(self._caller, method, params)
 
 

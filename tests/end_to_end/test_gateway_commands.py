@@ -20,15 +20,16 @@ from .stock_clients import askpass, client_environment, ssh_command
 PASSWORD = "hosted-secret"
 
 TOKEN_FIELDS = [
-    "id", "token", "user", "host", "port", "bastion", "database", "account", "expires_at", "renewals_left", "ca", "lines",
+    "id", "token", "user", "host", "port", "bastion", "database", "account", "expires_at", "renewals_left", "ca",
+    "lines",
 ]  # fmt: skip
 SESSION_FIELDS = [
     "id", "user", "source", "client", "token", "database", "account", "login", "engine", "node", "state", "started_at",
     "ended_at", "end_reason", "statements", "bytes_up", "bytes_down", "unattributed_bytes",
 ]  # fmt: skip
 STATEMENT_FIELDS = [
-    "session", "seq", "at", "user", "database", "account", "schema", "kind", "text", "binds", "verdict", "tool", "state",
-    "rows", "error", "duration_ms", "bytes_down",
+    "session", "seq", "at", "user", "database", "account", "schema", "kind", "text", "binds", "verdict", "tool",
+    "state", "rows", "error", "duration_ms", "bytes_down",
 ]  # fmt: skip
 
 

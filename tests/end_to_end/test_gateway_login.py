@@ -52,8 +52,8 @@ def ssh(bastion: BastionProcess, user: str, words: list[str], *, secret: str = "
     env = askpass(place, secret) if place is not None else client_environment()
     command = ssh_command(user, *bastion.address, bastion.known_hosts, options)
     return subprocess.run(
-        [*command, *words], env={**env, **(environment or {})}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=60, check=False,
+        [*command, *words], env={**env, **(environment or {})}, stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=60, check=False,
     )  # fmt: skip
 
 
