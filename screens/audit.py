@@ -55,7 +55,7 @@ class AuditScreen(Page):
     DEFAULT_CSS = """
     AuditScreen .head { height: 1; background: $surface; padding: 0 1; }
     AuditScreen DataTable { height: 1fr; background: $background; }
-    AuditScreen DataTable:focus > .datatable--cursor { background: $primary; text-style: bold reverse; }
+    AuditScreen DataTable:focus > .datatable--cursor { background: $primary; color: $background; text-style: bold; }
     AuditScreen DataTable > .datatable--cursor { background: $panel-lighten-2; color: $text; text-style: none; }
     AuditScreen #statements { height: 1fr; }
     AuditScreen #text { height: 6; padding: 0 1; border-top: solid $panel-lighten-1; }

@@ -369,7 +369,7 @@ class ConsoleScreen(Page):
         results = self.query_one(Results)
         results.failed(event.error, event.seconds)
         if event.error.cancelled:
-            self._say(_("Cancelled by the database; the connection is kept."), lasting=True)
+            self._say(_("Cancelled; the connection is kept."), lasting=True)
         elif event.error.position is not None and self._pieces:
             self.query_one(SqlEditor).show_error(self._pieces[0].start + event.error.position)
         if event.error.connection_lost:

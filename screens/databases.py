@@ -79,7 +79,7 @@ class DatabasesScreen(Page):
     DatabasesScreen #count { padding-left: 1; width: auto; }
     DatabasesScreen DatabaseSearch { width: 1fr; }
     DatabasesScreen DataTable { height: 1fr; margin: 1 1 0 1; }
-    DatabasesScreen DataTable > .datatable--cursor { background: $primary; color: $text; text-style: bold; }
+    DatabasesScreen DataTable > .datatable--cursor { background: $primary; color: $background; text-style: bold; }
     DatabasesScreen #facts { height: 3; margin: 0 1; padding: 0 1; border-top: solid $panel-lighten-1; color: $text-muted; }
     """  # noqa: E501
 

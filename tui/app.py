@@ -86,7 +86,7 @@ class CasemateApp(Workstation):
         Binding("1", "page('databases')", mark("Databases"), show=False),
         Binding("2", "page('console')", mark("Console"), show=False),
         Binding("3", "page('audit')", mark("Audit"), show=False),
-        Binding("ctrl+g", "next_page", mark("Next page"), show=False, priority=True),
+        Binding("ctrl+g", "next_page", mark("Next page"), show=False),
         Binding("ctrl+q", "quit", mark("Quit"), priority=True, show=True),
     ]
 

@@ -27,7 +27,7 @@ class CatalogTree(Tree[CatalogNode]):
     DEFAULT_CSS = """
     CatalogTree { background: $background; padding: 0; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
     CatalogTree > .tree--cursor { background: $panel-lighten-2; color: $text; text-style: none; }
-    CatalogTree:focus > .tree--cursor { background: $primary; color: $text; text-style: bold reverse; }
+    CatalogTree:focus > .tree--cursor { background: $primary; color: $background; text-style: bold; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -90,6 +90,8 @@ class CatalogTree(Tree[CatalogNode]):
                     node.add(label(child), child, allow_expand=True)
             if start + SLICE < len(children):
                 await _breath()
+        if node is self.root:
+            self.cursor_line = 0
 
     def failed(self, node: TreeNode[CatalogNode], message: str) -> None:
         """Says why nothing could be loaded; opening it again tries again."""

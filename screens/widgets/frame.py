@@ -78,6 +78,7 @@ class KeyLine(Widget):
         seen: set[str] = set()
         found: list[tuple[int, int, Binding]] = []
         order = [b.action for b in type(self.screen).BINDINGS if isinstance(b, Binding)]
+        everywhere = [b.action for b in type(self.app).BINDINGS if isinstance(b, Binding)]
         for node, binding, enabled, _tip in self.screen.active_bindings.values():
             action = binding.action.rpartition(".")[2]
             if not binding.show or not enabled or action in seen:
@@ -85,7 +86,8 @@ class KeyLine(Widget):
             seen.add(action)
             # The page's own keys first, then those of the focused widget, then those that work everywhere.
             ours = node is self.screen or binding.action.startswith("screen.") or binding.key == "enter"
-            place = order.index(action) if ours and action in order else -1 if ours else 0
+            own = order if ours else everywhere
+            place = own.index(action) if action in own else -1
             found.append((0 if ours else 2 if node is self.app else 1, place, binding))
         for _rank, _place, binding in sorted(found, key=lambda entry: entry[:2]):
             key = self.app.get_key_display(binding)

@@ -76,7 +76,7 @@ class ResultTable(DataTable):
     ResultTable > .datatable--even-row { background: $background; }
     ResultTable:dark > .datatable--even-row { background: $background; }
     ResultTable > .datatable--cursor { background: $panel-lighten-2; color: $text; }
-    ResultTable:focus > .datatable--cursor { background: $primary; color: $text; text-style: bold reverse; }
+    ResultTable:focus > .datatable--cursor { background: $primary; color: $background; text-style: bold; }
     ResultTable > .datatable--hover { background: $panel; }
     """
 

@@ -86,7 +86,7 @@ class Results(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Static("", id="result-title", markup=False)
-        yield RichLog(max_lines=MESSAGE_LINES, wrap=True, markup=False, highlight=False, id="messages")
+        yield RichLog(max_lines=MESSAGE_LINES, min_width=0, wrap=True, markup=False, highlight=False, id="messages")
 
     # -- told by the console
 
