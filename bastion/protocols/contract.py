@@ -339,7 +339,7 @@ class SessionChanged:
 Note = StatementBegins | StatementExtends | StatementEnds | SessionChanged
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Piece:
     """A run of bytes of one direction that may be passed on together, after its notes are in the journal.
 

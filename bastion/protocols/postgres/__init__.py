@@ -1,4 +1,4 @@
-"""PostgreSQL's frontend/backend protocol, 3.0 and 3.2 (PostgreSQL documentation, part VII, chapter "Frontend/Backend Protocol")."""
+"""PostgreSQL's frontend/backend protocol, 3.0 and 3.2 (PostgreSQL documentation, "Frontend/Backend Protocol")."""
 
 from .engine import ENGINE, PostgresEngine
 

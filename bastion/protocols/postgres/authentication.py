@@ -14,6 +14,8 @@ import unicodedata
 
 from cryptography import x509
 
+from .codec import encoded
+
 MAX_ITERATIONS = 200_000
 """Iterations that a server may ask for (its default is 4,096): about 0.1 s of a core, so a hostile one cannot stall."""
 
@@ -24,12 +26,12 @@ class NotPossible(Exception):
 
 def md5_answer(user: str, password: str, salt: bytes) -> bytes:
     """The answer to AuthenticationMD5Password."""
-    inner = hashlib.md5((password + user).encode(), usedforsecurity=False).hexdigest()
+    inner = hashlib.md5(encoded(password + user), usedforsecurity=False).hexdigest()
     return b"md5" + hashlib.md5(inner.encode() + salt, usedforsecurity=False).hexdigest().encode()
 
 
 class Scram:
-    """One SCRAM exchange as the client. Channel binding is used when there is a certificate and the server offers it."""
+    """One SCRAM exchange as the client. Channel binding is used with a certificate, where the server offers it."""
 
     def __init__(
         self, password: str, mechanisms: list[str], certificate: bytes | None, nonce: str | None = None
@@ -45,9 +47,10 @@ class Scram:
             self._binding = self._header
         else:
             raise NotPossible(f"the database offers only {', '.join(mechanisms) or 'nothing'} for SASL")
-        self._password = saslprep(password).encode()
+        self._password = encoded(saslprep(password))
         self._nonce = nonce or base64.b64encode(secrets.token_bytes(18)).decode()
         self._signature = b""
+        self.proved = False
 
     def first(self) -> bytes:
         """client-first-message. PostgreSQL takes the user from the startup message and ignores the one in here."""
@@ -76,13 +79,18 @@ class Scram:
 
     def check(self, server_final: bytes) -> None:
         """Raises NotPossible when the server does not know the password either."""
-        signature = base64.b64decode(server_final.removeprefix(b"v=").split(b",")[0] + b"==")
-        if not server_final.startswith(b"v=") or not hmac.compare_digest(signature, self._signature):
+        try:
+            signature = base64.b64decode(server_final.removeprefix(b"v=").split(b",")[0], validate=True)
+        except ValueError:
+            signature = b""
+        known = bool(self._signature) and server_final.startswith(b"v=")
+        if not known or not hmac.compare_digest(signature, self._signature):
             raise NotPossible("the database did not prove that it knows the account's password")
+        self.proved = True
 
 
 def end_point_hash(certificate: bytes) -> bytes:
-    """tls-server-end-point of a certificate (DER): its hash with its signature's algorithm, SHA-256 for MD5 and SHA-1."""
+    """tls-server-end-point of a certificate (DER): its hash by its signature's algorithm, SHA-256 for MD5 and SHA-1."""
     algorithm = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
     name = algorithm.name if algorithm is not None else "sha256"
     return hashlib.new("sha256" if name in ("md5", "sha1") else name, certificate).digest()

@@ -28,7 +28,8 @@ def read_bind(body: bytes, exchange: Exchange) -> tuple[bytes, Portal]:
         position += 2 + 2 * len(formats)
         count = _short.unpack_from(body, position)[0]
         position += 2
-        prepared = exchange.prepared.get(body[name_end + 1 : statement_end])
+        statement = body[name_end + 1 : statement_end]
+        prepared = exchange.prepared.get(statement)
         types = prepared.types if prepared is not None else ()
         binds: list[Bind] = []
         kept = 0
@@ -47,9 +48,12 @@ def read_bind(body: bytes, exchange: Exchange) -> tuple[bytes, Portal]:
                 value = body[position : position + size]
                 binds.append(bind_text(_type(types, index), _binary(formats, index), value, exchange.codec))
             position += size
+        results = _short.unpack_from(body, position)[0]
     except (ValueError, struct.error) as error:
         raise ProtocolError(Leg.CLIENT, "a Bind message that cannot be read") from error
-    return body[:name_end], Portal(prepared, tuple(binds))
+    if position + 2 + 2 * results != len(body):
+        raise ProtocolError(Leg.CLIENT, "a Bind message that does not end where it says")
+    return body[:name_end], Portal(prepared, statement, tuple(binds), len(body))
 
 
 class BindReader:
@@ -58,39 +62,47 @@ class BindReader:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._buffer = b""
+        self._position = 0
         self._steps = self._read()
         self._done = False
-        self.name = b""
-        self.portal: Portal | None = None
+        self._name = b""
+        self._portal: Portal | None = None
         next(self._steps)
 
     def feed(self, chunk: bytes) -> None:
         """More of the body."""
-        if not self._done:
-            try:
-                self._steps.send(chunk)
-            except StopIteration:
-                self._done = True
+        if self._done:
+            raise ProtocolError(Leg.CLIENT, "a Bind message that does not end where it says")
+        try:
+            self._steps.send(chunk)
+        except StopIteration:
+            self._done = True
 
     def finish(self) -> tuple[bytes, Portal]:
-        """The portal, at the end of the body. Raises ProtocolError where the message ended too early."""
-        if self.portal is None:
-            raise ProtocolError(Leg.CLIENT, "a Bind message that ends in the middle")
-        return self.name, self.portal
+        """The portal, at the end of the body. Raises ProtocolError where the message ended elsewhere."""
+        if self._portal is None or self._position != len(self._buffer):
+            raise ProtocolError(Leg.CLIENT, "a Bind message that does not end where it says")
+        return self._name, self._portal
+
+    def _more(self) -> Generator[None, bytes, None]:
+        """What was read is let go of once a part, not once a value: a part may hold tens of thousands of them."""
+        chunk = yield
+        self._buffer = self._buffer[self._position :] + chunk
+        self._position = 0
 
     def _take(self, count: int) -> Generator[None, bytes, bytes]:
-        while len(self._buffer) < count:
-            self._buffer += yield
-        taken, self._buffer = self._buffer[:count], self._buffer[count:]
-        return taken
+        while len(self._buffer) - self._position < count:
+            yield from self._more()
+        start, self._position = self._position, self._position + count
+        return self._buffer[start : self._position]
 
     def _string(self) -> Generator[None, bytes, bytes]:
-        while (end := self._buffer.find(b"\0")) < 0:
-            if len(self._buffer) > LONGEST_NAME:
+        while (end := self._buffer.find(b"\0", self._position)) < 0:
+            if len(self._buffer) - self._position > LONGEST_NAME:
                 raise ProtocolError(Leg.CLIENT, "a Bind message with an endless name")
-            self._buffer += yield
-        taken, self._buffer = self._buffer[:end], self._buffer[end + 1 :]
-        return taken
+            yield from self._more()
+        start, self._position = self._position, end + 1
+        return self._buffer[start:end]
 
     def _read(self) -> Generator[None, bytes, None]:
         name = yield from self._string()
@@ -108,24 +120,42 @@ class BindReader:
                 binds.append(None)
                 continue
             start = yield from self._take(min(size, BIND_LIMIT))
-            digest = hashlib.sha256(start)
-            left = size - len(start)
-            while left > 0:
-                if not self._buffer:
-                    self._buffer += yield
-                digest.update(self._buffer[:left])
-                passed = min(left, len(self._buffer))
-                self._buffer = self._buffer[passed:]
-                left -= passed
             kept += len(start)
+            if size <= BIND_LIMIT:
+                fits = kept <= BINDS_LIMIT
+                text = bind_text(_type(types, index), _binary(formats, index), start, self._exchange.codec)
+                binds.append(text if fits else f"({size} bytes)")
+                continue
+            digest = yield from self._digest(start, size)
             if kept > BINDS_LIMIT:
-                binds.append(f"({size} bytes, sha256 {digest.hexdigest()})")
+                binds.append(f"({size} bytes, sha256 {digest})")
                 continue
             text = bind_text(_type(types, index), _binary(formats, index), start, self._exchange.codec, size)
-            if size > BIND_LIMIT:
-                text = f"{text.removesuffix(')')}, sha256 {digest.hexdigest()})"
-            binds.append(text)
-        self.name, self.portal = name, Portal(prepared, tuple(binds))
+            binds.append(f"{text.removesuffix(')')}, sha256 {digest})")
+        results = _short.unpack((yield from self._take(2)))[0]
+        yield from self._take(2 * results)
+        self._name, self._portal = name, Portal(prepared, statement, tuple(binds), min(kept, BINDS_LIMIT) + 64 * count)
+
+    def _digest(self, start: bytes, size: int) -> Generator[None, bytes, str]:
+        """SHA-256 of a value of `size` bytes that begins with `start`, which was taken; the rest passes."""
+        digest = hashlib.sha256(start)
+        left = size - len(start)
+        while left > 0:
+            if self._position == len(self._buffer):
+                yield from self._more()
+            part = self._buffer[self._position : self._position + left]
+            digest.update(part)
+            self._position += len(part)
+            left -= len(part)
+        return digest.hexdigest()
+
+
+def parameter_types(tail: bytes) -> tuple[int, ...]:
+    """The types behind a Parse's text. Raises ProtocolError."""
+    count = _short.unpack_from(tail)[0] if len(tail) >= 2 else -1
+    if len(tail) != 2 + 4 * count:
+        raise ProtocolError(Leg.CLIENT, "a Parse message that does not end where it says")
+    return struct.unpack_from(f">{count}I", tail, 2)
 
 
 def _type(types: tuple[int, ...], index: int) -> int:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from bastion.protocols.contract import CancelKey, CancelSteps, Leg, ProtocolError, Read, Received, Send, TlsMode
+from bastion.protocols.contract import (
+    CancelKey,
+    CancelSteps,
+    Leg,
+    LoginAborted,
+    ProtocolError,
+    Read,
+    Received,
+    Send,
+    TlsMode,
+)
 
 from .codec import CANCEL_REQUEST, Inbox, Left
 from .codec import request as request_message
@@ -14,8 +24,8 @@ def cancel(key: CancelKey, mode: TlsMode) -> CancelSteps:
     server = Inbox(Leg.SERVER)
     try:
         yield from server_tls(server, mode)
-    except (Refuse, Left, ProtocolError):
+        yield Send(Leg.SERVER, request_message(CANCEL_REQUEST, key.id.to_bytes(4, "big") + key.secret))
+        answer = yield Read(Leg.SERVER)
+    except (Refuse, Left, LoginAborted, ProtocolError):
         return False
-    yield Send(Leg.SERVER, request_message(CANCEL_REQUEST, key.id.to_bytes(4, "big") + key.secret))
-    answer = yield Read(Leg.SERVER)
     return isinstance(answer, Received) and not answer.data

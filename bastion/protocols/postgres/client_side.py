@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,14 +16,13 @@ from bastion.protocols.contract import (
     ProtocolError,
     Refusal,
     StatementBegins,
-    StatementEnds,
     StatementExtends,
 )
 
 from . import refusal as own_words
-from .binds import read_bind
-from .exchange import Awaits, Entry, Exchange
-from .long_message import LongBind, LongCopyData, LongFunctionCall, LongMessage, LongText, parameter_types
+from .binds import parameter_types, read_bind
+from .exchange import LONGEST_PIPELINE, Awaits, Entry, Exchange
+from .long_message import LongBind, LongCopyData, LongFunctionCall, LongMessage, LongText
 
 _length = struct.Struct(">I")
 
@@ -38,11 +38,17 @@ STREAMED = frozenset((QUERY, PARSE, BIND, FUNCTION_CALL, COPY_DATA))
 EMPTY = frozenset((SYNC, FLUSH, COPY_DONE, TERMINATE))
 """Kinds without a body."""
 
+LONG_HEAD = 9
+"""Bytes of a long message before its first part passes: its header and a function's OID."""
+
 NAMES = {
     QUERY: "Query", PARSE: "Parse", BIND: "Bind", EXECUTE: "Execute", DESCRIBE: "Describe", CLOSE: "Close",
     SYNC: "Sync", FLUSH: "Flush", FUNCTION_CALL: "FunctionCall", COPY_DATA: "CopyData", COPY_DONE: "CopyDone",
     COPY_FAIL: "CopyFail", TERMINATE: "Terminate",
 }  # fmt: skip
+
+AT_ONCE = {kind: 4 if kind in EMPTY else TEXT_PART for kind in NAMES}
+"""Lengths up to which a message needs no closer look at its length."""
 
 
 @dataclass(slots=True)
@@ -52,7 +58,10 @@ class _Passing:
     kind: int
     header: int
     left: int
-    reader: LongMessage | None
+    reader: LongMessage
+    forward: bool
+    entry: Entry | None = None
+    begun: bool = False
 
 
 class PostgresClientSide:
@@ -61,7 +70,8 @@ class PostgresClientSide:
     def __init__(self, exchange: Exchange) -> None:
         self.judging = False
         self._exchange = exchange
-        self._kept = b""
+        self._kept = bytearray()
+        self._needed = 0
         self._passing: _Passing | None = None
         self._dropping = False
         self._handlers: dict[int, Callable[[bytes, list[Note]], None]] = {
@@ -74,45 +84,48 @@ class PostgresClientSide:
             SYNC: self._sync,
             FUNCTION_CALL: self._function_call,
             COPY_DATA: self._copy_data,
+            COPY_DONE: self._copy_end,
+            COPY_FAIL: self._copy_end,
         }
 
     def feed(self, data: bytes) -> list[Piece]:
         """See contract.ClientSide."""
         if self._kept:
-            data = self._kept + data
-            self._kept = b""
+            self._kept += data
+            if len(self._kept) < self._needed:
+                return []
+            data = bytes(self._kept)
+            self._kept.clear()
         pieces: list[Piece] = []
         notes: list[Note] = []
         start = position = 0
         end = len(data)
-        first = 0
+        first = needed = 0
+        queue = self._exchange.queue
         while position < end:
             if self._passing is not None:
                 start = position = self._pass(self._passing, data, position, pieces)
                 continue
             if end - position < 5:
+                needed = 5
                 break
             kind = data[position]
             size = _length.unpack_from(data, position + 1)[0]
-            self._check(kind, size, data, position)
+            if not 4 <= size <= AT_ONCE.get(kind, 0):
+                self._check(kind, size, data, position)
             following = position + 1 + size
             if size > TEXT_PART and kind in STREAMED:
+                if end - position < LONG_HEAD:
+                    needed = LONG_HEAD
+                    break
                 self._emit(pieces, data, start, position, first, notes)
                 notes, first = [], 0
-                self._passing = _Passing(kind, 5, size + 1, None if self._dropping else self._reader(kind))
+                self._passing = _Passing(kind, 5, size + 1, self._reader(kind), not self._dropping)
                 continue
             if following > end:
+                needed = size + 1
                 break
-            if self._dropping:
-                self._emit(pieces, data, start, position, first, notes)
-                notes, first = [], 0
-                start = position
-                if kind != SYNC:
-                    pieces.append(Piece(data[position:following], size + 1, NAMES[kind], forward=False))
-                    start = position = following
-                    continue
-                self._dropping = False
-            awaited = len(self._exchange.queue)
+            awaited = len(queue)
             handler = self._handlers.get(kind)
             if handler is not None:
                 handler(data[position + 5 : following], notes)
@@ -120,52 +133,66 @@ class PostgresClientSide:
             position = following
             if self.judging:
                 piece = self._emit(pieces, data, start, position, kind, notes)
-                for index in range(awaited, len(self._exchange.queue)):
-                    self._exchange.queue[index].piece = piece
+                if kind in (SYNC, TERMINATE):
+                    self._dropping = False
+                piece.forward = not self._dropping
+                for index in range(awaited, len(queue)):
+                    queue[index].pieces = [weakref.ref(piece)]
                 start, notes, first = position, [], 0
-        self._emit(pieces, data, start, position, first, notes)
+        if position > start:
+            self._emit(pieces, data, start, position, first, notes)
         if position < end:
-            self._kept = data[position:]
+            self._kept += data[position:]
+            self._needed = needed
+        if len(queue) > LONGEST_PIPELINE:
+            raise ProtocolError(Leg.CLIENT, f"more than {LONGEST_PIPELINE} messages ahead of the database's answers")
         return pieces
 
     def refuse(self, piece: Piece, refusal: Refusal) -> None:
         """See contract.ClientSide. Everything of the pipeline behind it, up to its Sync, is dropped too."""
         exchange = self._exchange
         entries = list(exchange.queue)
-        place = next((index for index, entry in enumerate(entries) if entry.piece is piece), None)
+        place = next((at for at, entry in enumerate(entries) if entry.pieces and entry.pieces[0]() is piece), None)
         if place is None:
-            raise ValueError("only a piece that begins a statement, handed out while judging, can be refused")
-        simple = entries[place].awaits in (Awaits.QUERY, Awaits.FUNCTION)
+            raise ValueError("only a piece that begins a message, handed out while judging, can be refused")
+        refused = entries[place]
+        simple = refused.awaits in (Awaits.QUERY, Awaits.FUNCTION)
         sync = place + 1
         if not simple:
             while sync < len(entries) and entries[sync].awaits is not Awaits.SYNC:
                 sync += 1
-            self._dropping = sync == len(entries)
-        for entry in entries[place:sync]:
-            exchange.open.pop(entry.number, None)
-            if entry.piece is not None:
-                entry.piece.forward = False
+        gone = entries[place:sync]
         answer = Entry(Awaits.OWN, answer=own_words.error(refusal, fatal=False), with_ready=simple)
+        # Whoever refuses a statement records that; the others of its pipeline are skipped.
+        exchange.open.pop(refused.number, None)
+        if simple:
+            answer.parses, refused.parses = refused.parses, ()
         exchange.queue.clear()
         exchange.queue.extend([*entries[:place], answer, *entries[sync:]])
+        for entry in gone:
+            for reference in entry.pieces or ():
+                part = reference()
+                if part is not None:
+                    part.forward = False
+            if self._passing is not None and self._passing.entry is entry:
+                self._passing.forward = False
+        self._dropping = not simple and sync == len(entries)
+        exchange.never_run(gone, exchange.late, pending=self._dropping)
 
     # ---------------------------------------------------------------------------------------------------------- framing
 
     def _check(self, kind: int, size: int, data: bytes, position: int) -> None:
         name = NAMES.get(kind)
-        if name is None or not 4 <= size <= LONGEST or (size != 4 and kind in EMPTY):
+        if name is None or not 4 <= size <= (4 if kind in EMPTY else LONGEST):
             raise ProtocolError(Leg.CLIENT, f"no message of PostgreSQL: kind {kind}, length {size}", data[position:])
         if size > MAX_HELD_MESSAGE and kind not in STREAMED:
             raise ProtocolError(Leg.CLIENT, f"a {name} message of {size} bytes", data[position:])
 
-    def _emit(
-        self, pieces: list[Piece], data: bytes, start: int, position: int, kind: int, notes: list[Note]
-    ) -> Piece | None:
-        if position == start:
-            return None
+    def _emit(self, pieces: list[Piece], data: bytes, start: int, position: int, kind: int, notes: list[Note]) -> Piece:
         whole = data if start == 0 and position == len(data) else data[start:position]
-        piece = Piece(whole, position - start, NAMES.get(kind, "Query"), tuple(notes))
-        pieces.append(piece)
+        piece = Piece(whole, position - start, NAMES.get(kind, ""), tuple(notes))
+        if position > start:
+            pieces.append(piece)
         return piece
 
     def _reader(self, kind: int) -> LongMessage:
@@ -173,7 +200,7 @@ class PostgresClientSide:
         if kind == BIND:
             return LongBind(exchange)
         if kind == COPY_DATA:
-            return LongCopyData(exchange)
+            return LongCopyData(exchange, self._copy_statement())
         if kind == FUNCTION_CALL:
             return LongFunctionCall(exchange)
         return LongText(exchange, parse=kind == PARSE)
@@ -184,33 +211,31 @@ class PostgresClientSide:
         chunk = data[position:upto]
         passing.left -= len(chunk)
         notes: list[Note] = []
-        awaited = len(self._exchange.queue)
-        if passing.reader is not None:
-            body = chunk[passing.header :]
-            if body:
-                passing.reader.feed(body, notes)
-            if not passing.left:
-                passing.reader.finish(notes)
-        passing.header -= min(passing.header, len(chunk))
+        body = chunk[passing.header :]
+        if not passing.begun:
+            passing.begun, passing.header = True, 0
+            passing.entry = passing.reader.begin(body, notes)
+            if self.judging and passing.entry is not None:
+                passing.entry.pieces = []
+        passing.reader.feed(body, notes)
         if not passing.left:
+            passing.reader.finish(notes)
             self._passing = None
-        piece = Piece(chunk, len(chunk), NAMES[passing.kind], tuple(notes), forward=passing.reader is not None)
+        piece = Piece(chunk, len(chunk), NAMES[passing.kind], tuple(notes), forward=passing.forward)
+        if passing.entry is not None and passing.entry.pieces is not None:
+            passing.entry.pieces.append(weakref.ref(piece))
         pieces.append(piece)
-        for index in range(awaited, len(self._exchange.queue)):
-            self._exchange.queue[index].piece = piece if self.judging else None
         return upto
 
     # --------------------------------------------------------------------------------------------------------- messages
 
     def _query(self, body: bytes, notes: list[Note]) -> None:
         exchange = self._exchange
+        if not 0 <= body.find(b"\0") == len(body) - 1:
+            raise ProtocolError(Leg.CLIENT, "a Query message that does not end where its text does", body)
         number = exchange.begin()
-        text = body.rstrip(b"\0").decode(exchange.codec, "backslashreplace")
-        notes.append(StatementBegins(number, "query", text))
-        if exchange.skipping:
-            exchange.late.append(_skipped(exchange, number))
-            return
-        exchange.queue.append(Entry(Awaits.QUERY, number, parses=exchange.end_pipeline()))
+        notes.append(StatementBegins(number, "query", body[:-1].decode(exchange.codec, "backslashreplace")))
+        exchange.expect(exchange.ending(Awaits.QUERY, number))
 
     def _parse(self, body: bytes, notes: list[Note]) -> None:
         exchange = self._exchange
@@ -220,74 +245,74 @@ class PostgresClientSide:
             raise ProtocolError(Leg.CLIENT, "a Parse message that cannot be read", body)
         text = body[name_end + 1 : text_end].decode(exchange.codec, "backslashreplace")
         types = parameter_types(body[text_end + 1 :])
-        number = exchange.begin()
-        notes.append(StatementBegins(number, "parse", text, prepares=True))
-        prepared = exchange.remember(body[:name_end], text, number, types)
-        self._await(Entry(Awaits.PARSE, number, prepared=prepared))
+        entry = Entry(Awaits.PARSE, exchange.begin())
+        notes.append(StatementBegins(entry.number, "parse", text, prepares=True))
+        exchange.remember(entry, body[:name_end], text, types)
+        exchange.expect(entry)
 
     def _bind(self, body: bytes, notes: list[Note]) -> None:
+        entry = Entry(Awaits.BIND)
         name, portal = read_bind(body, self._exchange)
-        self._exchange.portals[name] = portal
-        self._await(Entry(Awaits.BIND, portal=portal))
+        self._exchange.bound(entry, name, portal)
+        self._exchange.expect(entry)
 
     def _execute(self, body: bytes, notes: list[Note]) -> None:
         exchange = self._exchange
-        name = body.partition(b"\0")[0]
+        name, end, limit = body.partition(b"\0")
+        if not end or len(limit) != 4:
+            raise ProtocolError(Leg.CLIENT, "an Execute message that cannot be read", body)
         portal = exchange.portals.get(name)
+        prepared = None if portal is None else portal.prepared
         if portal is None:
             # A cursor that SQL has declared is a portal too; the server knows whether there is one.
             number = exchange.begin()
-            text = f"portal {name.decode(exchange.codec, 'backslashreplace')}"
-            notes.append(StatementBegins(number, "fetch", text))
-            self._await(Entry(Awaits.EXECUTE, number))
-            return
-        prepared = portal.prepared
-        if portal.started:
-            number = exchange.begin()
-            notes.append(StatementBegins(number, "fetch", prepared.text if prepared else "", binds=portal.binds))
-        elif prepared is not None and prepared.joinable and prepared.number in exchange.open:
+            notes.append(StatementBegins(number, "fetch", f"portal {_name(exchange, name)}"))
+        elif prepared is not None and prepared.joinable and not portal.number and prepared.number in exchange.open:
             number = prepared.number
             prepared.joinable = False
             notes.append(StatementExtends(number, binds=portal.binds, runs=True))
         else:
+            operation = "fetch" if portal.number else "execute"
             number = exchange.begin()
-            text = prepared.text if prepared is not None else "(a statement that was not prepared)"
-            notes.append(StatementBegins(number, "execute", text, binds=portal.binds))
-        portal.started = True
-        portal.number = number
-        self._await(Entry(Awaits.EXECUTE, number))
+            if prepared is not None:
+                text = prepared.text
+            else:
+                text = f"(statement {_name(exchange, portal.statement)}, which SQL has prepared, or nobody)"
+            notes.append(StatementBegins(number, operation, text, binds=portal.binds))
+        if portal is not None:
+            portal.number = number
+        exchange.expect(Entry(Awaits.EXECUTE, number, portal, copies=exchange.copies))
 
     def _describe(self, body: bytes, notes: list[Note]) -> None:
+        self._target(body)
         prepared = None
         if body[:1] == b"S":
-            prepared = self._exchange.prepared.get(body[1:].partition(b"\0")[0])
-        self._await(Entry(Awaits.DESCRIBE, prepared=prepared))
+            prepared = self._exchange.prepared.get(body[1:-1])
+        self._exchange.expect(Entry(Awaits.DESCRIBE, prepared=prepared))
 
     def _close(self, body: bytes, notes: list[Note]) -> None:
-        name = body[1:].partition(b"\0")[0]
-        if body[:1] == b"S":
-            self._exchange.forget(name)
-        else:
-            self._exchange.portals.pop(name, None)
-        self._await(Entry(Awaits.CLOSE))
+        self._target(body)
+        entry = Entry(Awaits.CLOSE)
+        self._exchange.close(entry, body[1:-1], statement=body[:1] == b"S")
+        self._exchange.expect(entry)
+
+    def _target(self, body: bytes) -> None:
+        """Describe and Close name a statement or a portal."""
+        if body[:1] not in (b"S", b"P") or body.find(b"\0") != len(body) - 1:
+            raise ProtocolError(Leg.CLIENT, "a Describe or Close message that cannot be read", body)
 
     def _sync(self, body: bytes, notes: list[Note]) -> None:
-        exchange = self._exchange
-        exchange.skipping = False
-        exchange.queue.append(Entry(Awaits.SYNC, parses=exchange.end_pipeline()))
+        self._exchange.sync()
 
     def _function_call(self, body: bytes, notes: list[Note]) -> None:
         exchange = self._exchange
         number = exchange.begin()
         oid = int.from_bytes(body[:4], "big")
         notes.append(StatementBegins(number, "function-call", f"function OID {oid}"))
-        if exchange.skipping:
-            exchange.late.append(_skipped(exchange, number))
-            return
-        exchange.queue.append(Entry(Awaits.FUNCTION, number, parses=exchange.end_pipeline()))
+        exchange.expect(exchange.ending(Awaits.FUNCTION, number))
 
     def _copy_data(self, body: bytes, notes: list[Note]) -> None:
-        number = self._exchange.copying
+        number = self._copy_statement()
         if number not in self._exchange.open:
             return
         last = notes[-1] if notes else None
@@ -297,16 +322,19 @@ class PostgresClientSide:
         else:
             notes.append(StatementExtends(number, data_bytes=len(body)))
 
-    def _await(self, entry: Entry) -> None:
-        """Expects an answer, unless the server is throwing everything away until the next Sync."""
-        exchange = self._exchange
-        if exchange.skipping:
-            if entry.number in exchange.open:
-                exchange.late.append(_skipped(exchange, entry.number))
-            return
-        exchange.queue.append(entry)
+    def _copy_statement(self) -> int:
+        """Whose data this is; the client need not wait for the server's word that it may send."""
+        if self._exchange.copying:
+            return self._exchange.copying
+        for entry in reversed(self._exchange.queue):
+            if entry.awaits in (Awaits.QUERY, Awaits.EXECUTE):
+                return entry.number
+        return 0
+
+    def _copy_end(self, body: bytes, notes: list[Note]) -> None:
+        self._exchange.copying = 0
+        self._exchange.copies += 1
 
 
-def _skipped(exchange: Exchange, number: int) -> StatementEnds:
-    exchange.open.pop(number, None)
-    return StatementEnds(number, None, None, "skipped")
+def _name(exchange: Exchange, name: bytes) -> str:
+    return name.decode(exchange.codec, "backslashreplace") or "without a name"

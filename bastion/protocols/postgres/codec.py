@@ -21,6 +21,9 @@ SSL_REQUEST = 80877103
 GSSENC_REQUEST = 80877104
 CANCEL_REQUEST = 80877102
 
+LONGEST_STARTUP = 10_000
+"""Bytes of a message without kind: the limit of PostgreSQL itself (MAX_STARTUP_PACKET_LENGTH)."""
+
 _length = struct.Struct(">I")
 _pair = struct.Struct(">II")
 
@@ -56,15 +59,15 @@ class Inbox:
     def startup(self) -> Generator[Step, Answer, tuple[int, bytes]]:
         """A message without kind: its code (protocol version or request) and its body.
 
-        Raises ProtocolError for a length below 8 or above 10,000, the limit of PostgreSQL itself
-        (MAX_STARTUP_PACKET_LENGTH): four bytes of a stranger must not size a buffer.
+        Raises ProtocolError for an impossible length as soon as that is there: four bytes of a stranger must not size
+        a buffer.
         """
-        size, code = _pair.unpack((yield from self.peek(8)))
-        if not 8 <= size <= 10_000:
+        size = _length.unpack((yield from self.peek(4)))[0]
+        if not 8 <= size <= LONGEST_STARTUP:
             raise ProtocolError(self.leg, "the first message is no PostgreSQL startup message", self.buffer)
-        yield from self.peek(size)
-        body, self.buffer = self.buffer[8:size], self.buffer[size:]
-        return code, body
+        whole = yield from self.peek(size)
+        self.buffer = self.buffer[size:]
+        return _length.unpack_from(whole, 4)[0], whole[8:]
 
     def message(self) -> Generator[Step, Answer, tuple[bytes, bytes, bytes]]:
         """A message: its kind, its body, and all of its bytes."""
@@ -84,9 +87,23 @@ def message(kind: bytes, body: bytes) -> bytes:
 
 def startup(version: int, parameters: dict[str, str]) -> bytes:
     """A startup message. `version` holds major << 16 | minor."""
-    body = b"".join(name.encode() + b"\0" + value.encode("utf-8", "surrogateescape") + b"\0"
-                    for name, value in parameters.items()) + b"\0"  # fmt: skip
+    body = b"".join(encoded(text) + b"\0" for pair in parameters.items() for text in pair) + b"\0"
     return _pair.pack(len(body) + 8, version) + body
+
+
+def encoded(text: str) -> bytes:
+    """The bytes of a text that came from the wire as `decoded` says, in whatever encoding they were."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def decoded(data: bytes) -> str:
+    """A text of the wire, from which `encoded` gets the same bytes again. Not fit to be shown or recorded."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def shown(text: str) -> str:
+    """A `decoded` text, fit to be shown and recorded."""
+    return encoded(text).decode("utf-8", "backslashreplace")
 
 
 def request(code: int, body: bytes = b"") -> bytes:
@@ -100,7 +117,9 @@ def startup_parameters(body: bytes) -> dict[str, str]:
     # name \0 value \0 … \0: splitting leaves two empty strings at the end.
     if len(parts) < 2 or parts[-1] or parts[-2] or len(parts) % 2:
         raise ProtocolError(Leg.CLIENT, "the startup parameters are not pairs of strings", body)
-    texts = [part.decode("utf-8", "surrogateescape") for part in parts[:-2]]
+    texts = [decoded(part) for part in parts[:-2]]
+    if not all(texts[::2]):
+        raise ProtocolError(Leg.CLIENT, "a startup parameter without a name", body)
     return dict(zip(texts[::2], texts[1::2], strict=True))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from bastion.protocols.contract import (
@@ -38,7 +39,10 @@ from .codec import (
     Inbox,
     Left,
     database_error,
+    decoded,
+    encoded,
     message,
+    shown,
     startup,
     startup_parameters,
 )
@@ -64,6 +68,15 @@ class Refuse(Exception):
         self.refusal = Refusal(code, text)
 
 
+class Refused(Exception):
+    """The login has ended, `by` whom, and the client was told."""
+
+    def __init__(self, by: str, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.by = by
+        self.refusal = refusal
+
+
 class DatabaseRefused(Exception):
     """The server has refused the login; the client has its words."""
 
@@ -81,8 +94,14 @@ class Startup:
         return (self.parameters or {}).get("user", "")
 
     @property
+    def login(self) -> str:
+        """The user for the record."""
+        return shown(self.user)
+
+    @property
     def client(self) -> str:
-        return (self.parameters or {}).get("application_name", "")[:256]
+        """The client's program for the record."""
+        return shown((self.parameters or {}).get("application_name", ""))[:256]
 
     @property
     def database(self) -> str:
@@ -93,21 +112,34 @@ def login(request: LoginRequest) -> LoginSteps:
     """See contract.Engine.login."""
     seen = Startup()
     try:
-        return (yield from _login(request, seen))
-    except Refuse as refuse:
-        yield Send(CLIENT, own_words.error(refuse.refusal, fatal=True))
-        return LoginEnded("bastion", refuse.refusal.message, seen.user, seen.client)
+        return (yield from _told(_login(request, seen)))
+    except Refused as refused:
+        return LoginEnded(refused.by, refused.refusal.message, seen.login, seen.client)
     except DatabaseRefused as refused:
-        return LoginEnded("database", str(refused), seen.user, seen.client)
-    except LoginAborted as aborted:
-        yield Send(CLIENT, own_words.error(aborted.refusal, fatal=True))
-        return LoginEnded("bastion", aborted.refusal.message, seen.user, seen.client)
+        return LoginEnded("database", str(refused), seen.login, seen.client)
     except Left as left:
-        if left.leg is SERVER:
-            gone = Refusal("database-unreachable", "The database closed the connection during the login.")
-            yield Send(CLIENT, own_words.error(gone, fatal=True))
-            return LoginEnded("database", gone.message, seen.user, seen.client)
-        return LoginEnded("client", str(left), seen.user, seen.client)
+        return LoginEnded("client", str(left), seen.login, seen.client)
+
+
+def _told(steps: Generator[Step, Answer, LoginResult]) -> Generator[Step, Answer, LoginResult]:
+    """Runs the steps; whatever ends them, the client is told in its protocol. Raises what ended them."""
+    by, failure = "bastion", None
+    try:
+        return (yield from steps)
+    except Refuse as refuse:
+        refusal = refuse.refusal
+    except LoginAborted as aborted:
+        refusal = aborted.refusal
+    except ProtocolError as error:
+        sentence = f"The bastion could not read what was sent as PostgreSQL ({error.reason}). The login is ended."
+        refusal, failure = Refusal("not-understood", sentence), error
+    except Left as left:
+        if left.leg is CLIENT:
+            raise
+        by, refusal = "database", Refusal("database-unreachable", "The database closed the connection during login.")
+    with suppress(LoginAborted):
+        yield Send(CLIENT, own_words.error(refusal, fatal=True))
+    raise failure or Refused(by, refusal)
 
 
 def refuse(refusal: Refusal) -> LoginSteps:
@@ -117,11 +149,12 @@ def refuse(refusal: Refusal) -> LoginSteps:
         yield from _client_startup(Inbox(CLIENT), seen, client_tls=False)
     except Left:
         return LoginEnded("client", refusal.message)
-    except LoginAborted:
+    except (LoginAborted, ProtocolError):
         pass
     if seen.cancel is None:
-        yield Send(CLIENT, own_words.error(refusal, fatal=True))
-    return LoginEnded("bastion", refusal.message, seen.user, seen.client)
+        with suppress(LoginAborted):
+            yield Send(CLIENT, own_words.error(refusal, fatal=True))
+    return LoginEnded("bastion", refusal.message, seen.login, seen.client)
 
 
 def _login(request: LoginRequest, seen: Startup) -> Generator[Step, Answer, LoginResult]:
@@ -131,8 +164,8 @@ def _login(request: LoginRequest, seen: Startup) -> Generator[Step, Answer, Logi
         return CancelAsked(seen.cancel)
     _check(request, seen)
     if request.demand_token:
-        shown = yield from _ask_password(client)
-        if not hmac.compare_digest(shown.encode(), (request.token or "").encode()):
+        answer = yield from _ask_password(client)
+        if not request.token or not hmac.compare_digest(encoded(answer), encoded(request.token)):
             raise Refuse("client-token-needed", "The password of the database login must be the O&M token here.")
     certificate = yield from server_tls(server, request.server_tls)
     yield Send(SERVER, _server_startup(request, seen))
@@ -142,21 +175,25 @@ def _login(request: LoginRequest, seen: Startup) -> Generator[Step, Answer, Logi
 
 def _client_startup(client: Inbox, seen: Startup, *, client_tls: bool) -> Generator[Step, Answer, None]:
     """Reads the client up to its startup message, answering what it asks before."""
+    # SSLRequest and GSSENCRequest may each come once, in either order; libpq sends both.
+    awaited = {SSL_REQUEST, GSSENC_REQUEST}
     if (yield from client.peek(1)) == b"\x16" and client_tls:
         received, client.buffer = client.buffer, b""
         yield StartTls(CLIENT, received, alpn=("postgresql",))
-    # SSLRequest and GSSENCRequest may each come once; libpq sends both.
-    for _ in range(4):
+        awaited.clear()
+    while True:
         code, body = yield from client.startup()
-        if code == SSL_REQUEST:
+        if code in awaited:
+            awaited.remove(code)
             if client.buffer:
                 # What is pipelined behind the request would be read as if it had come through TLS (CVE-2021-23222).
-                raise ProtocolError(CLIENT, "bytes in the clear behind a request for TLS")
-            yield Send(CLIENT, b"S" if client_tls else b"N")
-            if client_tls:
-                yield StartTls(CLIENT)
-        elif code == GSSENC_REQUEST:
-            yield Send(CLIENT, b"N")
+                raise ProtocolError(CLIENT, "bytes in the clear behind a request for encryption")
+            if code == GSSENC_REQUEST or not client_tls:
+                yield Send(CLIENT, b"N")
+                continue
+            yield Send(CLIENT, b"S")
+            yield StartTls(CLIENT)
+            awaited.clear()
         elif code == CANCEL_REQUEST:
             if len(body) < 8:
                 raise ProtocolError(CLIENT, "a cancel request that is too short")
@@ -168,7 +205,6 @@ def _client_startup(client: Inbox, seen: Startup, *, client_tls: bool) -> Genera
             return
         else:
             raise ProtocolError(CLIENT, f"protocol version {code >> 16}.{code & 0xFFFF} is not spoken here")
-    raise ProtocolError(CLIENT, "too many requests before the startup message")
 
 
 def _check(request: LoginRequest, seen: Startup) -> None:
@@ -182,7 +218,7 @@ def _check(request: LoginRequest, seen: Startup) -> None:
         allowed = ", ".join(request.databases)
         raise Refuse(
             "database-name-not-allowed",
-            f'The database "{seen.database}" may not be opened here; allowed are: {allowed}.',
+            f'The database "{shown(seen.database)}" may not be opened here; allowed are: {allowed}.',
         )
 
 
@@ -192,7 +228,7 @@ def _ask_password(client: Inbox) -> Generator[Step, Answer, str]:
     kind, body, _ = yield from client.message()
     if kind != b"p":
         raise ProtocolError(CLIENT, "the client did not answer the request for a password")
-    return body.rstrip(b"\0").decode("utf-8", "surrogateescape")
+    return decoded(body.removesuffix(b"\0"))
 
 
 def server_tls(server: Inbox, mode: TlsMode) -> Generator[Step, Answer, bytes | None]:
@@ -221,11 +257,13 @@ def server_tls(server: Inbox, mode: TlsMode) -> Generator[Step, Answer, bytes | 
 def _server_startup(request: LoginRequest, seen: Startup) -> bytes:
     """The client's own parameters with the account's user, and the person behind the program's name."""
     parameters = dict(seen.parameters or {})
-    parameters.setdefault("database", seen.database)
+    # Always named: without a name, or with an empty one, the server would take the account's.
+    parameters["database"] = seen.database
     parameters["user"] = _user(request, seen)
-    program = parameters.get("application_name", "")
-    person = f" ({request.person})" if program else f"casemate ({request.person})"
-    parameters["application_name"] = program[: LONGEST_APPLICATION_NAME - len(person)] + person
+    program = encoded(parameters.get("application_name", ""))
+    person = f"{' ' if program else 'casemate '}({request.person})".encode()[:LONGEST_APPLICATION_NAME]
+    kept = program[: LONGEST_APPLICATION_NAME - len(person)].decode("utf-8", "ignore")
+    parameters["application_name"] = kept + person.decode("utf-8", "ignore")
     return startup(seen.version, parameters)
 
 
@@ -250,13 +288,15 @@ def _authenticate(
             raise ProtocolError(SERVER, "the database did not answer the login as PostgreSQL does", whole)
         code, rest = int.from_bytes(body[:4], "big"), body[4:]
         if code == 0:
+            if scram is not None and not scram.proved:
+                raise Refuse("database-login", "The database did not prove that it knows the account's password.")
             yield Send(CLIENT, whole)
             return
         if secret is None:
             secret = yield from _ask_password(client)
         try:
             if code == 3:
-                answer = secret.encode("utf-8", "surrogateescape") + b"\0"
+                answer = encoded(secret) + b"\0"
             elif code == 5:
                 answer = md5_answer(user, secret, rest[:4]) + b"\0"
             elif code == 10:
@@ -302,9 +342,9 @@ def _until_ready(seen: Startup, client: Inbox, server: Inbox) -> Generator[Step,
             return LoggedIn(
                 client_side=PostgresClientSide(exchange),
                 server_side=PostgresServerSide(exchange),
-                login=seen.user,
+                login=seen.login,
                 client=seen.client,
-                catalog=seen.database,
+                catalog=shown(seen.database),
                 schema=status.get("search_path", ""),
                 server_version=status.get("server_version", ""),
                 cancel_key=key,

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import codecs
-import struct
 
 from bastion.protocols.contract import Leg, Note, ProtocolError, StatementBegins, StatementExtends
 
-from .binds import LONGEST_NAME, BindReader
+from .binds import LONGEST_NAME, BindReader, parameter_types
 from .exchange import REMEMBERED_TEXT, Awaits, Entry, Exchange
+
+LONGEST_TYPES = 2 + 4 * 65_535
+"""Bytes of the types behind a Parse's text: a count of two bytes, and four bytes a type."""
 
 
 class LongMessage:
-    """Reads along while the body passes. `feed` may note something for the journal with every part."""
+    """Reads along while the body passes.
+
+    `begin` is called with the first part, before any byte of the message is passed on; it returns the answer that is
+    expected, if any. `feed` may note something for the journal with every part.
+    """
+
+    def begin(self, start: bytes, notes: list[Note]) -> Entry | None:
+        """`start` holds the first four bytes of the body at least; `feed` is given them again."""
+        return None
 
     def feed(self, chunk: bytes, notes: list[Note]) -> None:
         """More of the body."""
@@ -24,13 +34,13 @@ class LongMessage:
 class LongCopyData(LongMessage):
     """COPY data of the client: counted."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, number: int) -> None:
         self._exchange = exchange
+        self._number = number
 
     def feed(self, chunk: bytes, notes: list[Note]) -> None:
-        number = self._exchange.copying
-        if number in self._exchange.open:
-            notes.append(StatementExtends(number, data_bytes=len(chunk)))
+        if self._number in self._exchange.open:
+            notes.append(StatementExtends(self._number, data_bytes=len(chunk)))
 
 
 class LongBind(LongMessage):
@@ -39,15 +49,19 @@ class LongBind(LongMessage):
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._reader = BindReader(exchange)
+        self._entry = Entry(Awaits.BIND)
+
+    def begin(self, start: bytes, notes: list[Note]) -> Entry | None:
+        self._exchange.expect(self._entry)
+        return self._entry
 
     def feed(self, chunk: bytes, notes: list[Note]) -> None:
         self._reader.feed(chunk)
 
     def finish(self, notes: list[Note]) -> None:
         name, portal = self._reader.finish()
-        self._exchange.portals[name] = portal
-        if not self._exchange.skipping:
-            self._exchange.queue.append(Entry(Awaits.BIND, portal=portal))
+        self._exchange.bound(self._entry, name, portal)
+        _if_gone(self._exchange, self._entry)
 
 
 class LongFunctionCall(LongMessage):
@@ -55,19 +69,14 @@ class LongFunctionCall(LongMessage):
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._head = b""
-        self._number = 0
 
-    def feed(self, chunk: bytes, notes: list[Note]) -> None:
-        if self._number == 0:
-            self._head += chunk[:4]
-            if len(self._head) >= 4:
-                self._number = self._exchange.begin()
-                oid = struct.unpack_from(">I", self._head)[0]
-                notes.append(StatementBegins(self._number, "function-call", f"function OID {oid}"))
-
-    def finish(self, notes: list[Note]) -> None:
-        self._exchange.queue.append(Entry(Awaits.FUNCTION, self._number, parses=self._exchange.end_pipeline()))
+    def begin(self, start: bytes, notes: list[Note]) -> Entry | None:
+        number = self._exchange.begin()
+        oid = int.from_bytes(start[:4], "big")
+        notes.append(StatementBegins(number, "function-call", f"function OID {oid}"))
+        entry = self._exchange.ending(Awaits.FUNCTION, number)
+        self._exchange.expect(entry)
+        return entry
 
 
 class LongText(LongMessage):
@@ -78,24 +87,45 @@ class LongText(LongMessage):
         self._parse = parse
         self._decoder = codecs.getincrementaldecoder(exchange.codec)("backslashreplace")
         self._name: bytes | None = None if parse else b""
+        self._entry = Entry(Awaits.PARSE)
         self._head = b""
-        self._number = 0
+        self._begun = False
         self._text_over = False
         self._start = ""
         self._tail = b""
 
+    def begin(self, start: bytes, notes: list[Note]) -> Entry | None:
+        number = self._exchange.begin()
+        self._entry = Entry(Awaits.PARSE, number) if self._parse else self._exchange.ending(Awaits.QUERY, number)
+        self._exchange.expect(self._entry)
+        return self._entry
+
     def feed(self, chunk: bytes, notes: list[Note]) -> None:
+        was_over = self._text_over
+        text = self._text(chunk)
+        if not self._begun:
+            self._begun = True
+            operation = "parse" if self._parse else "query"
+            notes.append(
+                StatementBegins(self._entry.number, operation, text, complete=self._text_over, prepares=self._parse)
+            )
+        elif not was_over and (text or self._text_over):
+            notes.append(StatementExtends(self._entry.number, text=text, complete=self._text_over))
+
+    def _text(self, chunk: bytes) -> str:
+        if self._text_over:
+            self._tail += chunk
+            if len(self._tail) > LONGEST_TYPES:
+                raise ProtocolError(Leg.CLIENT, "a statement with an endless list of types")
+            return ""
         if self._name is None:
             self._head += chunk
             end = self._head.find(b"\0")
             if end < 0:
                 if len(self._head) > LONGEST_NAME:
                     raise ProtocolError(Leg.CLIENT, "a Parse message with an endless name")
-                return
+                return ""
             self._name, chunk, self._head = self._head[:end], self._head[end + 1 :], b""
-        if self._text_over:
-            self._tail += chunk
-            return
         end = chunk.find(b"\0")
         if end >= 0:
             self._tail = chunk[end + 1 :]
@@ -103,28 +133,19 @@ class LongText(LongMessage):
         text = self._decoder.decode(chunk, final=self._text_over)
         if len(self._start) <= REMEMBERED_TEXT:
             self._start += text
-        if self._number == 0:
-            self._number = self._exchange.begin()
-            operation = "parse" if self._parse else "query"
-            notes.append(StatementBegins(self._number, operation, text, complete=self._text_over, prepares=self._parse))
-        else:
-            notes.append(StatementExtends(self._number, text=text, complete=self._text_over))
+        return text
 
     def finish(self, notes: list[Note]) -> None:
-        exchange = self._exchange
         if not self._text_over or self._name is None:
             raise ProtocolError(Leg.CLIENT, "a statement without its end")
-        if not self._parse:
-            exchange.queue.append(Entry(Awaits.QUERY, self._number, parses=exchange.end_pipeline()))
-            return
-        prepared = exchange.remember(self._name, self._start, self._number, parameter_types(self._tail))
-        exchange.queue.append(Entry(Awaits.PARSE, self._number, prepared=prepared))
+        if self._parse:
+            self._exchange.remember(self._entry, self._name, self._start, parameter_types(self._tail))
+            _if_gone(self._exchange, self._entry)
+        elif self._tail:
+            raise ProtocolError(Leg.CLIENT, "bytes behind the end of a statement")
 
 
-def parameter_types(tail: bytes) -> tuple[int, ...]:
-    """The types behind a Parse's text. Raises ProtocolError."""
-    try:
-        count = struct.unpack_from(">H", tail)[0]
-        return struct.unpack_from(f">{count}I", tail, 2)
-    except struct.error as error:
-        raise ProtocolError(Leg.CLIENT, "a Parse message that ends in the middle") from error
+def _if_gone(exchange: Exchange, entry: Entry) -> None:
+    """The server began to throw messages away while this one was passing: its handle is taken back at Sync."""
+    if entry.gone:
+        exchange.skipped.append(entry)

@@ -14,7 +14,6 @@ from bastion.protocols.contract import (
     ProtocolError,
     Refusal,
     SessionChanged,
-    StatementEnds,
     Transaction,
 )
 
@@ -29,12 +28,15 @@ LONGEST = 0x3FFFFFFF
 """Bytes of one message that PostgreSQL itself sends (MaxAllocSize)."""
 
 LONG_ERROR = 64 * 1024
-"""Bytes of an error or notice beyond MAX_HELD_MESSAGE that are read; the rest passes. The fields that count come first."""
+"""Bytes that are read of an error beyond MAX_HELD_MESSAGE; the rest passes. The fields that count come first."""
 
-ROWS = b"Dd"
+DATA_ROW, COPY_DATA = ROWS = b"Dd"
 """DataRow and CopyData: only counted."""
 ERROR, NOTICE, FUNCTION_RESULT = b"ENV"
 PASSING = frozenset((ERROR, NOTICE, FUNCTION_RESULT))
+
+ALL_FORGOTTEN = (b"DEALLOCATE ALL\0", b"DISCARD ALL\0")
+"""Commands that end all prepared statements."""
 
 TRANSACTIONS = {b"I": Transaction.NONE, b"T": Transaction.OPEN, b"E": Transaction.FAILED}
 
@@ -46,12 +48,13 @@ class PostgresServerSide:
         self.transaction = Transaction.NONE
         self.rows = 0
         self._exchange = exchange
-        self._kept = b""
+        self._kept = bytearray()
+        self._needed = 0
         self._passing = 0
         self._read = 0
         self._mark = 0
         self._position = 0
-        self._ends: list[StatementEnds] = []
+        self._ends: list[Note] = []
         self._changes: list[Note] = []
         self._handlers: dict[int, Callable[[bytes], None]] = {
             0x31: lambda body: self._answered(Awaits.PARSE, body),
@@ -67,10 +70,10 @@ class PostgresServerSide:
             0x5A: self._ready,
             0x53: self._parameter_status,
             0x47: self._copy_in,
-            0x48: self._nothing,
+            0x48: self._part_of_answer,
             0x57: self._copy_in,
-            0x63: self._nothing,
-            0x56: self._nothing,
+            0x63: self._part_of_answer,
+            0x56: self._part_of_answer,
             0x41: self._nothing,
             0x4E: self._nothing,
             0x4B: self._nothing,
@@ -79,61 +82,59 @@ class PostgresServerSide:
     def feed(self, data: bytes) -> list[Piece]:
         """See contract.ServerSide."""
         if self._kept:
-            self._read -= len(self._kept)
-            data = self._kept + data
-            self._kept = b""
+            self._kept += data
+            if len(self._kept) < self._needed:
+                return []
+            data = bytes(self._kept)
+            self._kept.clear()
         base = self._read
         end = len(data)
-        self._read += end
         pieces: list[Piece] = []
         queue = self._exchange.queue
-        start = position = 0
-        rows = 0
+        start = position = needed = 0
         if self._passing:
             position = min(self._passing, end)
             self._passing -= position
         while end - position >= 5:
             kind = data[position]
+            if kind in ROWS:
+                if not queue:
+                    raise ProtocolError(Leg.SERVER, "rows that nothing asked for", data[position:])
+                position = self._pass_rows(data, position)
+                continue
             size = _length.unpack_from(data, position + 1)[0]
             following = position + 1 + size
-            if kind in ROWS:
-                if size < 4:
-                    raise ProtocolError(Leg.SERVER, f"a row of length {size}", data[position:])
-                rows += 1
-                if following > end:
-                    self._passing = following - end
-                    position = end
-                    break
-                position = following
-                continue
             handler = self._handlers.get(kind)
             if handler is None or not 4 <= size <= LONGEST:
                 raise ProtocolError(
                     Leg.SERVER, f"no message of PostgreSQL: kind {kind}, length {size}", data[position:]
                 )
             if following > end:
+                needed = size + 1
                 if size <= MAX_HELD_MESSAGE:
                     break
                 if kind not in PASSING:
                     raise ProtocolError(Leg.SERVER, f"a message of {size} bytes of kind {kind}", data[position:])
+                needed = LONG_ERROR
                 if end - position < LONG_ERROR:
                     break
                 self._passing = following - end
                 following = end
-            self.rows += rows
-            rows = 0
             self._position = base + following
+            if not queue:
+                # What comes between statements belongs to none.
+                self._mark = self._position
             handler(data[position + 5 : following])
             position = following
-            if queue and queue[0].awaits is Awaits.OWN:
+            if queue and queue[0].awaits is Awaits.OWN and not self._passing:
                 self._emit(pieces, data, start, position)
                 start = position
-                pieces.append(Piece(self.due(), 0, "Refusal", tuple(self._ends)))
-                self._ends.clear()
-        self.rows += rows
+                pieces.append(Piece(self.due(), 0, "Refusal"))
         self._emit(pieces, data, start, position)
+        self._read = base + position
         if position < end:
-            self._kept = data[position:]
+            self._kept += data[position:]
+            self._needed = needed if end - position >= 5 else 5
         return pieces
 
     def due(self) -> bytes:
@@ -145,6 +146,7 @@ class PostgresServerSide:
             out += entry.answer
             if entry.with_ready:
                 out += own_words.ready(self._status())
+            self._exchange.settle(entry.parses, self._exchange.late)
         return out
 
     @property
@@ -164,6 +166,25 @@ class PostgresServerSide:
 
     # ---------------------------------------------------------------------------------------------------------- framing
 
+    def _pass_rows(self, data: bytes, position: int) -> int:
+        """Counts a run of rows from `position` on; returns the position behind it. The hot loop of every result."""
+        unpack, end, rows = _length.unpack_from, len(data), 0
+        last = end - 5
+        while position <= last:
+            kind = data[position]
+            if kind != DATA_ROW and kind != COPY_DATA:
+                break
+            size = unpack(data, position + 1)[0]
+            if not 4 <= size <= LONGEST:
+                raise ProtocolError(Leg.SERVER, f"a row of length {size}", data[position:])
+            position += size + 1
+            rows += 1
+        self.rows += rows
+        if position > end:
+            self._passing = position - end
+            position = end
+        return position
+
     def _emit(self, pieces: list[Piece], data: bytes, start: int, position: int) -> None:
         if position == start:
             return
@@ -176,7 +197,7 @@ class PostgresServerSide:
             notes = (*self._changes, *self._ends)
             self._ends.clear()
             self._changes.clear()
-        pieces.append(Piece(whole, position - start, chr(data[start]) if start < len(data) else "", notes))
+        pieces.append(Piece(whole, position - start, "answers", notes))
 
     def _head(self, body: bytes) -> Entry:
         queue = self._exchange.queue
@@ -208,6 +229,10 @@ class PostgresServerSide:
     def _nothing(self, body: bytes) -> None:
         """Passed on; nothing of it is for the record."""
 
+    def _part_of_answer(self, body: bytes) -> None:
+        """Passed on, where something was asked for."""
+        self._head(body)
+
     def _answered(self, awaits: Awaits, body: bytes) -> None:
         if self._head(body).awaits is not awaits:
             raise ProtocolError(Leg.SERVER, f"the answer to {awaits.name.lower()} out of its order", body)
@@ -230,9 +255,13 @@ class PostgresServerSide:
         if head.awaits is Awaits.EXECUTE:
             self._exchange.queue.popleft()
             self._end(head.number, count)
+        elif head.awaits is not Awaits.QUERY:
+            raise ProtocolError(Leg.SERVER, f"the end of a command instead of {head.awaits.name.lower()}", body)
         elif count is not None:
             head.rows = (head.rows or 0) + count
         self.rows = 0
+        if body in ALL_FORGOTTEN:
+            self._exchange.forget_prepared(head.number)
 
     def _empty_query(self, body: bytes) -> None:
         head = self._head(body)
@@ -241,9 +270,9 @@ class PostgresServerSide:
             self._end(head.number)
 
     def _portal_suspended(self, body: bytes) -> None:
-        head = self._head(body)
-        self._exchange.queue.popleft()
-        self._end(head.number, self.rows, outcome="suspended")
+        number = self._head(body).number
+        self._answered(Awaits.EXECUTE, body)
+        self._end(number, self.rows, outcome="suspended")
 
     def _error(self, body: bytes) -> None:
         exchange = self._exchange
@@ -251,17 +280,15 @@ class PostgresServerSide:
             # Between statements: the server ends the session (57P01) or says why it will.
             return
         head = exchange.queue[0]
+        exchange.copying = 0
         error = database_error(body)
-        if head.awaits in (Awaits.QUERY, Awaits.FUNCTION):
-            head.error = error
-            return
-        if head.awaits is Awaits.SYNC:
-            # A deferred constraint or a failed commit shows when the implicit transaction ends.
+        if head.awaits in (Awaits.QUERY, Awaits.FUNCTION, Awaits.SYNC):
+            # ReadyForQuery follows. At a Sync: a deferred constraint, or the commit of the implicit transaction.
             head.error = error
             return
         exchange.queue.popleft()
         self._end(self._statement_of(head), error=error, outcome="failed")
-        exchange.skip_to_sync(self._ends)
+        exchange.skip_to_sync(head, self._ends)
 
     def _statement_of(self, entry: Entry) -> int:
         """The statement that an entry belongs to: a Bind's is that of its Execute, else of its Parse."""
@@ -281,10 +308,14 @@ class PostgresServerSide:
         exchange = self._exchange
         exchange.queue.popleft()
         exchange.copying = 0
+        outcome = "done" if head.error is None else "failed"
         if head.number:
-            self._end(head.number, head.rows, head.error, "done" if head.error is None else "failed")
-        for prepared in head.parses:
-            self._end(prepared.number, error=head.error, outcome="done" if head.error is None else "failed")
+            self._end(head.number, head.rows, head.error, outcome)
+        if head.parses:
+            exchange.settle(head.parses, self._ends, head.error)
+        self._mark = self._position
+        if body == b"I" and exchange.portals:
+            exchange.end_portals(head.pipeline)
         state = TRANSACTIONS.get(body, Transaction.UNKNOWN)
         if state is not self.transaction:
             self.transaction = state
@@ -298,7 +329,19 @@ class PostgresServerSide:
             self._exchange.codec = codec_for(value.decode("ascii", "replace"))
 
     def _copy_in(self, body: bytes) -> None:
-        self._exchange.copying = self._head(body).number
+        """The client sends data now, or has sent it already without waiting for this."""
+        head, exchange = self._head(body), self._exchange
+        if head.awaits is Awaits.EXECUTE:
+            # A Sync that is under way before the data is ignored (documentation, "COPY Operations"); libpq sends one.
+            while len(exchange.queue) > 1:
+                sync = exchange.queue[1]
+                if sync.awaits is not Awaits.SYNC or sync.copies != head.copies:
+                    break
+                del exchange.queue[1]
+                exchange.settle((one for one in sync.parses if one.number != head.number), self._ends)
+        if exchange.copies == head.copies:
+            exchange.copying = head.number
+        head.copies += 1
 
 
 def _count(body: bytes) -> int | None:
