@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import sqlalchemy as sa
 from psycopg import sql
 
 from bastion.access.declared import Plan
@@ -18,6 +19,7 @@ from bastion.access.door import Access, Person
 from bastion.api import messages as m
 from bastion.api.methods import TokenRequest
 from bastion.audit.records import Act, AnyRecord
+from bastion.store import schema
 from bastion.store.store import Store, sqlite_url
 from bastion.vault import Vault
 from tests.servers.postgres import PostgresServer
@@ -118,13 +120,12 @@ _numbers = itertools.count()
 
 
 class Stores:
-    """Makes migrated stores quickly: each is a copy of one that was migrated first."""
+    """Makes migrated, empty stores quickly: a copy of a migrated file, or one database that is emptied each time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file: Path | None = None
-        self._template = f"casemate_template_{secrets.token_hex(4)}"
-        self._server: PostgresServer | None = None
+        self._url: str | None = None
 
     def sqlite(self) -> Store:
         if self._file is None:
@@ -137,17 +138,15 @@ class Stores:
         return Store.open(sqlite_url(path))
 
     def postgres(self, server: PostgresServer) -> Store:
-        if self._server is None:
-            self._server = server
-            self.empty_postgres(server, self._template)
-            store = Store.open(postgres_url(server, self._template))
-            store.migrate()
-            store.close()
-        name = f"casemate_{next(_numbers)}_{secrets.token_hex(4)}"
-        with psycopg.connect(server.dsn(), autocommit=True) as connection:
-            words = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-            connection.execute(words.format(sql.Identifier(name), sql.Identifier(self._template)))
-        return Store.open(postgres_url(server, name))
+        if self._url is None:
+            name = f"casemate_{secrets.token_hex(4)}"
+            self.empty_postgres(server, name)
+            self._url = postgres_url(server, name)
+        store = Store.open(self._url)
+        store.migrate()
+        tables = ", ".join(f'"{table.name}"' for table in schema.metadata.sorted_tables)
+        store.run_now(lambda connection: connection.execute(sa.text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")))
+        return store
 
     @staticmethod
     def empty_postgres(server: PostgresServer, name: str) -> None:

@@ -310,6 +310,7 @@ async def test_the_last_administrator_stays(state: BastionState) -> None:
 # ---------------------------------------------------------------------------------------------------------- mistakes
 
 
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("document", "problem"),
     [
@@ -445,6 +446,7 @@ async def test_all_mistakes_are_told_at_once_with_the_files_name(state: BastionS
     assert all(each.startswith("people.yaml: ") for each in found)
 
 
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("part", "value"),
     [

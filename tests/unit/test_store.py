@@ -69,9 +69,18 @@ def test_several_nodes_may_migrate_at_once(postgres_server: PostgresServer) -> N
 
 
 def test_a_store_of_a_newer_version_is_left_alone(store: Store) -> None:
-    store.run_now(lambda connection: connection.execute(sa.text("UPDATE alembic_version SET version_num = 'r9999'")))
-    with pytest.raises(StoreUnusable, match=r"r9999.*newer"):
-        store.migrate()
+    def at(connection: sa.Connection, number: str) -> None:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = :number"), {"number": number})
+
+    now_at = store.read_now(revision)
+    assert now_at is not None
+    store.run_now(lambda connection: at(connection, "r9999"))
+    try:
+        with pytest.raises(StoreUnusable, match=r"r9999.*newer"):
+            store.migrate()
+        assert store.read_now(revision) == "r9999"
+    finally:
+        store.run_now(lambda connection: at(connection, now_at))  # the PostgreSQL database is used again
 
 
 def test_work_that_fails_leaves_nothing_behind(store: Store) -> None:

@@ -140,6 +140,7 @@ async def test_the_text_is_nowhere_in_the_store(declared: BastionState) -> None:
 # ----------------------------------------------------------------------------------------------------------- periods
 
 
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("asked", "ends"),
     [(None, "17:30"), (3600, "10:30"), (60, "09:31"), (8 * 3600, "17:30"), (10 * 3600, "17:30"), (24 * 3600, "17:30")],
@@ -255,6 +256,7 @@ async def test_a_login_given_with_the_request_is_sealed_and_used(declared: Basti
     assert "typed" not in repr(rows)
 
 
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("wishes", "wrong"),
     [
