@@ -16,6 +16,18 @@ def mark(text: str) -> str:
     return text
 
 
+FROM_BELOW = (
+    mark("Login failed: the user name, the password or the key is wrong, or the account is locked."),
+    mark("Say who and where: user@host or user@host:port."),
+    mark("An IPv6 address stands in brackets: user@[2001:db8::1]:60022."),
+    mark("The host is missing: user@host:port."),
+    mark("The port is a number from 1 to 65535."),
+    mark("A transaction is open. Commit it or roll it back before autocommit is turned on."),
+    mark("The connection to the database is closed. Connect again."),
+)
+"""Sentences that are made below the screens and translated here."""
+
+
 def sentence(error: BaseException) -> str:
     """What a person is told about an error. Safe to show."""
     if isinstance(error, Refused):
@@ -35,7 +47,7 @@ def sentence(error: BaseException) -> str:
     elif isinstance(error, Unreachable):
         text = _("No connection to the bastion. {detail}").format(detail=error)
     elif isinstance(error, DatabaseError):
-        text = error.message
+        text = _(error.message)
     else:
         text = _("Something went wrong: {detail}").format(detail=str(error) or type(error).__name__)
     return visible(text)

@@ -333,7 +333,7 @@ class CasemateApp(Workstation):
         self._driver.write(data)
         self.told(
             _(
-                "Sent {what} to your terminal's clipboard. If it does not arrive, allow OSC 52 in the terminal{also}."
+                "Sent {what} to your terminal's clipboard. If it is not there, allow OSC 52 in the terminal{also}."
             ).format(what=what, also=_(" and `set -g set-clipboard on` in tmux") if os.environ.get("TMUX") else "")
         )
 

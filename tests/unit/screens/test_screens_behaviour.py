@@ -65,9 +65,8 @@ async def test_a_wrong_password_is_said_and_emptied(tmp_path: Path) -> None:
 
 
 async def test_an_unknown_key_is_kept_only_after_yes(tmp_path: Path) -> None:
-    key = OfferedKey(
-        "bastion.example.com", 60022, "ssh-ed25519", "SHA256:abc", "[bastion.example.com]:60022 ssh-ed25519 AA"
-    )
+    line = "[bastion.example.com]:60022 ssh-ed25519 AA"
+    key = OfferedKey("bastion.example.com", 60022, "ssh-ed25519", "SHA256:abc", line)
 
     def refuse(target: Any, credentials: Any, keys: Any) -> Exception | None:
         return None if key.line in keys.accepted else HostKeyUnknown(key)
@@ -152,7 +151,7 @@ async def test_an_auditor_is_offered_the_audit_alone(tmp_path: Path) -> None:
 
 async def test_the_token_is_copied_as_osc_52_and_the_message_is_honest(tmp_path: Path) -> None:
     scripted = world(tmp_path)
-    async with scripted.app.run_test(size=SIZE) as pilot:
+    async with scripted.app.run_test(size=SIZE, notifications=True) as pilot:
         await settled(pilot)
         await press(pilot, "f3")
         sent: list[str] = []
@@ -250,7 +249,7 @@ async def test_cancel_goes_through_the_bastion_in_visible_stages(tmp_path: Path)
         answered.set()
         await settled(pilot)
         text = shown(pilot)
-        assert "Cancelled by the database; the connection is kept." in text
+        assert "Cancelled; the connection is kept." in text
         assert "F8 Cancel" not in text
         assert "F5 Run" in text
 
@@ -362,7 +361,7 @@ async def test_an_operator_ends_no_session_of_another(tmp_path: Path) -> None:
 async def test_the_console_warns_before_the_token_ends(tmp_path: Path) -> None:
     soon = token("orders", "app_rw", "2026-11-22T03:08:00Z")
     scripted = world(tmp_path, answers={"token.show": soon})
-    async with scripted.app.run_test(size=SIZE) as pilot:
+    async with scripted.app.run_test(size=SIZE, notifications=True) as pilot:
         await settled(pilot)
         await press(pilot, "enter")
         pilot.app.screen._time_passed()  # type: ignore[attr-defined]
