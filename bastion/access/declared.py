@@ -326,8 +326,9 @@ def _unenforced(declared: Declared) -> Iterator[str]:
             place = declared.place("policy", name)
             yield f"{place}: this version cannot enforce {', '.join(parts)} yet; take it out of the policy"
     for name, entry in declared.entries.get("database", {}).items():
-        if isinstance(entry, d.Database) and entry.tls.pin:
-            yield f"{declared.place('database', name)}: tls.pin: this version cannot enforce it yet; take it out"
+        if isinstance(entry, d.Database) and entry.tls.pin and entry.tls.mode in ("disable", "prefer"):
+            place = declared.place("database", name)
+            yield f"{place}: tls.pin: {entry.tls.mode} may go without TLS and would not look at it; write mode: require"
     for name, entry in declared.entries.get("user", {}).items():
         if isinstance(entry, d.User) and entry.totp == "required":
             yield f"{declared.place('user', name)}: totp: this version cannot enforce required yet; write off"

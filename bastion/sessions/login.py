@@ -8,6 +8,9 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from bastion.protocols.contract import (
     Answer,
     CancelSteps,
@@ -43,7 +46,7 @@ class Legs:
     server_tls: Callable[[tuple[str, ...]], ssl.SSLContext] | None = None
     server_name: str = ""
     server_pin: str | None = None
-    """SHA-256 of the certificate (DER, hex) that the database must show, whatever its TLS mode checks beside it."""
+    """SHA-256 (hex) of the public key that the database must show, whatever its TLS mode checks beside it."""
     redial: Callable[[str | None, int | None], Awaitable[Leg]] | None = None
     tls_version: str = ""
     """What TLS stands to the database, '' in the clear."""
@@ -129,9 +132,9 @@ async def _do(step: Step, legs: Legs) -> Answer:
                 context, server_side=False, hostname=legs.server_name or None, received=received
             )
             if legs.server_pin is not None:
-                shown = hashlib.sha256(started.certificate or b"").hexdigest()
-                if shown != legs.server_pin.replace(":", "").lower():
-                    raise TlsFailed(f"its certificate is not the pinned one (SHA-256 {shown})")
+                shown = public_key_digest(started.certificate)
+                if shown != legs.server_pin:
+                    raise TlsFailed(f"its public key is not the pinned one but has the SHA-256 {shown}")
             legs.tls_version = started.version
             return started
         case Redial(host=host, port=port):
@@ -159,3 +162,11 @@ async def _abort(steps: LoginSteps, legs: Legs, refusal: Refusal) -> LoginResult
     except (LoginAborted, LegClosed):
         pass
     return LoginEnded(by="bastion", error=refusal.message)
+
+
+def public_key_digest(certificate: bytes | None) -> str:
+    """SHA-256 (hex) of a certificate's SubjectPublicKeyInfo, as RFC 7469 pins it; '' where there is none."""
+    if certificate is None:
+        return ""
+    key = x509.load_der_x509_certificate(certificate).public_key()
+    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()

@@ -469,9 +469,9 @@ async def test_a_rule_that_is_not_enforced_is_refused_by_name(state: BastionStat
 async def test_other_promises_that_cannot_be_kept_are_refused_or_told(state: BastionState) -> None:
     (found,) = await problems(state, {"users": [{"name": "a", "totp": "required"}]})
     assert "cannot enforce required" in found
-    database = {"name": "d", "engine": "mysql", "host": "h", "tls": {"mode": "require", "pin": "ab" * 32}}
+    database = {"name": "d", "engine": "mysql", "host": "h", "tls": {"mode": "prefer", "pin": "ab" * 32}}
     (found,) = await problems(state, {"databases": [database]})
-    assert "tls.pin: this version cannot enforce it" in found
+    assert "tls.pin: prefer may go without TLS" in found
     plan = await state.declare({"users": [{"name": "a", "totp": "optional"}]})
     assert plan.warnings == ["document 1: users[0] (a): totp: this version asks nobody for it yet"]
 
