@@ -56,10 +56,11 @@ servers:
 
 .PHONY: lint
 lint: $(VENV)/.test-installed
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	@status=0; \
+	for check in "ruff check ." "ruff format --check ." "mypy" "lint-imports"; do \
+	  echo "$$check"; $(BIN)/$$check || status=1; \
+	done; \
+	exit $$status
 
 # The tests run also when `lint` found something, so that one run shows both; either fails the target.
 .PHONY: test
