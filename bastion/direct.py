@@ -7,6 +7,8 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+import sqlalchemy.exc
+
 from bastion.audit.journal import JournalFailed, JournalForeign, JournalLocked
 from bastion.audit.segments import JournalUnreadable
 from bastion.authority import AuthorityUnusable
@@ -40,6 +42,12 @@ def told() -> Iterator[None]:
         VaultUnusable,
     ) as error:
         raise CommandFailed(str(error), NOT_SO) from error
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        # The driver's own words without the SQL that SQLAlchemy adds.
+        reason = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()[0]
+        raise CommandFailed(
+            f"The store cannot be used: {reason}. Check its address and that it runs.", NOT_SO
+        ) from error
 
 
 def serve_now(configuration: Configuration, listen: Endpoint | None, *, verbose: bool) -> None:

@@ -22,6 +22,28 @@ SUBSYSTEM = "casemate"
 WRITE_AHEAD = 256 * 1024
 MAX_COMMAND = 1024 * 1024
 LANGUAGE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
+MAX_VARIABLE = 64
+WINDOW = 256 * 1024
+"""Bytes that a client may send ahead on a session channel."""
+
+
+def session_channel(ssh: asyncssh.SSHServerConnection) -> asyncssh.SSHServerChannel[bytes]:
+    """A channel that keeps the client's language and nothing else of the environment that the client sends.
+
+    asyncssh keeps every variable of an `env` request, however many and long; there is no hook before that.
+    """
+    channel: asyncssh.SSHServerChannel[bytes] = ssh.create_server_channel(encoding=None, window=WINDOW)
+    keep = channel._process_env_request
+
+    def keep_language(packet: Any) -> bool:
+        ahead = type(packet)(packet.get_remaining_payload())
+        name, value = ahead.get_string(), ahead.get_string()
+        if name.decode("ascii", "replace") not in LANGUAGE_VARIABLES or len(value) > MAX_VARIABLE:
+            return False
+        return keep(packet)
+
+    channel._process_env_request = keep_language  # type: ignore[method-assign]
+    return channel
 
 
 class SessionChannel(asyncssh.SSHServerSession[bytes]):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
@@ -14,7 +13,7 @@ from bastion.sessions.legs import Leg
 
 from .authentication import PROMPT, Authentication, Identity
 from .calls import Caller
-from .channel import SessionChannel
+from .channel import SessionChannel, session_channel
 from .tunnel import PACKET, WINDOW, Channel, Promises, Tunnel, visit_of_token
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ class Connection(asyncssh.SSHServer):
 
     def session_requested(self) -> Any:
         self._count_channel()
-        channel = self.ssh.create_server_channel(encoding=None)
+        channel = session_channel(self.ssh)
         return channel, SessionChannel(self._gateway, self, self._channel_closed)
 
     def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
@@ -163,6 +162,3 @@ class Connection(asyncssh.SSHServer):
 
     def _channel_closed(self) -> None:
         self._open -= 1
-
-
-Starter = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import pwd
+import socket
+import struct
 from collections import deque
-from typing import Any, Protocol, cast
+from pathlib import Path
+from typing import Protocol, cast
 
 import msgspec
 
@@ -170,24 +175,24 @@ class LocalSocket:
         self._calls = calls
         self._server: asyncio.Server | None = None
 
-    async def start(self, path: Any) -> None:
+    async def start(self, path: Path) -> None:
         """Listens. A socket file that a dead bastion left is replaced: the journal's lock says that it is dead."""
-        import os
-
-        loop = asyncio.get_running_loop()
-        path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)  # noqa: ASYNC240 - one local name
+        listener = socket.socket(socket.AF_UNIX)
         mask = os.umask(0o177)
         try:
-            self._server = await loop.create_unix_server(lambda: _LocalProtocol(self._calls), path=path)
+            listener.bind(str(path))
         finally:
             os.umask(mask)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(lambda: _LocalProtocol(self._calls), sock=listener)
 
-    async def stop(self, path: Any) -> None:
+    async def stop(self, path: Path) -> None:
         """No longer listens."""
         if self._server is not None:
             self._server.close()
             self._server = None
-            path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)  # noqa: ASYNC240
 
 
 class _LocalProtocol(asyncio.Protocol):
@@ -227,9 +232,6 @@ class _LocalProtocol(asyncio.Protocol):
 
 def _peer(transport: asyncio.Transport) -> int:
     """The user id at the other end of a Unix socket, as the kernel vouches for it (unix(7), SO_PEERCRED)."""
-    import socket
-    import struct
-
     connection = transport.get_extra_info("socket")
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _pid, uid, _gid = struct.unpack("3i", credentials)
@@ -238,9 +240,6 @@ def _peer(transport: asyncio.Transport) -> int:
 
 def local_caller(uid: int) -> Caller | None:
     """The administrator that an operating system user of this machine is; None for one who may not."""
-    import os
-    import pwd
-
     if uid not in (0, os.geteuid()):
         return None
     try:

@@ -134,6 +134,14 @@ class Execution:
     # --------------------------------------------------------------------------------------------------- inside
 
     async def _run(self, command: str) -> None:
+        # Standard input waits at the client until a command wants it: what is not wanted is not kept here.
+        self._channel.pause_reading()
+        try:
+            await self._run_told(command)
+        finally:
+            self._channel.resume_reading()
+
+    async def _run_told(self, command: str) -> None:
         try:
             self._exit(await self._command(command))
         except UsageShown as shown:
@@ -178,6 +186,7 @@ class Execution:
 
     async def _read_input(self) -> bytes:
         """All of standard input, to its end."""
+        self._channel.resume_reading()
         parts: list[bytes] = []
         while part := await self._input.get():
             parts.append(part)

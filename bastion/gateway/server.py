@@ -71,7 +71,11 @@ class Gateway:
             raise CannotListen(_why_not(listen, error)) from error
         port = self._listener.get_port()
         self.parts.advertise.port = self.parts.configuration.advertised(port).port
-        await self._local.start(self.parts.configuration.control_socket)
+        path = self.parts.configuration.control_socket
+        try:
+            await self._local.start(path)
+        except OSError as error:
+            raise CannotListen(f"{path} cannot be listened on: {error.strerror or error}.") from error
         return Endpoint(listen.host, port)
 
     def _server_options(self) -> dict[str, Any]:

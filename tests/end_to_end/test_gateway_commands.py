@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import stat
@@ -9,6 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 import yaml
 
@@ -231,8 +233,6 @@ def test_an_unknown_host_key_is_refused_with_its_fingerprint_unless_trusted(
 
 
 def test_a_changed_host_key_is_never_trusted(bastion: BastionProcess, tmp_path: Path) -> None:
-    import asyncssh
-
     other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
     mine = tmp_path / "known_hosts"
     mine.write_text(f"[{bastion.address[0]}]:{bastion.address[1]} {other}")
@@ -281,6 +281,33 @@ def test_sql_in_the_program_prints_csv(bastion: BastionProcess, shop: str) -> No
         environment={"CASEMATE_PASSWORD": bastion.password_of("alice")},
     )  # fmt: skip
     assert printed == 'a,b\n1,"x,y"\n'
+
+
+def test_input_that_no_command_wants_is_not_kept(bastion: BastionProcess, shop: str, tmp_path: Path) -> None:
+    before = bastion.resident_bytes()
+    done = over_ssh(bastion, tmp_path, "alice", "databases --json", stdin="x" * (64 << 20))
+    assert [each["name"] for each in lines(done.stdout)] == ["shop"]
+    too_long = over_ssh(bastion, tmp_path, "alice", "sql shop -f -", stdin="x" * (64 << 20))
+    assert (too_long.returncode, too_long.stdout) == (2, "")
+    assert "Standard input is longer than" in too_long.stderr
+    assert bastion.resident_bytes() - before < 48 << 20
+
+
+def test_an_environment_of_many_megabytes_is_not_kept(bastion: BastionProcess, tmp_path: Path) -> None:
+    variables = {f"V{number}": "x" * 30_000 for number in range(3000)}
+
+    async def grown() -> int:
+        async with asyncssh.connect(
+            *bastion.address, username="alice", password=bastion.password_of("alice"), config=None, client_keys=None,
+            known_hosts=str(bastion.known_hosts), agent_path=None,
+        ) as connection:  # fmt: skip
+            before = bastion.resident_bytes()
+            writer, reader, _ = await connection.open_session(subsystem="casemate", env=variables)
+            writer.write('{"jsonrpc": "2.0", "id": 1, "method": "hello"}\n')
+            assert '"user":"alice"' in await asyncio.wait_for(reader.readline(), 60)
+            return bastion.resident_bytes() - before
+
+    assert asyncio.run(grown()) < 48 << 20
 
 
 def test_a_command_that_is_given_up_leaves_no_session(bastion: BastionProcess, shop: str, tmp_path: Path) -> None:
