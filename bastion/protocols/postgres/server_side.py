@@ -54,8 +54,7 @@ class PostgresServerSide:
         self._read = 0
         self._mark = 0
         self._position = 0
-        self._ends: list[Note] = []
-        self._changes: list[Note] = []
+        self._notes: list[Note] = []
         self._handlers: dict[int, Callable[[bytes], None]] = {
             0x31: lambda body: self._answered(Awaits.PARSE, body),
             0x32: lambda body: self._answered(Awaits.BIND, body),
@@ -191,12 +190,11 @@ class PostgresServerSide:
         whole = data if start == 0 and position == len(data) else data[start:position]
         notes: tuple[Note, ...] = ()
         if self._exchange.late:
-            self._ends.extend(self._exchange.late)
+            self._notes.extend(self._exchange.late)
             self._exchange.late.clear()
-        if self._ends or self._changes:
-            notes = (*self._changes, *self._ends)
-            self._ends.clear()
-            self._changes.clear()
+        if self._notes:
+            notes = tuple(self._notes)
+            self._notes.clear()
         pieces.append(Piece(whole, position - start, "answers", notes))
 
     def _head(self, body: bytes) -> Entry:
@@ -218,7 +216,7 @@ class PostgresServerSide:
         outcome: str = "done",
     ) -> None:
         if number in self._exchange.open:
-            self._exchange.end(number, self._ends, rows=rows, error=error, outcome=outcome, bytes_down=self._bytes())
+            self._exchange.end(number, self._notes, rows=rows, error=error, outcome=outcome, bytes_down=self._bytes())
         self.rows = 0
 
     def _status(self) -> bytes:
@@ -252,6 +250,9 @@ class PostgresServerSide:
     def _command_complete(self, body: bytes) -> None:
         head = self._head(body)
         count = _count(body)
+        if count is None and self.rows:
+            # SHOW, EXPLAIN and old servers: a tag without a count behind rows that were.
+            count = self.rows
         if head.awaits is Awaits.EXECUTE:
             self._exchange.queue.popleft()
             self._end(head.number, count)
@@ -288,7 +289,7 @@ class PostgresServerSide:
             return
         exchange.queue.popleft()
         self._end(self._statement_of(head), error=error, outcome="failed")
-        exchange.skip_to_sync(head, self._ends)
+        exchange.skip_to_sync(head, self._notes)
 
     def _statement_of(self, entry: Entry) -> int:
         """The statement that an entry belongs to: a Bind's is that of its Execute, else of its Parse."""
@@ -312,19 +313,19 @@ class PostgresServerSide:
         if head.number:
             self._end(head.number, head.rows, head.error, outcome)
         if head.parses:
-            exchange.settle(head.parses, self._ends, head.error)
+            exchange.settle(head.parses, self._notes, head.error)
         self._mark = self._position
         if body == b"I" and exchange.portals:
             exchange.end_portals(head.pipeline)
         state = TRANSACTIONS.get(body, Transaction.UNKNOWN)
         if state is not self.transaction:
             self.transaction = state
-            self._changes.append(SessionChanged(transaction=state))
+            self._notes.append(SessionChanged(transaction=state))
 
     def _parameter_status(self, body: bytes) -> None:
         name, _, value = body.rstrip(b"\0").partition(b"\0")
         if name == b"search_path":
-            self._changes.append(SessionChanged(schema=value.decode("utf-8", "backslashreplace")))
+            self._notes.append(SessionChanged(schema=value.decode("utf-8", "backslashreplace")))
         elif name == b"client_encoding":
             self._exchange.codec = codec_for(value.decode("ascii", "replace"))
 
@@ -338,7 +339,7 @@ class PostgresServerSide:
                 if sync.awaits is not Awaits.SYNC or sync.copies != head.copies:
                     break
                 del exchange.queue[1]
-                exchange.settle((one for one in sync.parses if one.number != head.number), self._ends)
+                exchange.settle((one for one in sync.parses if one.number != head.number), self._notes)
         if exchange.copies == head.copies:
             exchange.copying = head.number
         head.copies += 1

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bastion.protocols.contract import (
+    CancelSteps,
     Leg,
     LoginAborted,
     LoginRequest,
@@ -16,12 +17,13 @@ from bastion.protocols.contract import (
     Refusal,
     Send,
     StartTls,
+    TlsMode,
     TlsStarted,
 )
 
 LATE = Refusal("login-timeout", "The login took too long.")
 
-Script = list[bytes | Callable[["Driven"], bytes]]
+Script = Sequence[bytes | Callable[["Driven"], bytes]]
 """What a peer sends, one item a read: bytes, or what makes them from what was said so far. At its end: closed."""
 
 
@@ -39,9 +41,9 @@ class Driven:
 
 
 def drive(
-    steps: LoginSteps,
-    client: Script = (),  # type: ignore[assignment]
-    server: Script = (),  # type: ignore[assignment]
+    steps: LoginSteps | CancelSteps,
+    client: Script = (),
+    server: Script = (),
     *,
     certificate: bytes | None = None,
     abort_at: int | None = None,
@@ -85,8 +87,6 @@ def drive(
 
 def asked(**changes: Any) -> LoginRequest:
     """A request for a hosted account without TLS to the database."""
-    from bastion.protocols.contract import TlsMode
-
     wanted: dict[str, Any] = {
         "person": "alice",
         "account": "orders_rw",

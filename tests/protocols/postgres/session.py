@@ -35,9 +35,9 @@ class Session:
             assert piece.understood
             self.notes.extend(piece.notes)
             for note in piece.notes:
-                if isinstance(note, StatementBegins) and any(text in note.text for text in self.refuse_texts):
-                    if piece.forward:
-                        self.client_side.refuse(piece, NOT_ALLOWED)
+                refused = isinstance(note, StatementBegins) and any(text in note.text for text in self.refuse_texts)
+                if refused and piece.forward:
+                    self.client_side.refuse(piece, NOT_ALLOWED)
             if piece.forward:
                 self.to_server += piece.data
         self.to_client += self.server_side.due()

@@ -69,7 +69,9 @@ def test_in_a_pipeline(place: int, cut: str) -> None:
     outcomes = {end.number: end.outcome for end in session.ended().values()}
     # The refused one's outcome is the business of whoever refused it.
     assert outcomes == {
-        number: "done" if number <= place or number == 4 else "skipped" for number in (1, 2, 3, 4) if number != place + 1
+        number: "done" if number <= place or number == 4 else "skipped"
+        for number in (1, 2, 3, 4)
+        if number != place + 1
     }
     assert session.server_side.open_statements() == []
 
@@ -142,7 +144,9 @@ def test_a_long_query_whose_pieces_wait_for_the_verdict() -> None:
     session = Session()
     session.client_side.judging = True
     data = m.query("drop " + "x" * 1_000_000)
-    waiting = [piece for at in range(0, len(data), 65_536) for piece in session.client_side.feed(data[at : at + 65_536])]
+    waiting = [
+        piece for at in range(0, len(data), 65_536) for piece in session.client_side.feed(data[at : at + 65_536])
+    ]
     assert len(waiting) > 10
     session.client_side.refuse(waiting[0], NOT_ALLOWED)
     assert not any(piece.forward for piece in waiting)

@@ -61,6 +61,15 @@ def test_an_error_has_its_code_message_and_position() -> None:
     assert session.server_side.transaction is Transaction.FAILED
 
 
+def test_rows_are_counted_where_the_tag_does_not() -> None:
+    session = Session()
+    session.client(m.query("show all; begin"))
+    session.server(
+        m.row_description("name") + m.row(b"a") * 3 + m.complete("SHOW") + m.complete("BEGIN") + m.ready("T")
+    )
+    assert session.outcomes() == [(1, "done", 3)]
+
+
 def test_empty_query() -> None:
     session = Session()
     session.client(m.query(""))
@@ -202,7 +211,8 @@ def test_status_of_the_session() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "codec"), [("GBK", "gbk"), ("LATIN1", "latin-1"), ("UTF8", "utf-8"), ("SJIS", "cp932"), ("EUC_KR", "euc_kr")]
+    ("name", "codec"),
+    [("GBK", "gbk"), ("LATIN1", "latin-1"), ("UTF8", "utf-8"), ("SJIS", "cp932"), ("EUC_KR", "euc_kr")],
 )
 def test_text_is_read_in_the_clients_encoding(name: str, codec: str) -> None:
     text = {"gbk": "select '订单'", "latin-1": "select 'é'", "utf-8": "select 'é订'", "cp932": "select 'ソ表'"}.get(
