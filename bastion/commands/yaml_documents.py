@@ -32,7 +32,7 @@ def read_all(text: str) -> Iterator[Any]:
     """The documents of a file. Raises yaml.YAMLError."""
     loader = Loader(text)
     try:
-        while loader.check_data():
+        while loader.check_data():  # type: ignore[no-untyped-call]
             yield loader.get_data()
     finally:
         loader.dispose()
