@@ -195,9 +195,14 @@ def set_up_logging(*, verbose: bool) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+THREADS_SWITCH = 0.0005
+"""Seconds that a worker thread may keep the interpreter while the event loop wants it (Python's default is 5 ms)."""
+
+
 def run(configuration: Configuration, listen: Endpoint | None, *, verbose: bool) -> None:
     """`serve` on a loop of its own: uvloop's where it is installed."""
     set_up_logging(verbose=verbose)
+    sys.setswitchinterval(THREADS_SWITCH)
     try:
         import uvloop
     except ImportError:

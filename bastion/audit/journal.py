@@ -92,8 +92,10 @@ class Journal:
         self._checkpoint_records = checkpoint_records
         self._mutex = threading.Lock()
         self._failure: str | None = None
+        self._delayed: list[tuple[int, tuple[AnyRecord, ...], bytes]] = []
         self._closed = False
         self._number = 0
+        self._written = 0
         self._hash = b""
         self._signed = 0
         self._lock = -1
@@ -140,8 +142,8 @@ class Journal:
 
     @property
     def number(self) -> int:
-        """The number of the last record."""
-        return self._number
+        """The number of the last record that is written."""
+        return self._written
 
     @property
     def signed(self) -> int:
@@ -204,10 +206,40 @@ class Journal:
             except Exception:  # noqa: BLE001 - whoever watches must not break what is recorded
                 _log.exception("a listener of the journal failed")
 
-    def _write(self, records: tuple[AnyRecord, ...]) -> None:
+    def append_soon(self, *records: AnyRecord) -> None:
+        """Like `append`, but written with the next append or at the end of this turn of the event loop.
+
+        For outcomes: what they report has happened, so nothing waits for them, and one write serves many. A process
+        that dies in between leaves "sent, no outcome". Raises JournalFailed where the journal has failed already.
+        """
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.append(*records)
+            return
+        with self._mutex:
+            self._delayed.append(self._chain(records))
+            first = len(self._delayed) == 1
+        if first:
+            loop.call_soon(self.flush)
+        if self.listeners:
+            self._tell(records)
+
+    def flush(self) -> None:
+        """Writes what `append_soon` has delayed."""
+        with self._mutex:
+            if self._delayed and self._failure is None:
+                try:
+                    self._write(())
+                except JournalFailed:
+                    # Logged when it failed; the next append says so to whoever wants to pass something on.
+                    return
+
+    def _chain(self, records: tuple[AnyRecord, ...]) -> tuple[int, tuple[AnyRecord, ...], bytes]:
+        """Gives the records their numbers and hashes; the first number, the records and their lines."""
         if self._failure is not None:
             raise JournalFailed(f"The journal in {self.folder} takes no more records: {self._failure}.")
-        number, head = self._number, self._hash
+        first, number, head = self._number + 1, self._number, self._hash
         lines = []
         for position, record in enumerate(records):
             try:
@@ -219,10 +251,18 @@ class Journal:
             number += 1
             head = sha256(head + body + number.to_bytes(8, "big")).digest()
             lines.append(b"%d %b %b\n" % (number, head.hex().encode(), body))
-        data = b"".join(lines)
+        self._number, self._hash = number, head
+        return first, records, b"".join(lines)
+
+    def _write(self, records: tuple[AnyRecord, ...]) -> None:
+        """Writes what was delayed and then `records`, in one write."""
+        chained = self._chain(records)
+        several = [*self._delayed, chained] if records else self._delayed
+        self._delayed = []
+        data = b"".join(each[2] for each in several) if len(several) > 1 else several[0][2]
         try:
             if self._size and self._size + len(data) > self._segment_bytes:
-                self._begin_segment()
+                self._begin_segment(several[0][0])
             written = os.write(self._file, data)
         except OSError as error:
             raise self._fail(error.strerror or str(error)) from error
@@ -234,11 +274,12 @@ class Journal:
                 _log.warning("the torn end of the journal stays until it is opened anew: %s", error)
             raise self._fail(f"only {written} of {len(data)} bytes could be written (is the disk full?)")
         self._size += written
-        first, self._number, self._hash = self._number + 1, number, head
-        for record in records:
-            self._open_sessions.follow(record)
-        if self.on_written is not None:
-            self.on_written(first, records, written)
+        self._written = self._number
+        for first, some, lines in several:
+            for record in some:
+                self._open_sessions.follow(record)
+            if self.on_written is not None:
+                self.on_written(first, some, len(lines))
 
     def _sign(self) -> None:
         checkpoint = chain.sign_checkpoint(self._key, self.node, self._number, self._hash, now())
@@ -246,8 +287,8 @@ class Journal:
         self._signed = self._number
         self.last_checkpoint = checkpoint
 
-    def _begin_segment(self) -> None:
-        path = segment_path(self.folder, self._number + 1)
+    def _begin_segment(self, first: int) -> None:
+        path = segment_path(self.folder, first)
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
         self._size = 0
         self._group_commit.follow(self._file)
@@ -327,10 +368,11 @@ class Journal:
     def _go_on(self, found: Found) -> None:
         self._open_sessions = found.open_sessions
         self._number, self._hash = found.number, found.hash
+        self._written = found.number
         self.last_checkpoint = found.checkpoint
         first: list[AnyRecord] = []
         if found.segment is None:
-            self._begin_segment()
+            self._begin_segment(self._number + 1)
             sync_folder(self.folder)
         else:
             if found.torn:

@@ -30,8 +30,8 @@ BATCH = 2000
 QUEUE_BYTES = 16 * 1024 * 1024
 """Bytes of records that wait in memory at most; what comes then is read from the files later."""
 
-LINGER = 0.05
-"""Seconds that a batch waits for company, unless somebody waits for it."""
+LINGER = 0.5
+"""Seconds that a batch waits for company, unless somebody waits for it: few large batches cost the data path least."""
 
 PATIENCE = 10.0
 """Seconds that the store may fail before those who wait for it are told."""
@@ -92,6 +92,7 @@ class Projection:
     def settled(self) -> asyncio.Future[None]:
         """Done when everything that is in the journal now is in the store; StoreBehind when the store takes nothing."""
         waiter = waiting()
+        self._journal.flush()
         number = self._journal.number
         with self._mutex:
             if number <= self._shipped:

@@ -14,6 +14,7 @@ from bastion.sessions.legs import Leg
 from .authentication import PROMPT, Authentication, Identity
 from .calls import Caller
 from .channel import SessionChannel, session_channel
+from .packets import shorten
 from .tunnel import PACKET, WINDOW, Channel, Promises, Tunnel, visit_of_token
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Connection(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self.ssh = conn
+        shorten(conn)
         if not self.source:
             peer = conn.get_extra_info("peername")
             self.source = str(peer[0]) if isinstance(peer, tuple) else "local"

@@ -41,6 +41,7 @@ class Writer(Protocol):
     """The journal as the data path sees it. None: the records hold as the durability asks; else wait for the future."""
 
     def append(self, *records: AnyRecord) -> asyncio.Future[None] | None: ...
+    def append_soon(self, *records: AnyRecord) -> None: ...
 
 
 def now() -> str:
@@ -103,7 +104,7 @@ class SessionRecord:
                 at = at or now()
                 records.append(self._extended(note, at))
         if records:
-            self._journal.append(*records)
+            self._journal.append_soon(*records)
 
     def cancelling(self) -> int | None:
         """The oldest statement without outcome is being cancelled by somebody; its failure counts as that."""

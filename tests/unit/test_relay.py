@@ -119,6 +119,8 @@ class Journal:
             self.events.append(("journal", type(record).__name__.encode()))
         return answer
 
+    append_soon = append
+
     def slow(self) -> asyncio.Future[None]:
         self.later.append(asyncio.get_running_loop().create_future())
         return self.later[-1]

@@ -24,8 +24,9 @@ def read_bind(body: bytes, exchange: Exchange) -> tuple[bytes, Portal]:
         name_end = body.index(0)
         statement_end = body.index(0, name_end + 1)
         position = statement_end + 1
-        formats = struct.unpack_from(f">{_short.unpack_from(body, position)[0]}H", body, position + 2)
-        position += 2 + 2 * len(formats)
+        count = _short.unpack_from(body, position)[0]
+        formats = struct.unpack_from(f">{count}H", body, position + 2) if count else ()
+        position += 2 + 2 * count
         count = _short.unpack_from(body, position)[0]
         position += 2
         statement = body[name_end + 1 : statement_end]
@@ -155,7 +156,7 @@ def parameter_types(tail: bytes) -> tuple[int, ...]:
     count = _short.unpack_from(tail)[0] if len(tail) >= 2 else -1
     if len(tail) != 2 + 4 * count:
         raise ProtocolError(Leg.CLIENT, "a Parse message that does not end where it says")
-    return struct.unpack_from(f">{count}I", tail, 2)
+    return struct.unpack_from(f">{count}I", tail, 2) if count else ()
 
 
 def _type(types: tuple[int, ...], index: int) -> int:

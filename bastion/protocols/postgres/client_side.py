@@ -24,7 +24,7 @@ from .binds import parameter_types, read_bind
 from .exchange import LONGEST_PIPELINE, Awaits, Entry, Exchange
 from .long_message import LongBind, LongCopyData, LongFunctionCall, LongMessage, LongText
 
-_length = struct.Struct(">I")
+_head = struct.Struct(">BI")
 
 LONGEST = 0x3FFFFFFF
 """Bytes of one message that PostgreSQL itself takes (MaxAllocSize)."""
@@ -83,7 +83,6 @@ class PostgresClientSide:
             CLOSE: self._close,
             SYNC: self._sync,
             FUNCTION_CALL: self._function_call,
-            COPY_DATA: self._copy_data,
             COPY_DONE: self._copy_end,
             COPY_FAIL: self._copy_end,
         }
@@ -101,7 +100,7 @@ class PostgresClientSide:
         start = position = 0
         end = len(data)
         first = needed = 0
-        queue = self._exchange.queue
+        queue, handlers, unpack = self._exchange.queue, self._handlers, _head.unpack_from
         while position < end:
             if self._passing is not None:
                 start = position = self._pass(self._passing, data, position, pieces)
@@ -109,8 +108,7 @@ class PostgresClientSide:
             if end - position < 5:
                 needed = 5
                 break
-            kind = data[position]
-            size = _length.unpack_from(data, position + 1)[0]
+            kind, size = unpack(data, position)
             if not 4 <= size <= AT_ONCE.get(kind, 0):
                 self._check(kind, size, data, position)
             following = position + 1 + size
@@ -126,9 +124,11 @@ class PostgresClientSide:
                 needed = size + 1
                 break
             awaited = len(queue)
-            handler = self._handlers.get(kind)
+            handler = handlers.get(kind)
             if handler is not None:
                 handler(data[position + 5 : following], notes)
+            elif kind == COPY_DATA:
+                following = self._copy_data(data, position, notes)
             first = first or kind
             position = following
             if self.judging:
@@ -167,6 +167,7 @@ class PostgresClientSide:
         exchange.open.pop(refused.number, None)
         if simple:
             answer.parses, refused.parses = refused.parses, ()
+        exchange.refusals += 1
         exchange.queue.clear()
         exchange.queue.extend([*entries[:place], answer, *entries[sync:]])
         for entry in gone:
@@ -311,16 +312,20 @@ class PostgresClientSide:
         notes.append(StatementBegins(number, "function-call", f"function OID {oid}"))
         exchange.expect(exchange.ending(Awaits.FUNCTION, number))
 
-    def _copy_data(self, body: bytes, notes: list[Note]) -> None:
+    def _copy_data(self, data: bytes, position: int, notes: list[Note]) -> int:
+        """A run of CopyData from `position` on, with one note; returns the position behind it."""
+        unpack, last, count = _head.unpack_from, len(data) - 5, 0
+        while position <= last:
+            kind, size = unpack(data, position)
+            following = position + 1 + size
+            if kind != COPY_DATA or not 4 <= size <= TEXT_PART or following > len(data):
+                break
+            count += size - 4
+            position = following
         number = self._copy_statement()
-        if number not in self._exchange.open:
-            return
-        last = notes[-1] if notes else None
-        if isinstance(last, StatementExtends) and last.number == number and last.data_bytes:
-            # One note for a run of rows.
-            notes[-1] = StatementExtends(number, data_bytes=last.data_bytes + len(body))
-        else:
-            notes.append(StatementExtends(number, data_bytes=len(body)))
+        if number in self._exchange.open:
+            notes.append(StatementExtends(number, data_bytes=count))
+        return position
 
     def _copy_statement(self) -> int:
         """Whose data this is; the client need not wait for the server's word that it may send."""

@@ -132,6 +132,8 @@ class Exchange:
     """The statement whose data the client is sending."""
     copies: int = 0
     """COPYs that the client has ended."""
+    refusals: int = 0
+    """Answers of the bastion's own that are in the queue."""
     pipeline: int = 0
     number: int = 0
     remembered: int = 0
@@ -155,6 +157,8 @@ class Exchange:
     def _skip(self, entry: Entry, notes: list[Note], *, pending: bool) -> None:
         """The server throws `entry` away. `pending`: its pipeline goes on, so an Execute may still join a Parse."""
         entry.gone = True
+        if entry.awaits is Awaits.OWN:
+            self.refusals -= 1
         if entry.awaits is Awaits.PARSE and entry.prepared is not None:
             entry.prepared.skipped = True
             if pending and entry.prepared.joinable:

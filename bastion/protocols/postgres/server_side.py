@@ -22,7 +22,7 @@ from .character_sets import codec_for
 from .codec import database_error
 from .exchange import Awaits, Entry, Exchange
 
-_length = struct.Struct(">I")
+_head = struct.Struct(">BI")
 
 LONGEST = 0x3FFFFFFF
 """Bytes of one message that PostgreSQL itself sends (MaxAllocSize)."""
@@ -89,21 +89,20 @@ class PostgresServerSide:
         base = self._read
         end = len(data)
         pieces: list[Piece] = []
-        queue = self._exchange.queue
+        queue, handlers, unpack = self._exchange.queue, self._handlers, _head.unpack_from
         start = position = needed = 0
         if self._passing:
             position = min(self._passing, end)
             self._passing -= position
         while end - position >= 5:
-            kind = data[position]
+            kind, size = unpack(data, position)
             if kind in ROWS:
                 if not queue:
                     raise ProtocolError(Leg.SERVER, "rows that nothing asked for", data[position:])
                 position = self._pass_rows(data, position)
                 continue
-            size = _length.unpack_from(data, position + 1)[0]
             following = position + 1 + size
-            handler = self._handlers.get(kind)
+            handler = handlers.get(kind)
             if handler is None or not 4 <= size <= LONGEST:
                 raise ProtocolError(
                     Leg.SERVER, f"no message of PostgreSQL: kind {kind}, length {size}", data[position:]
@@ -125,7 +124,7 @@ class PostgresServerSide:
                 self._mark = self._position
             handler(data[position + 5 : following])
             position = following
-            if queue and queue[0].awaits is Awaits.OWN and not self._passing:
+            if self._exchange.refusals and queue and queue[0].awaits is Awaits.OWN and not self._passing:
                 self._emit(pieces, data, start, position)
                 start = position
                 pieces.append(Piece(self.due(), 0, "Refusal"))
@@ -142,6 +141,7 @@ class PostgresServerSide:
         out = b""
         while queue and queue[0].awaits is Awaits.OWN and not self._passing:
             entry = queue.popleft()
+            self._exchange.refusals -= 1
             out += entry.answer
             if entry.with_ready:
                 out += own_words.ready(self._status())
@@ -167,13 +167,12 @@ class PostgresServerSide:
 
     def _pass_rows(self, data: bytes, position: int) -> int:
         """Counts a run of rows from `position` on; returns the position behind it. The hot loop of every result."""
-        unpack, end, rows = _length.unpack_from, len(data), 0
+        unpack, end, rows = _head.unpack_from, len(data), 0
         last = end - 5
         while position <= last:
-            kind = data[position]
+            kind, size = unpack(data, position)
             if kind != DATA_ROW and kind != COPY_DATA:
                 break
-            size = unpack(data, position + 1)[0]
             if not 4 <= size <= LONGEST:
                 raise ProtocolError(Leg.SERVER, f"a row of length {size}", data[position:])
             position += size + 1
