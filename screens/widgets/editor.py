@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.style import Style
 from textual.binding import Binding, BindingType
+from textual.document._document_navigator import DocumentNavigator
+from textual.document._wrapped_document import WrappedDocument
+from textual.geometry import Size
 from textual.widgets import TextArea
 from textual.widgets.text_area import TextAreaTheme
 
@@ -39,6 +43,15 @@ MARGIN_LINES = 20
 """Lines highlighted above and below what is visible."""
 
 
+class FlatDocument(WrappedDocument):
+    """A document whose lines are not wrapped: its height is known without a walk over all lines, which every drawn line
+    would otherwise make."""
+
+    @property
+    def height(self) -> int:
+        return self.document.line_count if self._width == 0 else super().height
+
+
 class SqlEditor(TextArea):
     """A TextArea for SQL. F6 leaves it; the keys of the console work in it."""
 
@@ -56,6 +69,8 @@ class SqlEditor(TextArea):
 
     def __init__(self, text: str = "", *, id: str | None = None) -> None:
         self._error: tuple[int, int, int] | None = None
+        self._measured_lines = -1
+        self._widest = 0
         super().__init__(
             text,
             language="sql",
@@ -70,6 +85,28 @@ class SqlEditor(TextArea):
         self.indent_width = 2
         self.register_theme(THEME)
         self.theme = "casemate"
+
+    # -- large documents
+
+    def _set_document(self, text: str, language: str | None) -> None:
+        self._measured_lines = -1
+        super()._set_document(text, language)
+        self.wrapped_document = FlatDocument(self.document, tab_width=self.indent_width)
+        self.navigator = DocumentNavigator(self.wrapped_document)
+        self._rewrap_and_refresh_virtual_size()
+
+    def _refresh_size(self) -> None:
+        """Measures all lines when their number changes, else the one at the cursor; the width only grows meanwhile."""
+        count = self.document.line_count
+        if count != self._measured_lines:
+            self._widest, _height = self.document.get_size(self.indent_width)
+            self._measured_lines = count
+        else:
+            line = self.document[min(self.cursor_location[0], count - 1)]
+            self._widest = max(self._widest, cell_len(line.expandtabs(self.indent_width)))
+        # One more for the cursor behind the end of a line.
+        self.virtual_size = Size(self._widest + self.gutter_width + 1, count)
+        self._refresh_scrollbars()
 
     # -- highlighting
 
