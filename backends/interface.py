@@ -188,7 +188,7 @@ class Backend(ABC):
         """What is below `node` (None: the top), in the order to show. Raises DatabaseError."""
 
     def catalogs(self) -> list[str]:
-        """The database names that could be opened instead of this one; empty where the catalog tree shows them all.
+        """The database names that could be opened instead of this one, those of the server itself last or left out.
 
         Raises DatabaseError.
         """

@@ -28,7 +28,7 @@ from .interface import (
     Started,
     TransactionState,
 )
-from .mysql_catalog import children, quote
+from .mysql_catalog import children, databases, quote
 from .tunnel import Way
 
 CONNECT_SECONDS = 30
@@ -145,6 +145,9 @@ class MySQLBackend(Backend):
 
     def children(self, node: CatalogNode | None) -> list[CatalogNode]:
         return children(self._all_rows, node)
+
+    def catalogs(self) -> list[str]:
+        return databases(self._all_rows)
 
     def quote(self, name: str) -> str:
         return quote(name)

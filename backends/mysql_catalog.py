@@ -14,6 +14,8 @@ LIMIT = 20_000
 _PLAIN = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 
 
+OWN = ("information_schema", "mysql", "performance_schema", "sys")
+
 DATABASES = """select schema_name from information_schema.schemata
 order by schema_name in ('information_schema', 'mysql', 'performance_schema', 'sys'), schema_name"""
 
@@ -37,6 +39,11 @@ def _literal(text: str) -> str:
 def _bound(query: str, **values: str) -> str:
     """`query` with each `:name` replaced by its value, in one pass, so that no value is looked into."""
     return re.sub(r":([a-z]+)", lambda match: values[match.group(1)], query)
+
+
+def databases(rows: Callable[[str], list[tuple[Any, ...]]]) -> list[str]:
+    """The databases that may be used, the server's own left out."""
+    return [str(name) for (name,) in rows(DATABASES) if name not in OWN]
 
 
 def children(rows: Callable[[str], list[tuple[Any, ...]]], node: CatalogNode | None) -> list[CatalogNode]:

@@ -261,3 +261,9 @@ def test_an_unknown_and_a_changed_host_key(bastion: BastionProcess, tmp_path: Pa
 def test_nobody_listens(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match="cannot be reached"):
         Link.connect_now(Target("bob", HOST, free_port()), Credentials(password="x"), HostKeys([tmp_path / "k"]))
+
+
+def test_the_database_names_that_can_be_opened(connection: DatabaseConnection) -> None:
+    names = connection.submit(connection.backend.catalogs).result(20)
+    assert NAMES[connection.backend.engine] in names
+    assert not set(names) & {"information_schema", "mysql", "template1"}
