@@ -452,14 +452,15 @@ def _verify_files(arguments: argparse.Namespace) -> int:
     from bastion.commands.audit import show_proof
     from bastion.commands.verifying import verify_files
 
+    store_url: str | None = None
     if arguments.journal is not None:
         folder = Path(arguments.journal)
         key = None if arguments.public_key is None else Path(arguments.public_key)
     else:
         configuration = _configuration(arguments.config)
-        folder, key = configuration.journal_folder, configuration.public_key
+        folder, key, store_url = configuration.journal_folder, configuration.public_key, configuration.store_url
     anchor = None if arguments.anchor is None else Path("/dev/stdin" if arguments.anchor == "-" else arguments.anchor)
-    proof = verify_files(folder, key, anchor)
+    proof = verify_files(folder, key, anchor, store_url)
 
     async def show() -> int:
         context = Context(_NoApi(), streams.StandardOutput(), Place.LOCAL)

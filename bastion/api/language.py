@@ -1,4 +1,4 @@
-"""Translation of what is shown. Strings are translated when they are rendered, since one gateway serves several languages.
+"""Translation of what is shown. Strings are translated when they are rendered: one gateway serves several languages.
 
 The source is English. Catalogues are gettext, under `locale/`. The language is that of the running context: set per
 process by the workstation and the command line (LC_ALL, LC_MESSAGES, LANG), per person by the gateway.

@@ -209,7 +209,7 @@ class Finding(Message):
 class Proof(Message):
     """What `audit verify` found.
 
-    intact        no record was changed, removed, inserted or moved
+    intact        no record was changed, removed, inserted or moved, in the journal and (where compared) in the store
     proved_to     number of the last record that a good checkpoint covers, and `proved_at` its time
     unwitnessed   records after it
     broken_at     number of the first record that does not hold, with `reason` and the `file` it is in
@@ -227,6 +227,8 @@ class Proof(Message):
     """Where the key came from: `given`, `anchor`, or `folder` (the journal's own, which proves less)."""
     anchored_to: int | None = None
     """The last record that an anchor witnessed and that holds; None without an anchor."""
+    store: str | None = None
+    """Where the store was compared with the journal: '' when it says the same, else the first difference."""
 
 
 class Anchor(Message):

@@ -84,7 +84,7 @@ class ApplyRequest(m.Message):
 OPERATOR = frozenset({"operator"})
 ADMINISTRATOR = frozenset({"administrator"})
 AUDITOR = frozenset({"auditor", "administrator"})
-"""Auditors and administrators read the audit; an operator sees their own sessions and statements through the same calls."""
+"""Auditors and administrators read the audit; operators see their own sessions and statements in the same calls."""
 
 HELLO = Method("hello", Nothing, m.Hello)
 DATABASES = Method("databases.list", Nothing, list[m.Database])

@@ -37,47 +37,75 @@ def _(text: str) -> str:
 
 
 SENTENCES: dict[str, str] = {
-    "login-failed": _("Login failed: the user name or the password is wrong, or the account is locked. Try again later or ask an administrator."),
+    "login-failed": _(
+        "Login failed: the user name or the password is wrong, or the account is locked. Try again later or ask an administrator."
+    ),
     "too-many-tries": _("Too many failed logins from here. Wait {seconds} seconds and try again."),
     "role-missing": _("This needs the role {role}, which {user} does not have. Ask an administrator."),
     "unknown-method": _("The bastion does not know the call {method}. Update the client or the bastion."),
     "invalid-params": _("The call {method} was not understood: {detail}."),
     "not-applicable": _("Nothing was changed: {detail}"),
     "internal": _("The bastion failed at this. It is in its log under {reference}; tell an administrator."),
-    "database-not-authorized": _("There is no database {database} that you are authorized for. `casemate databases` lists yours; ask an administrator for a grant."),
-    "account-not-authorized": _("You are not authorized for the account {account} of {database}. Yours are: {accounts}."),
+    "database-not-authorized": _(
+        "There is no database {database} that you are authorized for. `casemate databases` lists yours; ask an administrator for a grant."
+    ),
+    "account-not-authorized": _(
+        "You are not authorized for the account {account} of {database}. Yours are: {accounts}."
+    ),
     "account-needed": _("{database} has several accounts for you: {accounts}. Say which with --account."),
     "grant-not-yet": _("Your grant for {database} starts at {at}."),
     "grant-ended": _("Your grant for {database} ended at {at}. Ask an administrator for a new one."),
-    "token-unknown": _("This token is not known, not yours, or no longer kept. Request a new one: casemate token DATABASE."),
+    "token-unknown": _(
+        "This token is not known, not yours, or no longer kept. Request a new one: casemate token DATABASE."
+    ),
     "token-expired": _("The token ended at {at}. Request a new one: casemate token {database}."),
     "token-revoked": _("The token was revoked at {at} by {by}. Request a new one: casemate token {database}."),
-    "token-wrong-database": _("This token opens {host}:{port} ({database}) and nothing else; the tunnel asked for {asked_host}:{asked_port}. Check the address of your ssh -L."),
-    "renewals-used-up": _("The token has been renewed {renewals} times, which is all that is allowed. Request a new one."),
-    "renewal-not-possible": _("The token cannot live beyond {at}: then your grant or your account ends. Ask an administrator."),
+    "token-wrong-database": _(
+        "This token opens {host}:{port} ({database}) and nothing else; the tunnel asked for {asked_host}:{asked_port}. Check the address of your ssh -L."
+    ),
+    "renewals-used-up": _(
+        "The token has been renewed {renewals} times, which is all that is allowed. Request a new one."
+    ),
+    "renewal-not-possible": _(
+        "The token cannot live beyond {at}: then your grant or your account ends. Ask an administrator."
+    ),
     "period-too-long": _("A token may live {longest} at most; {asked} was asked."),
     "period-too-short": _("A token lives one minute at least."),
-    "tunnel-not-open": _("This login opens no tunnel by itself. Use an O&M token as the SSH password, or `casemate tunnel DATABASE`."),
-    "token-only-tunnels": _("An O&M token opens a tunnel to its database and nothing else. Log in with your password or key for this."),
+    "tunnel-not-open": _(
+        "This login opens no tunnel by itself. Use an O&M token as the SSH password, or `casemate tunnel DATABASE`."
+    ),
+    "token-only-tunnels": _(
+        "An O&M token opens a tunnel to its database and nothing else. Log in with your password or key for this."
+    ),
     "no-remote-forward": _("The bastion forwards no ports back to your side."),
     "channel-not-offered": _("The bastion does not offer this kind of channel ({kind})."),
     "user-locked": _("{user} is locked. Ask an administrator."),
     "user-not-valid": _("{user} is not valid at this time. Ask an administrator."),
     "too-many-sessions": _("The bastion has {limit} sessions open, which is all that it takes. Try again later."),
-    "database-unreachable": _("The database {database} at {host}:{port} cannot be reached from the bastion: {detail}. Check that it is running, then the network domain and the firewall."),
-    "database-tls": _("TLS to the database {database} was not possible as its setting {mode} demands: {detail}. Ask an administrator to check the database's TLS settings."),
+    "database-unreachable": _(
+        "The database {database} at {host}:{port} cannot be reached from the bastion: {detail}. Check that it is running, then the network domain and the firewall."
+    ),
+    "database-tls": _(
+        "TLS to the database {database} was not possible as its setting {mode} demands: {detail}. Ask an administrator to check the database's TLS settings."
+    ),
     "database-name-not-allowed": _("The database {name} may not be opened through {database}; allowed are: {names}."),
     "client-token-needed": _("The password of the database login must be the O&M token here."),
     "replication-not-allowed": _("Replication connections to {database} are not granted."),
     "login-timeout": _("The login to the database {database} took longer than {seconds} seconds and was given up."),
-    "not-understood": _("The bastion could not read what was sent as {engine} ({detail}). Nothing of it was passed on; the session is ended."),
-    "record-failed": _("The bastion cannot write its record, so nothing is passed on. Tell an administrator; the session is ended."),
+    "not-understood": _(
+        "The bastion could not read what was sent as {engine} ({detail}). Nothing of it was passed on; the session is ended."
+    ),
+    "record-failed": _(
+        "The bastion cannot write its record, so nothing is passed on. Tell an administrator; the session is ended."
+    ),
     "session-ended": _("The session was ended by {by}: {reason}."),
     "bastion-stopping": _("The bastion is being stopped. Connect again in a moment."),
     "session-unknown": _("There is no session {session} that you may see."),
     "session-not-live": _("The session {session} is not live any more."),
     "cancel-failed": _("The database did not take the order to cancel: {detail}."),
-    "no-terminal-here": _("The workstation is not served over plain SSH by this bastion. Run `casemate connect` on your side, or give a command: databases, token, sessions, sql."),
+    "no-terminal-here": _(
+        "The workstation is not served over plain SSH by this bastion. Run `casemate connect` on your side, or give a command: databases, token, sessions, sql."
+    ),
 }
 
 

@@ -26,7 +26,7 @@ class RpcError(msgspec.Struct):
 
 
 class Incoming(msgspec.Struct):
-    """Any of the four forms: a call has `id` and `method`, a notification `method`, an answer `id` and one of the rest."""
+    """Any of the forms: a call has `id` and `method`, a notification `method`, an answer `id` and one of the rest."""
 
     jsonrpc: str = "2.0"
     id: int | None = None

@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from bastion.api import messages as m
 from bastion.store import schema
 from bastion.store.store import Store
 
@@ -101,6 +102,18 @@ def compare_with_store(store: Store, folder: Path) -> Comparison:
             return store.read_now(work)
         finally:
             engine.dispose()
+
+
+def with_store(proof: m.Proof, store: Store, folder: Path) -> m.Proof:
+    """A proof of the journal in `folder`, completed by what the store says. A journal that is broken proves nothing."""
+    if not proof.intact:
+        return proof
+    difference = compare_with_store(store, folder).difference
+    proof.store = "" if difference is None else str(difference)
+    if difference is not None:
+        proof.intact = False
+        proof.reason = proof.store
+    return proof
 
 
 def _shipped(node: str) -> Any:

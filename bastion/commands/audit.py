@@ -110,6 +110,10 @@ def show_proof(context: Context, proof: m.Proof, *, as_json: bool) -> int:
             )
             + "\n"
         )
+    elif proof.store:
+        context.output.out(
+            _("The journal holds, but the store was altered: {reason}").format(reason=clean(proof.store)) + "\n"
+        )
     else:
         context.output.out(
             _("BROKEN at record {number} in {file}: {reason}").format(

@@ -20,6 +20,7 @@ from bastion.api import methods
 from bastion.api.methods import Method
 from bastion.api.refusals import Refused
 from bastion.audit.chain import AnchorUnreadable, KeyUnreadable, read_public_key
+from bastion.audit.comparison import with_store
 from bastion.audit.journal import JournalFailed
 from bastion.audit.verify import NothingToVerify, verify
 
@@ -62,6 +63,7 @@ class Calls:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._verifying = asyncio.Lock()
 
     async def answer(self, caller: Caller, name: str, params: dict[str, Any]) -> Any:
         """The result of one call, ready to be encoded. Raises Refused."""
@@ -181,8 +183,10 @@ class Calls:
         return await self._parts.audit.statements(params)
 
     async def verify(self, _caller: Caller, params: methods.VerifyRequest) -> m.Proof:
+        # One at a time: each reads the whole journal.
         try:
-            return await asyncio.to_thread(self._verify_now, params.anchor)
+            async with self._verifying:
+                return await asyncio.to_thread(self._verify_now, params.anchor)
         except (AnchorUnreadable, KeyUnreadable, NothingToVerify) as error:
             raise Refused("invalid-params", method="audit.verify", detail=str(error)) from error
 
@@ -193,11 +197,13 @@ class Calls:
         configuration = self._parts.configuration
         public_key = read_public_key(configuration.public_key)
         if anchor is None:
-            return verify(configuration.journal_folder, public_key)
+            proof = verify(configuration.journal_folder, public_key)
+            return with_store(proof, self._parts.store, configuration.journal_folder)
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".anchor") as file:
             file.write(anchor)
             file.flush()
-            return verify(configuration.journal_folder, public_key, Path(file.name))
+            proof = verify(configuration.journal_folder, public_key, Path(file.name))
+        return with_store(proof, self._parts.store, configuration.journal_folder)
 
     # --------------------------------------------------------------------------------------------- the declared state
 
