@@ -375,3 +375,25 @@ async def test_help_lists_the_keys_of_the_page(tmp_path: Path, key: str) -> None
         await settled(pilot)
         await press(pilot, key)
         assert "Live only / all" in shown(pilot)
+
+
+async def test_a_failure_shows_a_sentence_and_no_value_of_any_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tui.app.user_log_path", lambda *_, **__: tmp_path)
+    scripted = world(tmp_path)
+
+    def fail() -> None:
+        secret = "hunter2-local"
+        raise RuntimeError(f"said of {secret}")
+
+    with pytest.raises(RuntimeError):
+        async with scripted.app.run_test(size=SIZE) as pilot:
+            await settled(pilot)
+            scripted.app.call_later(fail)
+            await settled(pilot)
+    printed = "".join(capsys.readouterr())
+    assert "The workstation failed and had to stop" in printed
+    log = (tmp_path / "workstation.log").read_text()
+    assert "in fail" in log
+    assert "hunter2-local" not in printed + log
