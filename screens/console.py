@@ -14,7 +14,7 @@ from textual.containers import Horizontal, Vertical
 from textual.css.query import NoMatches
 from textual.message import Message
 from textual.timer import Timer
-from textual.widgets import OptionList, Static
+from textual.widgets import OptionList
 
 from backends.connection import (
     BudgetReached,
@@ -35,6 +35,7 @@ from bastion.api.language import translate as _
 from bastion.api.refusals import Refused
 
 from .choice import ChoiceDialog
+from .token import TokenDialog
 from .value import ValueDialog
 from .widgets.catalog_tree import CatalogTree
 from .widgets.confirmation import Confirmation, TextQuestion
@@ -42,6 +43,7 @@ from .widgets.editor import SqlEditor
 from .widgets.frame import KeyLine, TopLine
 from .widgets.result_table import ResultTable
 from .widgets.results import Results
+from .widgets.status_line import Status, StatusLine
 from .words import left, mark, moment, sentence, size
 from .workstation import Console, Page
 
@@ -64,7 +66,6 @@ class ConsoleScreen(Page):
     """The state is changed in message handlers only; the connection's thread just posts."""
 
     DEFAULT_CSS = """
-    ConsoleScreen #status { height: 1; background: $surface; padding: 0 1; }
     ConsoleScreen #work { height: 1fr; }
     ConsoleScreen CatalogTree { width: 26; border-right: solid $panel-lighten-1; }
     ConsoleScreen.wide CatalogTree { width: 40; }
@@ -119,7 +120,7 @@ class ConsoleScreen(Page):
             with Vertical():
                 yield SqlEditor(id="editor")
                 yield Results(id="results")
-        yield Static("", id="status", markup=False)
+        yield StatusLine(id="status", markup=False)
         yield KeyLine()
 
     def on_mount(self) -> None:
@@ -520,34 +521,11 @@ class ConsoleScreen(Page):
     @work(exclusive=True, group="dialog")
     async def action_token(self) -> None:
         """The token of this connection."""
-        from .token import TokenDialog
-
         token = self._token
         if token is None:
             return
-        database = m.Database(
-            name=token.database,
-            engine=token.engine,
-            platform="",
-            host=token.host,
-            port=token.port,
-            domain="",
-            databases=[],
-            accounts=[],
-            tokens=[],
-            until=None,
-        )
-        state = m.TokenState(
-            id=token.id,
-            database=token.database,
-            account=token.account,
-            issued_at=token.issued_at,
-            expires_at=token.expires_at,
-            renewals_left=token.renewals_left,
-        )
-        await self.app.push_screen_wait(
-            TokenDialog(database, m.Account(name=token.account, hosted=token.hosted), state)
-        )
+        account = m.Account(name=token.account, hosted=token.hosted)
+        await self.app.push_screen_wait(TokenDialog(token.database, account, token.id))
 
     def token_changed(self, state: m.TokenState) -> None:
         """The token was renewed, here or elsewhere."""
@@ -594,37 +572,17 @@ class ConsoleScreen(Page):
 
     def _show_status(self) -> None:
         try:
-            status = self.query_one("#status", Static)
+            shown = self.query_one(StatusLine)
         except NoMatches:
             return
-        status.update(self._status())
-
-    def _status(self) -> Text:
-        line = Text(no_wrap=True, overflow="ellipsis")
-        if self._token is None:
-            line.append(_("No database is open. Choose one on the databases page (Ctrl+G)."))
-            return line
-        where = f"{self._token.database}/{self._catalog}" if self._catalog else self._token.database
-        line.append(f" {visible_line(where)} ", style="bold reverse")
-        line.append(f" {visible_line(self._token.account)}")
-        separator = " │ "
-        if self._database is None:
-            line.append(separator, style="dim")
-            line.append(_("connecting") if self._connecting else _("not connected"), style="yellow")
-        else:
-            line.append(separator, style="dim")
-            line.append(
-                _("autocommit") if self._autocommit else _("manual commit"), style="" if self._autocommit else "bold"
-            )
-            if self._transaction is TransactionState.OPEN:
-                line.append(separator, style="dim")
-                line.append(_("TRANSACTION OPEN"), style="bold yellow")
-            elif self._transaction is TransactionState.FAILED:
-                line.append(separator, style="dim")
-                line.append(_("TRANSACTION FAILED: roll back"), style="bold red")
-            line.append(separator, style="dim")
-            line.append(_("token {left}").format(left=left(self._token.expires_at, self.workstation.services.now())))
-        if self._stage:
-            line.append(separator, style="dim")
-            line.append(visible_line(self._stage), style="bold red" if self._stage_bad else "bold yellow")
-        return line
+        status = Status(
+            token=self._token,
+            catalog=self._catalog,
+            connected=self._database is not None,
+            connecting=self._connecting,
+            autocommit=self._autocommit,
+            transaction=self._transaction,
+            stage=self._stage,
+            bad=self._stage_bad,
+        )
+        shown.show(status, self.workstation.services.now())

@@ -302,8 +302,9 @@ class DatabasesScreen(Page):
 
     @work(exclusive=True, group="token")
     async def _open_dialog(self, choice: Choice, *, then_open: bool) -> None:
+        live = choice.token.id if choice.token is not None else None
         token = await self.app.push_screen_wait(
-            TokenDialog(choice.database, choice.account, choice.token, then_open=then_open)
+            TokenDialog(choice.database.name, choice.account, live, then_open=then_open)
         )
         self._load()
         if token is not None and has_console(token.engine):

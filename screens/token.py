@@ -56,12 +56,10 @@ class TokenDialog(Dialog[m.Token | None]):
         Binding("escape", "leave", mark("Close")),
     ]
 
-    def __init__(
-        self, database: m.Database, account: m.Account, live: m.TokenState | None, *, then_open: bool = False
-    ) -> None:
+    def __init__(self, database: str, account: m.Account, token_id: str | None, *, then_open: bool = False) -> None:
         super().__init__()
         self._database, self._account = database, account
-        self._live = live
+        self._token_id = token_id
         self._then_open = then_open
         self._token: m.Token | None = None
 
@@ -71,7 +69,7 @@ class TokenDialog(Dialog[m.Token | None]):
             yield Static(
                 Text(
                     visible_line(
-                        _("O&M token: {database} as {account}").format(database=self._database.name, account=account)
+                        _("O&M token: {database} as {account}").format(database=self._database, account=account)
                     )
                 ),
                 id="title",
@@ -81,10 +79,10 @@ class TokenDialog(Dialog[m.Token | None]):
             yield Static("", id="keys", markup=False)
 
     async def on_mount(self) -> None:
-        if self._live is None:
+        if self._token_id is None:
             await self._show_form()
         else:
-            self._fetch(self._live.id)
+            self._fetch(self._token_id)
         self.set_interval(1.0, self._tick)
 
     # -- asking
@@ -130,7 +128,7 @@ class TokenDialog(Dialog[m.Token | None]):
             self._say(str(error))
             return
         request = methods.TokenRequest(
-            database=self._database.name,
+            database=self._database,
             account=self._account.name,
             period=period,
             reason=self._value("reason"),
