@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -127,6 +128,8 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         raise StoreUnusable("The store must be a file: sqlite:////var/lib/casemate/state.db")
     engine = sa.create_engine(
         url,
+        json_serializer=_json_text,
+        json_deserializer=msgspec.json.decode,
         poolclass=sa.QueuePool,
         pool_size=THREADS,
         max_overflow=THREADS,
@@ -156,9 +159,15 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     return engine
 
 
+def _json_text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
 def _postgresql(url: sa.URL) -> sa.Engine:
     return sa.create_engine(
         url,
+        json_serializer=_json_text,
+        json_deserializer=msgspec.json.decode,
         pool_size=THREADS,
         max_overflow=THREADS,
         pool_timeout=WAIT,
