@@ -145,3 +145,23 @@ def test_prepared_statements_of_an_ignored_sync_are_settled() -> None:
     session.client(m.COPY_DONE + m.SYNC)
     session.server(m.complete("COPY 0") + m.ready())
     assert session.outcomes() == [(1, "done", None), (2, "done", 0)]
+
+
+def test_a_sync_after_a_failed_copy_counts() -> None:
+    session = Session()
+    session.client(m.query("copy a from stdin"))
+    session.server(m.copy_in() + m.error("57014", "canceled"))
+    session.client(m.SYNC)
+    session.server(m.ready() + m.ready())
+    assert session.outcomes() == [(1, "failed", None)]
+    assert not session.exchange.queue
+
+
+def test_a_sync_after_data_that_did_not_wait_counts() -> None:
+    session = Session()
+    session.client(extended("copy a from stdin") + m.copy_data(b"1\n") + m.COPY_DONE)
+    session.server(GOOD + m.copy_in())
+    session.client(m.SYNC)
+    session.server(m.complete("COPY 1") + m.ready())
+    assert session.outcomes() == [(1, "done", 1)]
+    assert not session.exchange.queue

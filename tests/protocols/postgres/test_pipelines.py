@@ -222,3 +222,20 @@ def test_a_long_pipeline_takes_linear_time() -> None:
     session.client(m.SYNC)
     assert time.perf_counter() - started < 10
     assert len(session.ended()) == 20_000
+
+
+def test_what_was_prepared_before_a_query_that_is_thrown_away() -> None:
+    session = Session()
+    session.client(m.parse("good", "s") + m.parse("bad") + m.query("thrown away") + m.SYNC)
+    session.server(m.PARSE_COMPLETE + m.error() + m.ready())
+    assert sorted(session.outcomes()) == [(1, "done", None), (2, "failed", None), (3, "skipped", None)]
+    assert session.server_side.open_statements() == []
+
+
+def test_values_are_let_go_of_when_their_portal_is_bound_again() -> None:
+    session = Session()
+    session.client((m.bind((b"x" * 4_000,) * 10) + m.execute()) * 500)
+    kept = [entry.portal.binds for entry in session.exchange.queue if entry.portal is not None and entry.portal.binds]
+    # The last portal is that of one Bind and one Execute.
+    assert len(kept) == 2
+    assert session.exchange.held < 50_000

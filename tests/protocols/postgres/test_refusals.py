@@ -170,3 +170,19 @@ def test_the_code_is_that_of_the_cause() -> None:
     [piece] = session.client_side.feed(m.query("select 1"))
     session.client_side.refuse(piece, Refusal("record-failed", "No record,\0 no statement."))
     assert b"C58030\0" in session.server_side.due()
+
+
+def test_what_was_prepared_before_a_refused_query_has_its_outcome() -> None:
+    session = Session(refuse_texts=("drop",))
+    session.client(m.parse("select 1", "s") + m.query("drop") + m.query("select 2"))
+    session.server(m.PARSE_COMPLETE + m.complete("SELECT 1") + m.ready())
+    assert session.to_client == m.PARSE_COMPLETE + REFUSED + m.ready() + m.complete("SELECT 1") + m.ready()
+    assert sorted(session.outcomes()) == [(1, "done", None), (3, "done", 1)]
+
+
+def test_what_fails_to_be_prepared_before_a_refused_query_has_failed() -> None:
+    session = Session(refuse_texts=("drop",))
+    session.client(m.parse("bad", "s") + m.query("drop") + m.SYNC)
+    session.server(m.error() + m.ready())
+    assert session.to_client == m.error() + m.ready()
+    assert session.outcomes() == [(1, "failed", None)]
