@@ -47,7 +47,7 @@ class Connection(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self.ssh = conn
-        shorten(conn)
+        self._outbox = shorten(conn)
         if not self.source:
             peer = conn.get_extra_info("peername")
             self.source = str(peer[0]) if isinstance(peer, tuple) else "local"
@@ -142,7 +142,8 @@ class Connection(asyncssh.SSHServer):
             self._channel_closed()
 
         channel: Channel = self.ssh.create_tcp_channel(encoding=None, window=WINDOW, max_pktsize=PACKET)
-        return channel, Tunnel(run, gateway.start_task, gateway.tunnel_opened, closed)
+        write = channel.write if self._outbox is None else self._outbox.writer(channel)
+        return channel, Tunnel(run, gateway.start_task, gateway.tunnel_opened, closed, write)
 
     def unix_connection_requested(self, dest_path: str) -> Any:
         raise asyncssh.ChannelOpenError(

@@ -110,9 +110,9 @@ class _ChannelTransport:
 
     __slots__ = ("_channel", "_write", "abort", "close", "get_write_buffer_size", "pause_reading", "resume_reading")
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, write: Callable[[bytes], None]) -> None:
         self._channel = channel
-        self._write = channel.write
+        self._write = write
         self.close = channel.close
         self.abort = channel.abort
         self.pause_reading = channel.pause_reading
@@ -127,7 +127,8 @@ class _ChannelTransport:
 class Tunnel(asyncssh.SSHTCPSession[bytes]):
     """A channel that was accepted. `run` makes the session on it, as a task that `start` keeps.
 
-    opened and closed are called when the channel stands, and when the other side has let go of it too.
+    opened and closed are called when the channel stands, and when the other side has let go of it too. write sends on
+    the channel.
     """
 
     def __init__(
@@ -136,8 +137,10 @@ class Tunnel(asyncssh.SSHTCPSession[bytes]):
         start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         opened: Callable[[Tunnel], None],
         closed: Callable[[Tunnel], None],
+        write: Callable[[bytes], None],
     ) -> None:
         self._run = run
+        self._write = write
         self._start = start
         self._opened = opened
         self._closed = closed
@@ -146,7 +149,7 @@ class Tunnel(asyncssh.SSHTCPSession[bytes]):
     def connection_made(self, chan: Channel) -> None:
         chan.set_write_buffer_limits(high=WRITE_AHEAD, low=WRITE_AHEAD // 4)
         # asyncssh calls with the data type as second argument; a leg's bytes have none.
-        leg = self._leg = Leg(Side.CLIENT, _ChannelTransport(chan))
+        leg = self._leg = Leg(Side.CLIENT, _ChannelTransport(chan, self._write))
         receive = leg.data_received
         self.data_received = lambda data, datatype: receive(data)  # type: ignore[method-assign]
         self.pause_writing = leg.pause_writing  # type: ignore[method-assign]

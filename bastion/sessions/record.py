@@ -31,7 +31,7 @@ from bastion.protocols.contract import (
 from bastion.protocols.sql_text import redact, statement_kind
 
 SHORT_TEXT = 4096
-"""Characters up to which the kind of a text is remembered: the same statements come again and again."""
+"""Characters up to which what a text is gets remembered: the same statements come again and again."""
 
 RUNNING_TEXT = 200
 """Characters of the running statement that a listing shows."""
@@ -199,11 +199,17 @@ def raw_bytes(session: str, error: ProtocolError) -> RawBytes:
 
 def _described(text: str, engine: str) -> tuple[str, str, tuple[str, ...]]:
     """Kind, text without credentials, and the credentials."""
+    if len(text) > SHORT_TEXT:
+        redacted = redact(text, engine)
+        return statement_kind(text, engine), redacted.text, redacted.secrets
+    kind, is_clean = _remembered(text, engine)
+    if is_clean:
+        return kind, text, ()
     redacted = redact(text, engine)
-    kind = _kind(text, engine) if len(text) <= SHORT_TEXT else statement_kind(text, engine)
     return kind, redacted.text, redacted.secrets
 
 
 @lru_cache(maxsize=512)
-def _kind(text: str, engine: str) -> str:
-    return statement_kind(text, engine)
+def _remembered(text: str, engine: str) -> tuple[str, bool]:
+    """Kind, and whether there is no credential in it; what the credential is, is not remembered."""
+    return statement_kind(text, engine), not redact(text, engine).secrets
