@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 
 from bastion.store import schema
 
@@ -43,6 +43,9 @@ LARGEST = 2**63 - 1
 
 LONGEST_TEXT = 16 * 1024 * 1024
 """Characters of a statement's text that the store keeps. The journal has every one of them."""
+
+INSERTED_TOGETHER = (256, 64, 16, 4, 1)
+"""Rows of one INSERT; SQLite takes 32,766 values in one."""
 
 Row = dict[str, Any]
 StatementKey = tuple[str, int]
@@ -313,33 +316,33 @@ _SESSION: Row = {
 def _insert(connection: sa.Connection, table: sa.Table, rows: list[Row]) -> None:
     """Inserts rows that may be there already (a store that was put back to an earlier state and refilled).
 
-    Goes to the driver with rows in the order of the compiled parameters: SQLAlchemy's own work for each row was most of
-    what a statement cost here. All rows of a call have the same columns.
+    To SQLite many rows go in one statement, straight to the driver: it lets the event loop's thread run while a
+    statement works, and takes the interpreter back after each, so one a row would cost the data path dearly.
     """
     if not rows:
         return
-    names = tuple(column.name for column in table.columns if column.name in rows[0])
     if connection.dialect.name != "sqlite":
         connection.execute(postgresql.insert(table).on_conflict_do_nothing(), rows)
         return
-    text = _insert_text(table, names)
-    encoded = [name for name in names if isinstance(table.c[name].type, sa.JSON)]
-    for row in rows:
-        for name in encoded:
-            value = row[name]
-            if value is not None:
-                row[name] = msgspec.json.encode(value).decode()
-    connection.exec_driver_sql(text, [tuple(row[name] for name in names) for row in rows])
+    names = tuple(column.name for column in table.columns if column.name in rows[0])
+    encoded = frozenset(name for name in names if isinstance(table.c[name].type, sa.JSON))
+    start = 0
+    for size in INSERTED_TOGETHER:
+        while len(rows) - start >= size:
+            values = [_driver_value(row[name], name in encoded) for row in rows[start : start + size] for name in names]
+            connection.exec_driver_sql(_insert_text(table.name, names, size), tuple(values))
+            start += size
+
+
+def _driver_value(value: Any, is_json: bool) -> Any:
+    return msgspec.json.encode(value).decode() if is_json and value is not None else value
 
 
 @cache
-def _insert_text(table: sa.Table, names: tuple[str, ...]) -> str:
-    insert = sqlite.insert(table).values({name: sa.bindparam(name) for name in names}).on_conflict_do_nothing()
-    compiled = insert.compile(dialect=sqlite.dialect(), column_keys=names)
-    positions = compiled.positiontup
-    if positions is None or tuple(positions) != tuple(sorted(names, key=[c.name for c in table.columns].index)):
-        raise AssertionError("the compiled statement does not take its parameters in the table's order")
-    return str(compiled)
+def _insert_text(table: str, names: tuple[str, ...], rows: int) -> str:
+    columns = ", ".join(f'"{name}"' for name in names)
+    row = f"({', '.join('?' * len(names))})"
+    return f'INSERT INTO "{table}" ({columns}) VALUES {", ".join([row] * rows)} ON CONFLICT DO NOTHING'  # noqa: S608 - our names
 
 
 def write(connection: sa.Connection, batch: Batch) -> None:
