@@ -428,5 +428,3 @@ class Engine(Protocol):
     def cancel(self, key: CancelKey, request: LoginRequest) -> CancelSteps | InBandCancel:
         """Cancels what the connection with `key` is running; steps use the server leg of a new connection."""
         ...
-
-
