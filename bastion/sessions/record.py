@@ -80,9 +80,10 @@ class SessionRecord:
         """Writes what must be in the journal before the client's bytes go on. Raises JournalFailed."""
         records: list[AnyRecord] = []
         at = now()
+        refused = {note.number for note in notes if isinstance(note, StatementEnds) and note.outcome == "failed"}
         for note in notes:
             if isinstance(note, StatementBegins):
-                records.append(self._begun(note, at))
+                records.append(self._begun(note, at, "refused" if note.number in refused else "allowed"))
             elif isinstance(note, StatementExtends):
                 records.append(self._extended(note, at))
             elif isinstance(note, StatementEnds):
@@ -127,7 +128,7 @@ class SessionRecord:
             return monotonic() - statement.since
         return None
 
-    def _begun(self, note: StatementBegins, at: str) -> StatementSent:
+    def _begun(self, note: StatementBegins, at: str, verdict: str) -> StatementSent:
         kind, text, secrets = _described(note.text, self._engine)
         self.statements += 1
         self._open[note.number] = _Open(monotonic(), text[:RUNNING_TEXT])
@@ -141,7 +142,7 @@ class SessionRecord:
             text=text,
             complete=note.complete,
             binds=None if note.binds is None else list(note.binds),
-            verdict="allowed",
+            verdict=verdict,
             tool="",
             redacted=[self._digest(secret) for secret in secrets],
         )
@@ -164,9 +165,9 @@ class SessionRecord:
         )
 
     def _not_sent(self, note: StatementEnds, at: str) -> StatementDone:
-        """The protocol's reader answers it by itself: what it asks for is not possible through a bastion."""
+        """The protocol's reader answers it by itself: what it asks for is not possible, or not allowed, here."""
         ended = self._ended(note, at)
-        return msgspec.structs.replace(ended, state="refused")
+        return msgspec.structs.replace(ended, state="refused") if note.outcome == "failed" else ended
 
     def _ended(self, note: StatementEnds, at: str) -> StatementDone:
         statement = self._open.pop(note.number, None)

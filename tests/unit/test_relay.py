@@ -13,6 +13,7 @@ from bastion.protocols.contract import (
     Leg as Side,
 )
 from bastion.protocols.contract import (
+    DatabaseError,
     Piece,
     ProtocolError,
     Refusal,
@@ -246,3 +247,12 @@ async def test_the_farewell_reaches_the_client_before_the_end(stage: Stage) -> N
     assert stage.events == [("client", b"bye: token-revoked\n")]
     assert stage.client_wire.is_closed
     assert stage.server_wire.is_closed
+
+
+async def test_what_the_reader_answers_by_itself_is_on_record_as_refused(stage: Stage) -> None:
+    error = DatabaseError("1295", "not through here")
+    stage.record.before((StatementBegins(1, "line", "change user"), StatementEnds(1, None, error, "failed")))
+    sent, done = stage.journal.records
+    assert isinstance(sent, StatementSent)
+    assert isinstance(done, StatementDone)
+    assert (sent.verdict, done.state, done.error) == ("refused", "refused", "1295: not through here")
