@@ -10,9 +10,6 @@ import pytest
 from bastion.audit.journal import JournalFailed
 from bastion.audit.records import AnyRecord, RawBytes, StatementDone, StatementSent
 from bastion.protocols.contract import (
-    Leg as Side,
-)
-from bastion.protocols.contract import (
     DatabaseError,
     Piece,
     ProtocolError,
@@ -20,6 +17,9 @@ from bastion.protocols.contract import (
     StatementBegins,
     StatementEnds,
     Transaction,
+)
+from bastion.protocols.contract import (
+    Leg as Side,
 )
 from bastion.sessions.legs import Leg
 from bastion.sessions.record import SessionRecord
