@@ -59,10 +59,11 @@ def read_signing_key(configuration: Configuration) -> Ed25519PrivateKey:
 
 
 @asynccontextmanager
-async def parts_of(configuration: Configuration, reason: str) -> AsyncIterator[Parts]:
+async def parts_of(configuration: Configuration, reason: str, *, serving: bool = False) -> AsyncIterator[Parts]:
     """The parts of a bastion, opened in order and closed in reverse. The journal's lock makes this the only writer.
 
-    `reason` is what the journal is told at the end. Raises what the parts raise: StoreUnusable, VaultUnusable,
+    `reason` is what the journal is told at the end. `serving`: for long, so the store is filled by a process of its
+    own, beside the data path. Raises what the parts raise: StoreUnusable, VaultUnusable,
     AuthorityUnusable, JournalLocked and the like, each with a sentence.
     """
     configuration.state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -75,7 +76,7 @@ async def parts_of(configuration: Configuration, reason: str) -> AsyncIterator[P
         await asyncio.to_thread(store.migrate)
         journal = Journal.open(configuration.journal_folder, configuration.node, signing_key, configuration.durability)
         stack.callback(journal.close, reason)
-        audit = Audit(journal, store)
+        audit = Audit(journal, store, apart=serving)
         await audit.start()
         stack.push_async_callback(audit.stop)
         address = configuration.advertised(configuration.listen.port)
@@ -100,7 +101,7 @@ async def serve(configuration: Configuration, listen: Endpoint | None) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with parts_of(configuration, "stopped") as parts:
+    async with parts_of(configuration, "stopped", serving=True) as parts:
         gateway = Gateway(parts)
         tending = _Tending(parts, gateway)
         loop.add_signal_handler(signal.SIGHUP, tending.reload)

@@ -12,6 +12,7 @@ from bastion.store.store import Store
 from .chain import anchor_line
 from .journal import Journal, JournalFailed
 from .projection import Projection
+from .projection_apart import ProjectionApart
 from .search import find_sessions, find_statements
 
 CHECKPOINT_SECONDS = 60.0
@@ -24,18 +25,26 @@ _log = logging.getLogger(__name__)
 
 
 class Audit:
-    """Ships the journal into the store, signs it at intervals, and answers from the store."""
+    """Ships the journal into the store, signs it at intervals, and answers from the store.
 
-    def __init__(self, journal: Journal, store: Store, *, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> None:
+    `apart` ships in a process of its own: for a bastion that serves; elsewhere a thread is less to start.
+    """
+
+    def __init__(
+        self, journal: Journal, store: Store, *, apart: bool = False, checkpoint_seconds: float = CHECKPOINT_SECONDS
+    ) -> None:
         self.journal = journal
-        self.projection = Projection(journal, store)
+        self.projection = ProjectionApart(journal, store) if apart else Projection(journal, store)
         self._store = store
         self._checkpoint_seconds = checkpoint_seconds
         self._timer: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begins to ship and to sign. Raises what the store raises."""
-        await asyncio.to_thread(self.projection.start)
+        if isinstance(self.projection, ProjectionApart):
+            await self.projection.start()
+        else:
+            await asyncio.to_thread(self.projection.start)
         self._timer = asyncio.create_task(self._sign_at_intervals(), name="journal-checkpoints")
 
     async def stop(self) -> None:
@@ -44,7 +53,10 @@ class Audit:
             self._timer.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._timer
-        await asyncio.to_thread(self.projection.stop)
+        if isinstance(self.projection, ProjectionApart):
+            await self.projection.stop()
+        else:
+            await asyncio.to_thread(self.projection.stop)
 
     async def settle(self) -> None:
         """Everything appended so far is in the store. Raises StoreBehind; TimeoutError after SETTLE_LIMIT."""

@@ -11,7 +11,10 @@ import asyncio
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
+from pathlib import Path
 from time import monotonic
+from typing import Protocol
 
 import sqlalchemy as sa
 
@@ -19,10 +22,10 @@ from bastion.store import schema
 from bastion.store.store import Store
 
 from .durability import resolve, waiting
-from .journal import Journal, NotStored, now
+from .journal import NotStored, now
 from .records import AnyRecord
 from .rows import UNKNOWN, Batch, Owner, write
-from .segments import JournalUnreadable, records_after
+from .segments import JournalUnreadable, SegmentReader
 
 BATCH = 2000
 """Records in one transaction at most."""
@@ -51,10 +54,38 @@ class _CursorMoved(Exception):
     """The store was put back to another state while we were writing."""
 
 
+class Source(Protocol):
+    """What the projection needs of a journal: `Journal`, or in a process of its own what is told of one."""
+
+    folder: Path
+    node: str
+    durability: str
+    on_written: Callable[[int, tuple[AnyRecord, ...], int], None] | None
+
+    @property
+    def number(self) -> int:
+        """The number of the last record that is written."""
+
+    def flush(self) -> None:
+        """Writes what was delayed."""
+
+    def stored(self, number: int) -> None:
+        """The records up to `number` are in the store."""
+
+    def not_stored(self, error: Exception) -> None:
+        """The store takes nothing."""
+
+
+def cursor_of(connection: sa.Connection, node: str) -> int:
+    """The number of the node's last record that is in the store."""
+    table = schema.shipped
+    return connection.scalar(sa.select(table.c.number).where(table.c.node == node)) or 0
+
+
 class Projection:
     """One node's journal on its way into the store. All methods may be called from any thread."""
 
-    def __init__(self, journal: Journal, store: Store, *, linger: float = LINGER, patience: float = PATIENCE) -> None:
+    def __init__(self, journal: Source, store: Store, *, linger: float = LINGER, patience: float = PATIENCE) -> None:
         self._journal = journal
         self._store = store
         self._linger = 0.0 if journal.durability == "stored" else linger
@@ -69,6 +100,7 @@ class Projection:
         self._mutex = threading.Lock()
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._owners: dict[str, Owner] = {}
+        self._reader = SegmentReader(journal.folder)
         self._shipped = 0
         self._failing_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="journal-projection", daemon=True)
@@ -99,9 +131,25 @@ class Projection:
                 waiter.set_result(None)
                 return waiter
             self._waiters.append((number, waiter))
+        self.hurry()
+        return waiter
+
+    def hurry(self) -> None:
+        """Somebody waits: no batch waits for company now, no failed one for its next try."""
         self._hurry.set()
         self._wake.set()
-        return waiter
+
+    def wake(self) -> None:
+        """There may be something new."""
+        self._wake.set()
+
+    def store_fails(self, reason: str) -> None:
+        """Called when a batch was refused and the one before it was not."""
+        _log.error("the store does not take the journal's records, trying on: %s", reason)
+
+    def store_goes_on(self) -> None:
+        """Called when a batch was taken after one that was refused."""
+        _log.warning("the store takes the journal's records again")
 
     def stop(self) -> None:
         """Ships what is there, with one try, and ends the thread. The rest is shipped at the next start."""
@@ -110,6 +158,7 @@ class Projection:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._reader.close()
         self._journal.on_written = None
 
     # ---------------------------------------------------------------------------------------------- from the data path
@@ -149,8 +198,8 @@ class Projection:
                 pause = min(pause * 2, RETRY[1])
                 continue
             if self._failing_since is not None:
-                _log.warning("the store takes the journal's records again")
                 self._failing_since = None
+                self.store_goes_on()
             pause = RETRY[0]
 
     def _ship(self) -> None:
@@ -208,7 +257,7 @@ class Projection:
             return records
         end = min(self._queue[0][0] - 1 if self._queue else self._journal.number, self._shipped + BATCH)
         text = 0
-        for number, record in records_after(self._journal.folder, self._shipped, end):
+        for number, record in self._reader.records_after(self._shipped, end):
             records.append((number, record))
             text += len(getattr(record, "text", ""))
             if text > QUEUE_BYTES:
@@ -216,8 +265,7 @@ class Projection:
         return records
 
     def _cursor(self, connection: sa.Connection) -> int:
-        table = schema.shipped
-        return connection.scalar(sa.select(table.c.number).where(table.c.node == self._journal.node)) or 0
+        return cursor_of(connection, self._journal.node)
 
     def _move_cursor(self, connection: sa.Connection, last: int) -> None:
         table = schema.shipped
@@ -235,7 +283,7 @@ class Projection:
     def _failed(self, error: Exception) -> None:
         if self._failing_since is None:
             self._failing_since = monotonic()
-            _log.error("the store does not take the journal's records, trying on: %s", _brief(error))
+            self.store_fails(brief(error))
         if monotonic() - self._failing_since >= self._patience or self._stopping:
             self._journal.not_stored(
                 NotStored("The record is in the journal, but the store has not taken it. Check the store.")
@@ -247,12 +295,12 @@ class Projection:
                     waiter,
                     StoreBehind(
                         f"The store lacks the records after {self._shipped} of {self._journal.number}: "
-                        f"{_brief(error)}. Check the store; the journal has them all."
+                        f"{brief(error)}. Check the store; the journal has them all."
                     ),
                 )
 
 
-def _brief(error: Exception) -> str:
+def brief(error: Exception) -> str:
     """What the store said, without the statement and its parameters: these hold what people typed."""
     if isinstance(error, sa.exc.DBAPIError):
         return str(error.orig).splitlines()[0] if str(error.orig) else type(error.orig).__name__

@@ -6,18 +6,22 @@ digits, the record in its canonical bytes (JSON, so without a line break).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from . import chain
 from .records import AnyRecord, Checkpoint, NodeStarted
 
 SUFFIX = ".journal"
 PUBLIC_KEY_FILE = "node.pub"
+
+_READ_BYTES = 256 * 1024
 
 _NAME = re.compile(r"(\d{20})\.journal")
 _HEAD = re.compile(rb"([1-9]\d{0,19}) ([0-9a-f]{64}) ")
@@ -109,37 +113,91 @@ def last_number(folder: Path) -> int:
 
 
 def records_after(folder: Path, number: int, limit: int) -> Iterator[tuple[int, AnyRecord]]:
-    """The records with numbers above `number` and up to `limit`, in order, from the files.
+    """The records with numbers above `number` and up to `limit`, in order, from the files. See `SegmentReader`."""
+    with contextlib.closing(SegmentReader(folder)) as reader:
+        yield from reader.records_after(number, limit)
 
-    Trusts the files' order but not their form. Raises JournalUnreadable where one of them is missing or unreadable.
-    """
-    segments = [one for one in segments_of(folder) if one.first <= limit]
-    start = max((index for index, one in enumerate(segments) if one.first <= number + 1), default=0)
-    expected = number + 1
-    for segment in segments[start:]:
-        with segment.path.open("rb") as file:
-            for raw in file:
-                line = Line.parse(raw)
-                if line is None:
-                    raise JournalUnreadable(
-                        f"{segment.path} holds no readable record {expected}. Run `casemate audit verify`."
-                    )
-                if line.number <= number:
-                    continue
-                if line.number > limit:
-                    return
-                if line.number != expected:
-                    raise JournalUnreadable(
-                        f"Record {expected} is missing from {segment.path} (found {line.number}). "
-                        "Run `casemate audit verify`."
-                    )
-                try:
-                    yield line.number, chain.record_from(line.body)
-                except ValueError as error:
-                    raise JournalUnreadable(
-                        f"Record {line.number} in {segment.path} is of no kind that this version knows ({error}). "
-                        "Run the version that wrote it, or `casemate audit verify`."
-                    ) from error
-                expected += 1
-    if expected <= limit:
-        raise JournalUnreadable(f"{folder} ends before record {expected}. Run `casemate audit verify`.")
+
+class SegmentReader:
+    """Reads records from the files and remembers where it is, so that going on costs no search. Not thread-safe."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: BinaryIO | None = None
+        self._following = 0
+
+    def records_after(self, number: int, limit: int) -> Iterator[tuple[int, AnyRecord]]:
+        """The records with numbers above `number` and up to `limit`, in order.
+
+        Nothing beyond `limit` is looked at, so a record that is just being written is never read torn. Trusts the
+        files' order but not their form. Raises OSError, and JournalUnreadable where one is missing or unreadable.
+        """
+        if number >= limit:
+            return
+        if self._file is None or self._following != number + 1:
+            self._open(self._begin(number + 1, limit))
+        expected = number + 1
+        while expected <= limit:
+            raw = self._next_line(expected)
+            line = Line.parse(raw)
+            if line is None:
+                raise self._unreadable(
+                    f"{self._name} holds no readable record {expected}. Run `casemate audit verify`."
+                )
+            if line.number <= number:
+                continue
+            if line.number != expected:
+                raise self._unreadable(
+                    f"Record {expected} is missing from {self._name} (found {line.number}). "
+                    "Run `casemate audit verify`."
+                )
+            try:
+                record = chain.record_from(line.body)
+            except ValueError as error:
+                raise self._unreadable(
+                    f"Record {line.number} in {self._name} is of no kind that this version knows ({error}). "
+                    "Run the version that wrote it, or `casemate audit verify`."
+                ) from error
+            expected += 1
+            self._following = expected
+            yield expected - 1, record
+
+    def close(self) -> None:
+        """Closes the file; the next question finds its place again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    @property
+    def _name(self) -> str:
+        return "" if self._file is None else self._file.name
+
+    def _begin(self, first: int, limit: int) -> Path:
+        segments = [one for one in segments_of(self._folder) if one.first <= limit]
+        if not segments:
+            raise self._ended(first)
+        return next((one.path for one in reversed(segments) if one.first <= first), segments[0].path)
+
+    def _open(self, path: Path) -> BinaryIO:
+        self.close()
+        self._file = path.open("rb", buffering=_READ_BYTES)
+        return self._file
+
+    def _next_line(self, expected: int) -> bytes:
+        """The next line, of the following segment where one ends."""
+        while self._file is not None:
+            raw = self._file.readline()
+            if raw:
+                return raw
+            path = segment_path(self._folder, expected)
+            if str(path) == self._file.name or not path.exists():
+                break
+            self._open(path)
+        raise self._ended(expected)
+
+    def _ended(self, expected: int) -> JournalUnreadable:
+        return self._unreadable(f"{self._folder} ends before record {expected}. Run `casemate audit verify`.")
+
+    def _unreadable(self, message: str) -> JournalUnreadable:
+        self.close()
+        return JournalUnreadable(message)
