@@ -253,11 +253,22 @@ class CasemateApp(Workstation):
             if binding.action in ("command_palette", "app.command_palette"):
                 continue
             yield self.get_key_display(binding), _(binding.description), partial(self._act, binding.action, node)
+        yield from self._pages_from(screen, seen)
         for action, words in PALETTE_ONLY:
             if hasattr(screen, f"action_{action}") and screen.check_action(action, ()):
                 yield "", _(words), partial(self._act, action, screen)
         if focused is None:
             return
+
+    def _pages_from(self, screen: Screen[Any], seen: set[str]) -> Iterator[tuple[str, str, IgnoreReturnCallbackType]]:
+        """The other pages: in an editor their keys are typed text, and the palette is a screen too."""
+        if self.link is None or screen is not self.screen_stack[0]:
+            return
+        for number, (name, label) in enumerate(PAGES, 1):
+            action = f"page('{name}')"
+            reachable = name != "console" or self._page("console") is not None
+            if reachable and name != self.current_mode and action not in seen:
+                yield str(number), _(label), partial(self._act, action, self)
 
     async def _act(self, action: str, node: Any) -> None:
         await self.run_action(action, node)

@@ -195,6 +195,16 @@ async def test_the_statement_at_the_cursor_runs(tmp_path: Path) -> None:
         assert "60 rows, all of them" in shown(pilot)
 
 
+async def test_the_palette_leads_to_the_other_pages_from_the_editor(tmp_path: Path) -> None:
+    async with world(tmp_path).app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, "enter")
+        write(pilot, "select 1", 0, 0)
+        await press(pilot, "f2", *"audit")
+        await press(pilot, "enter")
+        assert pilot.app.current_mode == "audit"
+
+
 async def test_keys_typed_before_run_are_in_the_statement(tmp_path: Path) -> None:
     """Run must not overtake the keys before it: half a statement may be a very different one."""
     scripted = world(tmp_path)
