@@ -37,6 +37,9 @@ LONGEST_REASON = 1000
 
 _PR_SET_PDEATHSIG = 1
 
+NICENESS = 5
+"""How much this process stands back for the data path where processors are short."""
+
 
 class Parameters(msgspec.Struct, frozen=True):
     """What the program is told first. `parent` is the process that must live as long as this one."""
@@ -159,6 +162,7 @@ def main() -> None:
     # A terminal and a service manager signal every process; when this one ends is for its parent to say.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    os.nice(NICENESS)
     try:
         Projector(socket.socket(fileno=0)).run()
     except Exception as error:  # noqa: BLE001 - the boundary of a process: a sentence, not a traceback

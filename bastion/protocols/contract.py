@@ -260,11 +260,13 @@ class Transaction(enum.Enum):
     UNKNOWN = "unknown"
 
 
+# Notes are not frozen: making a frozen one takes twice as long, and each statement makes two or three of them.
+
 Bind = str | None
 """One bind value as an auditor reads it: decoded by its type, NULL as None, cut as BIND_LIMIT says."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StatementBegins:
     """The piece that carries this note starts a statement.
 
@@ -284,7 +286,7 @@ class StatementBegins:
     prepares: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StatementExtends:
     """More of a statement that has begun: text, binds, that it is run now, or data that the client streams to it."""
 
@@ -309,7 +311,7 @@ class DatabaseError:
         return f"{self.code}: {self.message}" if self.code else self.message
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StatementEnds:
     """The server has answered the statement whole.
 
@@ -326,7 +328,7 @@ class StatementEnds:
     bytes_down: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SessionChanged:
     """Something about the session changed: only the fields that did are set."""
 

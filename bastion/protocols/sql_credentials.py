@@ -127,7 +127,12 @@ _ADDRESS = re.compile(r"(\b[A-Za-z][\w+.-]{0,32}://[^\s:@/]{0,256}:)([^\s@]{1,10
 def redact(text: str, engine: str) -> Redacted:
     """`text` with `'***'` in the place of every credential. Linear in the text's length."""
     lower = text.lower()
-    if not any(sign in lower for sign in _SIGNS) or _TRIGGERS.search(lower) is None:
+    for sign in _SIGNS:
+        if sign in lower:
+            break
+    else:
+        return Redacted(text)
+    if _TRIGGERS.search(lower) is None:
         return Redacted(text)
     return _Redaction(text, engine, DEEPEST).result()
 
