@@ -152,7 +152,8 @@ async def test_a_process_that_cannot_run_is_said_once_and_those_who_wait_are_tol
     projection_of(audit)._patience = 1.0
     await audit.start()
     journal.append(opened(), sent(1))
-    with pytest.raises(StoreBehind, match="ended with"):
+    # 1 is its exit code; asyncio says 255 where the watcher of another test's loop has reaped the child.
+    with pytest.raises(StoreBehind, match=r"ended with (1|255)\."):
         await audit.settle()
     assert len([each for each in caplog.records if each.levelno == logging.ERROR]) == 1
     monkeypatch.undo()
