@@ -49,6 +49,13 @@ EXCUSES: dict[str, Excuse] = {
     "no-dbd-mariadb": Excuse(
         "Perl's DBD::MariaDB is not on this machine: install libdbd-mariadb-perl", lambda: not _can_install()
     ),
+    "no-java": Excuse(
+        "Java is not on this machine: install default-jre-headless, and ecj or a JDK", lambda: not _can_install()
+    ),
+    "no-jdbc-postgresql": Excuse(
+        "PostgreSQL's JDBC driver is not on this machine: install libpostgresql-jdbc-java", lambda: not _can_install()
+    ),
+    "no-node-drivers": Excuse("the drivers for Node.js could not be fetched: `make test` does it", lambda: False),
     "no-tmux": Excuse("tmux is not on this machine: install tmux", lambda: not _can_install()),
     "no-captures": Excuse(
         "the captures of real SQL Server and Oracle traffic are not part of the sources", lambda: True
