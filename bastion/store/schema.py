@@ -194,6 +194,8 @@ accounts = sa.Table(
     _flag("any_login"),  # whatever the operator types
     sa.Column("secret", sa.Text),  # sealed password: hosted; NULL: not hosted
     _moment("secret_changed_at"),
+    sa.Column("certificate", sa.Text),  # sealed chain for TLS to the database (PEM); NULL: none
+    sa.Column("certificate_key", sa.Text),  # sealed private key (PEM)
     sa.UniqueConstraint("database_id", "name"),
 )
 
