@@ -55,6 +55,13 @@ EXCUSES: dict[str, Excuse] = {
     "no-jdbc-postgresql": Excuse(
         "PostgreSQL's JDBC driver is not on this machine: install libpostgresql-jdbc-java", lambda: not _can_install()
     ),
+    "no-jdbc-mariadb": Excuse(
+        "MariaDB's JDBC driver is not on this machine: install libmariadb-java", lambda: not _can_install()
+    ),
+    "no-mysqlclient": Excuse(
+        "mysqlclient is not built: `make test` does it where libmariadb-dev and a C compiler are",
+        lambda: not _can_install(),
+    ),
     "no-node-drivers": Excuse("the drivers for Node.js could not be fetched: `make test` does it", lambda: False),
     "no-tmux": Excuse("tmux is not on this machine: install tmux", lambda: not _can_install()),
     "no-captures": Excuse(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 from . import certificates
-from .mysql_family import MysqlFamilyServer, literal
+from .mysql_family import CONNECTION_ATTRIBUTES, MysqlFamilyServer, literal
 from .processes import ServerProcess, free_port, own, run_to_end, server_folder, server_user
 
 
@@ -47,7 +47,7 @@ class MariadbServer(MysqlFamilyServer):
              f"--ssl-ca={self._certificates.authority}", f"--ssl-cert={self._certificates.certificate}",
              f"--ssl-key={self._certificates.key}", "--innodb-flush-log-at-trx-commit=0",
              "--innodb-buffer-pool-size=64M", "--skip-log-bin", "--local-infile", "--max-allowed-packet=64M",
-             "--secure-file-priv="],
+             "--secure-file-priv=", *CONNECTION_ATTRIBUTES],
             self.folder / "mariadbd.log",
             user=server_user(),
         )  # fmt: skip

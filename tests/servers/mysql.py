@@ -11,7 +11,7 @@ import os
 import shutil
 from pathlib import Path
 
-from .mysql_family import MysqlFamilyServer, literal
+from .mysql_family import CONNECTION_ATTRIBUTES, MysqlFamilyServer, literal
 from .processes import ServerProcess, free_port, own, remove, run_to_end, server_user
 
 TREE_NAME = "mysql-9.7"
@@ -63,7 +63,7 @@ class MysqlServer(MysqlFamilyServer):
              f"--init-file={inside}/first.sql", "--mysqlx=OFF", "--secure-file-priv=NULL", "--skip-name-resolve",
              "--general-log", f"--general-log-file={inside}/general.log", "--skip-log-bin", "--local-infile=ON",
              "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=OFF", "--innodb-buffer-pool-size=64M",
-             "--performance-schema=OFF", "--max-allowed-packet=64M"],
+             "--max-allowed-packet=64M", *CONNECTION_ATTRIBUTES],
             self.folder / "mysqld.log",
             user=server_user(),
             root=found,

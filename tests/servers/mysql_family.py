@@ -11,6 +11,10 @@ import pymysql
 from .processes import ServerProcess, remove, wait_for
 
 
+CONNECTION_ATTRIBUTES = ("--performance-schema=ON", "--performance-schema-instrument=%=OFF")
+"""What a server shows its connections' attributes with: its performance schema, without any measuring."""
+
+
 def literal(text: str) -> str:
     """A string literal; only for the plain texts of tests."""
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
