@@ -10,7 +10,6 @@ import pymysql
 
 from .processes import ServerProcess, remove, wait_for
 
-
 CONNECTION_ATTRIBUTES = ("--performance-schema=ON", "--performance-schema-instrument=%=OFF")
 """What a server shows its connections' attributes with: its performance schema, without any measuring."""
 
