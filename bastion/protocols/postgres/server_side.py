@@ -20,7 +20,7 @@ from bastion.protocols.contract import (
 from . import refusal as own_words
 from .character_sets import codec_for
 from .codec import database_error
-from .exchange import Awaits, Entry, Exchange
+from .exchange import Awaits, Entry, Exchange, Portal
 
 _head = struct.Struct(">BI")
 
@@ -149,6 +149,11 @@ class PostgresServerSide:
         return out
 
     @property
+    def codec(self) -> str:
+        """See contract.ServerSide."""
+        return self._exchange.codec
+
+    @property
     def running(self) -> int | None:
         """See contract.ServerSide."""
         return next(iter(self._exchange.open), None)
@@ -213,9 +218,13 @@ class PostgresServerSide:
         rows: int | None = None,
         error: DatabaseError | None = None,
         outcome: str = "done",
+        portal: Portal | None = None,
     ) -> None:
         if number in self._exchange.open:
-            self._exchange.end(number, self._notes, rows=rows, error=error, outcome=outcome, bytes_down=self._bytes())
+            self._exchange.end(
+                number, self._notes, rows=rows, error=error, outcome=outcome, bytes_down=self._bytes(),
+                position=self._position, portal=portal,
+            )  # fmt: skip
         self.rows = 0
 
     def _status(self) -> bytes:
@@ -243,7 +252,10 @@ class PostgresServerSide:
                 head.prepared.types = struct.unpack_from(f">{count}I", body, 2)
 
     def _row_description(self, body: bytes) -> None:
-        if self._head(body).awaits is Awaits.DESCRIBE:
+        head = self._head(body)
+        if head.awaits is Awaits.DESCRIBE:
+            if head.describes is not None:
+                head.describes.described = self._position - len(body) - 5
             self._exchange.queue.popleft()
 
     def _command_complete(self, body: bytes) -> None:
@@ -254,7 +266,7 @@ class PostgresServerSide:
             count = self.rows
         if head.awaits is Awaits.EXECUTE:
             self._exchange.queue.popleft()
-            self._end(head.number, count)
+            self._end(head.number, count, portal=head.portal)
         elif head.awaits is not Awaits.QUERY:
             raise ProtocolError(Leg.SERVER, f"the end of a command instead of {head.awaits.name.lower()}", body)
         elif count is not None:
@@ -270,9 +282,9 @@ class PostgresServerSide:
             self._end(head.number)
 
     def _portal_suspended(self, body: bytes) -> None:
-        number = self._head(body).number
+        head = self._head(body)
         self._answered(Awaits.EXECUTE, body)
-        self._end(number, self.rows, outcome="suspended")
+        self._end(head.number, self.rows, outcome="suspended", portal=head.portal)
 
     def _error(self, body: bytes) -> None:
         exchange = self._exchange
@@ -281,13 +293,16 @@ class PostgresServerSide:
             return
         head = exchange.queue[0]
         exchange.copying = 0
+        if self._passing or len(body) > MAX_HELD_MESSAGE:
+            # What is read of a long one does not depend on how much of it happens to be here.
+            body = body[: LONG_ERROR - _head.size]
         error = database_error(body)
         if head.awaits in (Awaits.QUERY, Awaits.FUNCTION, Awaits.SYNC):
             # ReadyForQuery follows. At a Sync: a deferred constraint, or the commit of the implicit transaction.
             head.error = error
             return
         exchange.queue.popleft()
-        self._end(self._statement_of(head), error=error, outcome="failed")
+        self._end(self._statement_of(head), error=error, outcome="failed", portal=head.portal)
         exchange.skip_to_sync(head, self._notes)
 
     def _statement_of(self, entry: Entry) -> int:
