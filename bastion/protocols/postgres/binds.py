@@ -110,6 +110,14 @@ class BindReader:
         statement = yield from self._string()
         prepared = self._exchange.prepared.get(statement)
         types = prepared.types if prepared is not None else ()
+        binds, kept = yield from self._values(types)
+        results = _short.unpack((yield from self._take(2)))[0]
+        yield from self._take(2 * results)
+        self._name = name
+        self._portal = Portal(prepared, statement, tuple(binds), min(kept, BINDS_LIMIT) + 64 * len(binds))
+
+    def _values(self, types: tuple[int, ...]) -> Generator[None, bytes, tuple[list[Bind], int]]:
+        """Formats and values: as the record keeps them, and the bytes that it keeps."""
         count = _short.unpack((yield from self._take(2)))[0]
         formats = struct.unpack(f">{count}H", (yield from self._take(2 * count)))
         count = _short.unpack((yield from self._take(2)))[0]
@@ -133,9 +141,7 @@ class BindReader:
                 continue
             text = bind_text(_type(types, index), _binary(formats, index), start, self._exchange.codec, size)
             binds.append(f"{text.removesuffix(')')}, sha256 {digest})")
-        results = _short.unpack((yield from self._take(2)))[0]
-        yield from self._take(2 * results)
-        self._name, self._portal = name, Portal(prepared, statement, tuple(binds), min(kept, BINDS_LIMIT) + 64 * count)
+        return binds, kept
 
     def _digest(self, start: bytes, size: int) -> Generator[None, bytes, str]:
         """SHA-256 of a value of `size` bytes that begins with `start`, which was taken; the rest passes."""
@@ -149,6 +155,23 @@ class BindReader:
             self._position += len(part)
             left -= len(part)
         return digest.hexdigest()
+
+
+class ArgumentReader(BindReader):
+    """Reads a FunctionCall message, whole or as it passes. Of its arguments the types are not known."""
+
+    def arguments(self) -> tuple[Bind, ...]:
+        """The arguments, at the end of the body. Raises ProtocolError where the message ended elsewhere."""
+        if not self._done or self._position != len(self._buffer):
+            raise ProtocolError(Leg.CLIENT, "a FunctionCall message that does not end where it says")
+        return self._arguments
+
+    def _read(self) -> Generator[None, bytes, None]:
+        self._arguments: tuple[Bind, ...] = ()
+        yield from self._take(4)
+        binds, _ = yield from self._values(())
+        yield from self._take(2)
+        self._arguments = tuple(binds)
 
 
 def parameter_types(tail: bytes) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from bastion.protocols.contract import (
 )
 
 from . import refusal as own_words
-from .binds import parameter_types, read_bind
+from .binds import ArgumentReader, parameter_types, read_bind
 from .exchange import LONGEST_PIPELINE, Awaits, Entry, Exchange
 from .long_message import LongBind, LongCopyData, LongFunctionCall, LongMessage, LongText
 
@@ -309,7 +309,9 @@ class PostgresClientSide:
         exchange = self._exchange
         number = exchange.begin()
         oid = int.from_bytes(body[:4], "big")
-        notes.append(StatementBegins(number, "function-call", f"function OID {oid}"))
+        reader = ArgumentReader(exchange)
+        reader.feed(body)
+        notes.append(StatementBegins(number, "function-call", f"function OID {oid}", binds=reader.arguments()))
         exchange.expect(exchange.ending(Awaits.FUNCTION, number))
 
     def _copy_data(self, data: bytes, position: int, notes: list[Note]) -> int:

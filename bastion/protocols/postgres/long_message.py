@@ -6,7 +6,7 @@ import codecs
 
 from bastion.protocols.contract import Leg, Note, ProtocolError, StatementBegins, StatementExtends
 
-from .binds import LONGEST_NAME, BindReader, parameter_types
+from .binds import LONGEST_NAME, ArgumentReader, BindReader, parameter_types
 from .exchange import REMEMBERED_TEXT, Awaits, Entry, Exchange
 
 LONGEST_TYPES = 2 + 4 * 65_535
@@ -65,18 +65,26 @@ class LongBind(LongMessage):
 
 
 class LongFunctionCall(LongMessage):
-    """A function call with large arguments."""
+    """A function call with large arguments, which are on record before the last part of the message goes."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
+        self._reader = ArgumentReader(exchange)
+        self._number = 0
 
     def begin(self, start: bytes, notes: list[Note]) -> Entry | None:
-        number = self._exchange.begin()
+        number = self._number = self._exchange.begin()
         oid = int.from_bytes(start[:4], "big")
         notes.append(StatementBegins(number, "function-call", f"function OID {oid}"))
         entry = self._exchange.ending(Awaits.FUNCTION, number)
         self._exchange.expect(entry)
         return entry
+
+    def feed(self, chunk: bytes, notes: list[Note]) -> None:
+        self._reader.feed(chunk)
+
+    def finish(self, notes: list[Note]) -> None:
+        notes.append(StatementExtends(self._number, binds=self._reader.arguments()))
 
 
 class LongText(LongMessage):
