@@ -162,11 +162,15 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class TlsStarted:
-    """TLS stands on that leg. `certificate` is the peer's (DER), for channel binding; `version` e.g. `TLSv1.3`."""
+    """TLS stands on that leg. `certificate` is the peer's (DER), for channel binding; `version` e.g. `TLSv1.3`.
+
+    `alpn` is the protocol that both ends agreed on in the handshake, where one was offered.
+    """
 
     leg: Leg
     version: str
     certificate: bytes | None = None
+    alpn: str | None = None
 
 
 Answer = Received | TlsStarted | None
@@ -319,6 +323,11 @@ class StatementEnds:
     error       None when it succeeded
     outcome     `done`, `failed`, `skipped` (never run: an earlier error of its pipeline) or `suspended` (a page of it)
     bytes_down  bytes of the server that belong to it
+    position    all bytes of the server up to its end, from the first one after login on; 0 where it has none
+
+    For whoever decodes its bytes later, where they do not say it themselves:
+    described   position of the description (of columns) that holds for its rows, 0 if none came before it
+    formats     the formats of its columns as the client asked for them, in the protocol's own form
     """
 
     number: int
@@ -326,6 +335,9 @@ class StatementEnds:
     error: DatabaseError | None = None
     outcome: str = "done"
     bytes_down: int = 0
+    position: int = field(default=0, compare=False)
+    described: int = field(default=0, compare=False)
+    formats: bytes = field(default=b"", compare=False)
 
 
 @dataclass(slots=True)
@@ -386,6 +398,11 @@ class ServerSide(Protocol):
 
     transaction: Transaction
 
+    @property
+    def codec(self) -> str:
+        """The Python codec of the session's texts."""
+        ...
+
     def feed(self, data: bytes) -> list[Piece]:
         """The pieces that `data` completes. Raises ProtocolError for what cannot be read."""
         ...
@@ -423,8 +440,11 @@ class Engine(Protocol):
         """Logs both legs in. The server leg is connected before the first step."""
         ...
 
-    def refuse(self, refusal: Refusal) -> LoginSteps:
-        """Tells a client that connects, in its protocol, why it may not. There is no server leg."""
+    def refuse(self, refusal: Refusal, *, client_tls: bool = False) -> LoginSteps:
+        """Tells a client that connects, in its protocol, why it may not. There is no server leg.
+
+        `client_tls`: the bastion has a certificate to offer, for a client that would not listen without TLS.
+        """
         ...
 
     def cancel(self, key: CancelKey, request: LoginRequest) -> CancelSteps | InBandCancel:

@@ -18,7 +18,8 @@ from bastion.protocols.contract import (
     StatementEnds,
 )
 
-from .character_sets import codec_of_name
+from .change_user import converse, decode_change_user
+from .character_sets import codec_of_collation, codec_of_name
 from .codec import Malformed, Short, lenenc_int, unpack_u32
 from .constants import CommandCode
 from .exchange import Answer, Command, Exchange, Handle, LongData
@@ -309,16 +310,27 @@ def _fetch(exchange: Exchange, payload: bytes) -> Reading:
     handle = find_handle(exchange, payload)
     if handle is None:
         return refuse_unknown_handle(exchange, payload)
-    return _statement(exchange, CommandCode.STMT_FETCH, Answer.ROWS, handle.text)
+    command, notes = _statement(exchange, CommandCode.STMT_FETCH, Answer.ROWS, handle.text)
+    command.cursor = handle if isinstance(handle, Handle) else None
+    return command, notes
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def other_database(exchange: Exchange, name: str) -> Refusal:
+    """That name is not among the databases that may be opened."""
+    allowed = ", ".join(exchange.databases)
+    message = f"Access denied: the database {name!r:.200} may not be opened here; allowed are: {allowed}."
+    return Refusal("database-name-not-allowed", message)
 
 
 def _init_db(exchange: Exchange, payload: bytes) -> Reading:
     name = payload[1:].decode(exchange.codec, "backslashreplace")
-    text = "USE `" + name.replace("`", "``") + "`"
+    text = f"USE {_quoted(name)}"
     if exchange.databases and name not in exchange.databases:
-        allowed = ", ".join(exchange.databases)
-        message = f"Access denied: the database {name!r:.200} may not be opened here; allowed are: {allowed}."
-        return refused(exchange, CommandCode.INIT_DB, text, Refusal("database-name-not-allowed", message))
+        return refused(exchange, CommandCode.INIT_DB, text, other_database(exchange, name))
     command, notes = _statement(exchange, CommandCode.INIT_DB, Answer.SIMPLE, text)
     command.schema = name
     return command, notes
@@ -339,17 +351,23 @@ def _process_kill(exchange: Exchange, payload: bytes) -> Reading:
 
 
 def _change_user(exchange: Exchange, payload: bytes) -> Reading:
-    user = payload[1:].split(b"\0", 1)[0].decode(exchange.codec, "backslashreplace")
-    return refused(
-        exchange,
-        CommandCode.CHANGE_USER,
-        f"CHANGE USER '{user:.256}'",
-        Refusal(
-            "change-user-not-possible",
-            "The bastion keeps a session to one account: COM_CHANGE_USER is not passed on. "
-            "Open another connection, or reset this one with COM_RESET_CONNECTION.",
-        ),
-    )
+    asked = decode_change_user(payload, exchange.capabilities)
+    user = asked.user.decode(exchange.codec, "backslashreplace")
+    name = (asked.database or b"").decode(exchange.codec, "backslashreplace")
+    text = f"CHANGE USER '{user:.256}'"
+    if name:
+        text += f" DATABASE {_quoted(name)}"
+    if name and exchange.databases and name not in exchange.databases:
+        return refused(exchange, CommandCode.CHANGE_USER, text, other_database(exchange, name))
+    if exchange.terms is None or exchange.waiting:
+        message = "COM_CHANGE_USER is possible only when all commands before it have been answered."
+        return refused(exchange, CommandCode.CHANGE_USER, text, Refusal("change-user-not-possible", message))
+    command, notes = _statement(exchange, CommandCode.CHANGE_USER, Answer.SIMPLE, text)
+    command.schema = name
+    command.codec = codec_of_collation(asked.collation) if asked.collation else None
+    command.rewritten = b""
+    exchange.start_conversation(command, converse(exchange.terms, asked, command.number))
+    return command, notes
 
 
 def _replication(exchange: Exchange, payload: bytes) -> Reading:

@@ -12,6 +12,7 @@ from collections import deque
 
 from bastion.protocols.contract import BIND_LIMIT, Piece
 
+from .change_user import Conversation, LoginTerms
 from .character_sets import codec_of_collation
 from .constants import LAST_PREPARED, Capability
 
@@ -59,7 +60,7 @@ class LongData:
 class Handle:
     """A prepared statement of the server. `parameters` is None until the server has answered its preparation."""
 
-    __slots__ = ("long_data", "number", "parameters", "spoiled", "text", "types", "types_unsent")
+    __slots__ = ("described", "long_data", "number", "parameters", "spoiled", "text", "types", "types_unsent")
 
     def __init__(self, number: int, text: str, parameters: int | None) -> None:
         self.number = number
@@ -71,6 +72,8 @@ class Handle:
         self.spoiled = False
         """A refused execution left its long data on the server, where the next one would use them unseen."""
         self.long_data: dict[int, LongData] = {}
+        self.described = 0
+        """Where the server described the columns of its cursor (StatementEnds.described)."""
 
 
 class Command:
@@ -87,6 +90,7 @@ class Command:
     rests_on  the preparation, not answered yet, whose statement it runs
     rewritten the payload that goes on in place of the client's
     counted   the server has said how many rows there are, or sent some
+    cursor    the prepared statement whose cursor it reads
     """
 
     text: str = ""
@@ -103,6 +107,7 @@ class Command:
     used_long_data: bool = False
     rows: int = 0
     counted: bool = False
+    cursor: Handle | None = None
     bytes_down: int = 0
 
     def __init__(self, code: int, answer: Answer, number: int | None) -> None:
@@ -123,6 +128,7 @@ class Exchange:
         schema: str = "",
         databases: tuple[str, ...] = (),
         allow_replication: bool = False,
+        terms: LoginTerms | None = None,
     ) -> None:
         self.capabilities = capabilities
         self.deprecate_eof = bool(capabilities & Capability.DEPRECATE_EOF)
@@ -141,6 +147,9 @@ class Exchange:
         self.uploading: Command | None = None
         """The command whose local file the client is sending, from the server's request to the empty packet."""
         self.upload_sequence = 0
+        self.terms = terms
+        self.conversation: Conversation | None = None
+        """An authentication under way (COM_CHANGE_USER); `uploading` is its command, so no commands are read."""
 
     def number(self) -> int:
         self.numbers += 1
@@ -186,6 +195,13 @@ class Exchange:
             self.texts_kept -= len(handle.text)
             if self.last_prepared is handle:
                 self.last_prepared = None
+
+    def start_conversation(self, command: Command, conversation: Conversation) -> None:
+        self.conversation = conversation
+        self.uploading = command
+
+    def end_conversation(self) -> None:
+        self.conversation = self.uploading = None
 
     def close_all_handles(self) -> None:
         self.handles.clear()

@@ -53,6 +53,7 @@ class MysqlServerSide:
         self._held = bytearray()
         self._need = 0
         self._left = 0
+        self._base = 0
         self._continued = False
         self._state = START
         self._groups: list[int] = []
@@ -64,6 +65,10 @@ class MysqlServerSide:
         self._end_limit = MAX_PACKET_PAYLOAD if exchange.deprecate_eof else 9
 
     # -------------------------------------------------------------------------------------------- the contract
+
+    @property
+    def codec(self) -> str:
+        return self._exchange.codec
 
     @property
     def running(self) -> int | None:
@@ -191,12 +196,22 @@ class MysqlServerSide:
                 if command.number is not None:
                     rows, failure, outcome = ended
                     total = command.bytes_down + position - start
-                    self._notes.append(StatementEnds(command.number, rows, failure, outcome, total))
+                    upto = self._base + position
+                    cursor = command.cursor
+                    if cursor is not None:
+                        self._notes.append(
+                            StatementEnds(command.number, rows, failure, outcome, total, upto, cursor.described)
+                        )
+                    else:
+                        if outcome == "suspended" and command.handle is not None:
+                            command.handle.described = upto - total
+                        self._notes.append(StatementEnds(command.number, rows, failure, outcome, total, upto))
                 self._give(pieces, data, start, position, kind, command)
                 start, kind = position, ""
         if position < end:
             self._held += data[position:]
             self._need = need
+        self._base += position
         if position > start:
             self._give(pieces, data, start, position, kind, waiting[0] if waiting else None)
 

@@ -54,7 +54,7 @@ def read_bind(body: bytes, exchange: Exchange) -> tuple[bytes, Portal]:
         raise ProtocolError(Leg.CLIENT, "a Bind message that cannot be read") from error
     if position + 2 + 2 * results != len(body):
         raise ProtocolError(Leg.CLIENT, "a Bind message that does not end where it says")
-    return body[:name_end], Portal(prepared, statement, tuple(binds), len(body))
+    return body[:name_end], Portal(prepared, statement, tuple(binds), len(body), formats=body[position + 2 :])
 
 
 class BindReader:
@@ -112,9 +112,9 @@ class BindReader:
         types = prepared.types if prepared is not None else ()
         binds, kept = yield from self._values(types)
         results = _short.unpack((yield from self._take(2)))[0]
-        yield from self._take(2 * results)
-        self._name = name
-        self._portal = Portal(prepared, statement, tuple(binds), min(kept, BINDS_LIMIT) + 64 * len(binds))
+        wanted = yield from self._take(2 * results)
+        held = min(kept, BINDS_LIMIT) + 64 * len(binds) + len(wanted)
+        self._name, self._portal = name, Portal(prepared, statement, tuple(binds), held, formats=wanted)
 
     def _values(self, types: tuple[int, ...]) -> Generator[None, bytes, tuple[list[Bind], int]]:
         """Formats and values: as the record keeps them, and the bytes that it keeps."""

@@ -286,10 +286,11 @@ class PostgresClientSide:
 
     def _describe(self, body: bytes, notes: list[Note]) -> None:
         self._target(body)
-        prepared = None
         if body[:1] == b"S":
             prepared = self._exchange.prepared.get(body[1:-1])
-        self._exchange.expect(Entry(Awaits.DESCRIBE, prepared=prepared))
+            self._exchange.expect(Entry(Awaits.DESCRIBE, prepared=prepared, describes=prepared))
+        else:
+            self._exchange.expect(Entry(Awaits.DESCRIBE, describes=self._exchange.portals.get(body[1:-1])))
 
     def _close(self, body: bytes, notes: list[Note]) -> None:
         self._target(body)

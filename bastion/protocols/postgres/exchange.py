@@ -55,7 +55,7 @@ class Prepared:
     """A prepared statement.
 
     `number` is the statement that its Parse began; `joinable` until its pipeline ends; `skipped`: the server has thrown
-    its Parse away.
+    its Parse away; `described`: where the server described its columns (StatementEnds.described).
     """
 
     number: int
@@ -63,6 +63,7 @@ class Prepared:
     types: tuple[int, ...]
     joinable: bool = True
     skipped: bool = False
+    described: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -78,6 +79,8 @@ class Portal:
     held: int = 0
     number: int = 0
     pipeline: int = 0
+    described: int = 0
+    formats: bytes = b""
 
 
 Handles = dict[bytes, Prepared] | dict[bytes, Portal]
@@ -90,6 +93,7 @@ class Entry:
     parses    SYNC, QUERY, FUNCTION: the parses of the pipeline, of which the ones that were never run end here
     pipeline  SYNC, QUERY, FUNCTION: the pipeline that ends here
     copies    how many COPYs the client had ended before
+    describes what a Describe asks about
     changes   the handle that the message changes: in which dictionary, its name, and what stood there before
     pieces    while judging, the pieces that carry the message, as long as the relay has not let go of them
     gone      the server never sees the message, or throws it away
@@ -109,6 +113,7 @@ class Entry:
     gone: bool = False
     rows: int | None = None
     error: DatabaseError | None = None
+    describes: Prepared | Portal | None = None
 
 
 @dataclass(slots=True)
@@ -337,8 +342,16 @@ class Exchange:
         error: DatabaseError | None = None,
         outcome: str = "done",
         bytes_down: int = 0,
+        position: int = 0,
+        portal: Portal | None = None,
     ) -> None:
         """Notes the outcome of a statement that has none yet."""
         if number in self.open:
             del self.open[number]
-            notes.append(StatementEnds(number, rows, error, outcome, bytes_down))
+            if portal is None:
+                notes.append(StatementEnds(number, rows, error, outcome, bytes_down, position))
+                return
+            described = portal.described
+            if not described and portal.prepared is not None:
+                described = portal.prepared.described
+            notes.append(StatementEnds(number, rows, error, outcome, bytes_down, position, described, portal.formats))

@@ -32,6 +32,11 @@ def bind_text(oid: int, binary: bool, value: bytes, codec: str, size: int | None
         start = value[: BIND_LIMIT // 2]
         shown = "\\x" + start.hex() if binary and oid not in _TEXTUAL else start.decode(codec, "backslashreplace")
         return f"{shown}… ({whole} bytes{digest})"
+    return value_text(oid, binary, value, codec)
+
+
+def value_text(oid: int, binary: bool, value: bytes, codec: str) -> str:
+    """A whole value, however long, as its type is read."""
     if not binary or oid in _TEXTUAL:
         return value.decode(codec, "backslashreplace")
     if oid == _JSONB and value[:1] == b"\x01":
@@ -175,7 +180,7 @@ def _array(value: bytes, codec: str) -> str:
         if size < 0:
             parts.append("NULL")
         else:
-            parts.append(_quoted(bind_text(oid, True, value[position : position + size], codec)))
+            parts.append(_quoted(value_text(oid, True, value[position : position + size], codec)))
             position += size
     if position != len(value):
         raise ValueError("an array that does not end where it says")
