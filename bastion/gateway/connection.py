@@ -11,6 +11,7 @@ import asyncssh
 from bastion.api.refusals import Refused
 from bastion.sessions.legs import Leg
 
+from .arrivals import Arrivals
 from .authentication import PROMPT, Authentication, Identity
 from .calls import Caller
 from .channel import SessionChannel, session_channel
@@ -48,6 +49,7 @@ class Connection(asyncssh.SSHServer):
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self.ssh = conn
         self._outbox = shorten(conn)
+        self._arrivals = None if self._outbox is None else Arrivals.install(conn)
         if not self.source:
             peer = conn.get_extra_info("peername")
             self.source = str(peer[0]) if isinstance(peer, tuple) else "local"
@@ -143,7 +145,7 @@ class Connection(asyncssh.SSHServer):
 
         channel: Channel = self.ssh.create_tcp_channel(encoding=None, window=WINDOW, max_pktsize=PACKET)
         write = channel.write if self._outbox is None else self._outbox.writer(channel)
-        return channel, Tunnel(run, gateway.start_task, gateway.tunnel_opened, closed, write)
+        return channel, Tunnel(run, gateway.start_task, gateway.tunnel_opened, closed, write, self._arrivals)
 
     def unix_connection_requested(self, dest_path: str) -> Any:
         raise asyncssh.ChannelOpenError(

@@ -20,6 +20,8 @@ from typing import Any
 import asyncssh
 from asyncssh.constants import MSG_CHANNEL_DATA, MSG_IGNORE
 
+from .ciphers import TAG, Gcm, take_over
+
 MOST = 256 * 1024
 """Bytes that are collected in one turn at most."""
 
@@ -60,6 +62,8 @@ class Outbox:
         self._waiting: list[bytes] = []
         self._size = 0
         self._padding = os.urandom(64)
+        self._known: Any = None
+        self._cipher: Gcm | None = None
         connection.send_packet = self.send_packet
         connection._send = self.send
 
@@ -133,7 +137,21 @@ class Outbox:
         length = 10 + size + padding
         body = b"".join((_head.pack(padding, MSG_CHANNEL_DATA, channel, size), data, self._padding[:padding]))
         sequence = connection._send_seq
-        packet, mac = connection._send_encryption.encrypt_packet(sequence, _count.pack(length), body)
         connection._send_seq = (sequence + 1) & 0xFFFFFFFF
         connection._rekey_bytes_sent += length
-        self.send(packet + mac)
+        header = _count.pack(length)
+        if connection._send_encryption is not self._known:
+            self._known = connection._send_encryption
+            self._cipher = take_over(self._known)
+        if self._cipher is None:
+            packet, mac = connection._send_encryption.encrypt_packet(sequence, header, body)
+            self.send(packet + mac)
+            return
+        waiting = self._waiting
+        if not waiting:
+            self._loop.call_soon(self.flush)
+        waiting.append(header)
+        waiting.append(self._cipher.seal(header, body))
+        self._size += length + 4 + TAG
+        if self._size > MOST:
+            self.flush()

@@ -22,6 +22,8 @@ from bastion.sessions.legs import Leg
 from bastion.sessions.live import Visit
 from bastion.sessions.registry import new_session_id
 
+from .arrivals import Arrivals
+
 WINDOW = 4 * 1024 * 1024
 """Bytes that a client may send ahead on a tunnel."""
 
@@ -128,7 +130,7 @@ class Tunnel(asyncssh.SSHTCPSession[bytes]):
     """A channel that was accepted. `run` makes the session on it, as a task that `start` keeps.
 
     opened and closed are called when the channel stands, and when the other side has let go of it too. write sends on
-    the channel.
+    the channel; arrivals is told where its data goes.
     """
 
     def __init__(
@@ -138,13 +140,16 @@ class Tunnel(asyncssh.SSHTCPSession[bytes]):
         opened: Callable[[Tunnel], None],
         closed: Callable[[Tunnel], None],
         write: Callable[[bytes], None],
+        arrivals: Arrivals | None,
     ) -> None:
         self._run = run
+        self._arrivals = arrivals
         self._write = write
         self._start = start
         self._opened = opened
         self._closed = closed
         self._leg: Leg
+        self._chan: Channel
 
     def connection_made(self, chan: Channel) -> None:
         chan.set_write_buffer_limits(high=WRITE_AHEAD, low=WRITE_AHEAD // 4)
@@ -154,6 +159,9 @@ class Tunnel(asyncssh.SSHTCPSession[bytes]):
         self.data_received = lambda data, datatype: receive(data)  # type: ignore[method-assign]
         self.pause_writing = leg.pause_writing  # type: ignore[method-assign]
         self.resume_writing = leg.resume_writing  # type: ignore[method-assign]
+        self._chan = chan
+        if self._arrivals is not None:
+            self._arrivals.add(chan, receive)
         self._opened(self)
 
     def session_started(self) -> None:
@@ -164,5 +172,7 @@ class Tunnel(asyncssh.SSHTCPSession[bytes]):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._arrivals is not None:
+            self._arrivals.remove(self._chan)
         self._leg.connection_lost(exc)
         self._closed(self)
