@@ -14,6 +14,9 @@ from bastion.protocols.contract import TlsMode
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
+APPLICATION_PROTOCOLS = {"postgresql": ("postgresql",)}
+"""What a client may ask for by ALPN, by engine. libpq's direct TLS goes on only where it is agreed to."""
+
 
 class DialFailed(Exception):
     """The database cannot be reached. `detail` says why in words, without secrets."""
@@ -25,13 +28,18 @@ class DialFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a database is and how it is spoken to. `ca` is PEM text; None: the system's certificate authorities."""
+    """Where a database is and how it is spoken to. `ca` is PEM text; None: the system's certificate authorities.
+
+    `certificate` and `certificate_key` (PEM) are what the bastion shows of itself, where the account has them.
+    """
 
     host: str
     port: int
     domain: str = ""
     tls_mode: TlsMode = TlsMode.PREFER
     ca: str | None = field(default=None, repr=False)
+    certificate: str | None = field(default=None, repr=False)
+    certificate_key: str | None = field(default=None, repr=False)
 
 
 async def dial(target: Target, factory: Callable[[], P], seconds: float) -> P:
@@ -65,7 +73,7 @@ def tls_context(target: Target, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
 
     `prefer` and `require` encrypt without checking who answers; `verify-ca` checks the chain, `verify-full` also the
     name.
-    Raises ssl.SSLError for a CA that cannot be read.
+    Raises ssl.SSLError for a CA, a certificate or a key that cannot be read.
     """
     context = ssl.create_default_context()
     if target.tls_mode in (TlsMode.VERIFY_CA, TlsMode.VERIFY_FULL):
@@ -75,19 +83,32 @@ def tls_context(target: Target, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
     else:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    if target.certificate is not None and target.certificate_key is not None:
+        _load_certificate(context, target.certificate, target.certificate_key)
     if alpn:
         context.set_alpn_protocols(list(alpn))
     return context
 
 
-def serving_context(chain: str, key: str) -> ssl.SSLContext:
-    """TLS towards a client, with a leaf of the bastion's own authority (both PEM text). The key touches no disk."""
+def serving_context(chain: str, key: str, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
+    """TLS towards a client, with a leaf of the bastion's own authority (both PEM text).
+
+    `alpn`: the application protocols that are agreed to where the client offers one of them.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    memory = os.memfd_create("leaf", os.MFD_CLOEXEC)
+    _load_certificate(context, chain, key)
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    return context
+
+
+def _load_certificate(context: ssl.SSLContext, chain: str, key: str) -> None:
+    """Both PEM text. Python reads them from files only; this one is in memory, so the key touches no disk."""
+    memory = os.memfd_create("certificate", os.MFD_CLOEXEC)
     try:
-        os.write(memory, (chain + key).encode())
-        context.load_cert_chain(f"/proc/self/fd/{memory}")
+        os.write(memory, (chain.rstrip("\n") + "\n" + key).encode())
+        # A key that wants a passphrase must not make OpenSSL ask for one on the bastion's terminal.
+        context.load_cert_chain(f"/proc/self/fd/{memory}", password=lambda: "")
     finally:
         os.close(memory)
-    return context

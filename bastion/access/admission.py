@@ -26,6 +26,7 @@ class Admission:
 
     account      the database login to use; None: whatever the client types. account_label: the token's, '*' for any
     secret       the password to put in place: hosted, or given with the token's request; None: the client's own
+    certificate  what the account shows of itself in TLS to the database (PEM), with its private key
     domain       the network domain's name; '' is direct
     databases    names that may be opened there; empty: all
     expires_at   when the session may no longer be: the token's end, or the user's or the grant's if that is earlier
@@ -51,6 +52,8 @@ class Admission:
     allow_replication: bool
     at_expiry: str
     tls_pin: str | None = None
+    certificate: str | None = field(default=None, repr=False)
+    certificate_key: str | None = field(default=None, repr=False)
     service: str = ""
     sid: str = ""
     grants: tuple[tuple[str, int], ...] = ()
@@ -97,6 +100,12 @@ def admit(
         allow_replication=any(reach.replication for reach in given),
         at_expiry=rules.at_expiry,
         tls_pin=database.tls_pin,
+        certificate=_opened(
+            vault, account.certificate, sealing.account_certificate_context(database.name, account.name)
+        ),
+        certificate_key=_opened(
+            vault, account.certificate_key, sealing.account_key_context(database.name, account.name)
+        ),
         service=database.service,
         sid=database.sid,
         grants=tuple(dict.fromkeys((reach.grant, reach.version) for reach in given)),
@@ -111,6 +120,10 @@ def _database(connection: sa.Connection, token: sa.Row[Any]) -> sa.Row[Any]:
     if database is None:
         raise Refused("database-not-authorized", database=token.database)
     return database
+
+
+def _opened(vault: Vault, sealed: str | None, context: str) -> str | None:
+    return None if sealed is None else vault.open(sealed, context)
 
 
 def _secret(vault: Vault, database: str, account: sa.Row[Any], token: sa.Row[Any]) -> str | None:

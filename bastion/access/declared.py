@@ -158,28 +158,45 @@ def _new_secrets(
 ) -> dict[str, str]:
     """The secrets of the entry that differ from the stored ones, by their place. What is wrong becomes a problem."""
     found: dict[str, str] = {}
+    texts: dict[str, str | None] = {}
     for where, secret, was_there, stored in _secrets(connection, entry, before):
         place = f"{declared.place(kind, entry.name if hasattr(entry, 'name') else '')}: {where}"
         try:
             if secret.form == "kept":
                 if not was_there:
                     raise ValueError("there is nothing to keep; give it with {env: NAME} or {file: PATH}")
+                texts[where] = stored(vault)
             elif isinstance(entry, d.User):
                 text, is_hash = document_reader.user_password(sources, secret)
                 if not _same_password(stored(None), text, is_hash):
                     found[where] = text if is_hash else passwords.hash_password(text)
             else:
-                text = sources.value(secret)
+                texts[where] = text = sources.value(secret)
                 if vault is None or not _same(stored(vault), text):
                     found[where] = text
         except ValueError as error:
             declared.problems.append(f"{place}: {error}")
+    if isinstance(entry, d.Database):
+        declared.problems.extend(
+            f"{declared.place(kind, entry.name)}: {problem}" for problem in _certificate_mistakes(entry, texts)
+        )
     if isinstance(entry, d.Database) and entry.tls.ca is not None:
         try:
             entry.tls.ca = d.Secret("text", document_reader.certificates(sources, entry.tls.ca))
         except ValueError as error:
             declared.problems.append(f"{declared.place(kind, entry.name)}: tls.ca: {error}")
     return found
+
+
+def _certificate_mistakes(database: d.Database, texts: Mapping[str, str | None]) -> Iterator[str]:
+    """Client certificates that cannot be used, as far as they can be read here (a kept one needs the vault)."""
+    for account in database.accounts:
+        where = f"accounts.{account.label}"
+        certificate, key = texts.get(f"{where}.certificate"), texts.get(f"{where}.key")
+        if certificate is not None and key is not None:
+            problem = document_reader.client_certificate_mistake(certificate, key)
+            if problem is not None:
+                yield f"{where}: {problem}"
 
 
 class _Stored:
@@ -211,14 +228,25 @@ def _secrets(
             query = sa.select(users.c.password_hash).where(users.c.name == entry.name)
             yield "password", entry.password, had, _Stored(connection, query, "")
     elif isinstance(entry, d.Database):
-        hosted = {a.name for a in before.accounts if a.password} if isinstance(before, d.Database) else set()
+        known_accounts = {a.label: a for a in before.accounts} if isinstance(before, d.Database) else {}
         a, b = schema.accounts, schema.databases
         for account in entry.accounts:
-            if account.password is not None and account.name is not None:
-                query = sa.select(a.c.secret).join(b).where(b.c.name == entry.name, a.c.name == account.name)
-                context = sealing.account_context(entry.name, account.name)
-                stored = _Stored(connection, query, context)
-                yield f"accounts.{account.name}.password", account.password, account.name in hosted, stored
+            there = known_accounts.get(account.label, d.Account())
+            for where, secret, old, column, context in (
+                ("password", account.password, there.password, a.c.secret, sealing.account_context),
+                (
+                    "certificate",
+                    account.certificate,
+                    there.certificate,
+                    a.c.certificate,
+                    sealing.account_certificate_context,
+                ),
+                ("key", account.key, there.key, a.c.certificate_key, sealing.account_key_context),
+            ):
+                if secret is not None:
+                    query = sa.select(column).join(b).where(b.c.name == entry.name, a.c.name == account.label)
+                    stored = _Stored(connection, query, context(entry.name, account.label))
+                    yield f"accounts.{account.label}.{where}", secret, old is not None, stored
     elif isinstance(entry, d.Domain):
         proxies = before.proxies if isinstance(before, d.Domain) else []
         p, n = schema.proxies, schema.network_domains

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 
 from . import documents as d
 from .identity import read_public_key
@@ -232,14 +234,24 @@ def _database_mistakes(database: d.Database) -> Iterator[str]:
             yield f"{place}: an any account has no password: the operator types the login"
         if account.password is not None and account.password.form == "hash":
             yield f"{place}.password: the password itself is needed, not its hash"
-        name = "*" if account.any else account.name or ""
-        if name in names:
-            yield f"{place}: the account {name} is there twice"
-        names.add(name)
+        yield from _client_certificate_mistakes(database, account, place)
+        if account.label in names:
+            yield f"{place}: the account {account.label} is there twice"
+        names.add(account.label)
     if database.service and database.sid:
         yield "either service or sid"
     if (database.service or database.sid) and database.engine != "oracle":
         yield "service and sid are for oracle"
+
+
+def _client_certificate_mistakes(database: d.Database, account: d.Account, place: str) -> Iterator[str]:
+    if (account.certificate is None) != (account.key is None):
+        yield f"{place}: a certificate and its key go together"
+    elif account.certificate is not None and database.tls.mode == "disable":
+        yield f"{place}.certificate: a certificate is shown in TLS, and tls.mode is disable"
+    for where, secret in (("certificate", account.certificate), ("key", account.key)):
+        if secret is not None and secret.form in ("text", "hash"):
+            yield f"{place}.{where}: it is written {{file: PATH}} or {{env: NAME}}"
 
 
 def _backwards(start: d.Moment | None, end: d.Moment | None) -> bool:
@@ -299,6 +311,26 @@ def user_password(sources: Sources, secret: d.Secret) -> tuple[str, bool]:
     if weak is not None:
         raise ValueError(weak)
     return text, False
+
+
+def client_certificate_mistake(certificate: str, key: str) -> str | None:
+    """What is wrong with a client certificate (PEM, its chain behind it) and its private key (PEM); None: nothing."""
+    try:
+        chain = x509.load_pem_x509_certificates(certificate.encode())
+    except ValueError:
+        return "certificate: no PEM text of a certificate"
+    if "PRIVATE KEY" in certificate:
+        return "certificate: it holds a private key; that belongs under key"
+    try:
+        private = serialization.load_pem_private_key(key.encode(), password=None)
+    except TypeError:
+        return "key: it has a passphrase, which nobody could type at the bastion; give it without one"
+    except (ValueError, UnsupportedAlgorithm):
+        return "key: no PEM text of a private key"
+    form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    if private.public_key().public_bytes(*form) != chain[0].public_key().public_bytes(*form):
+        return "key: it is not the certificate's"
+    return None
 
 
 def certificates(sources: Sources, secret: d.Secret) -> str:

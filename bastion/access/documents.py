@@ -147,6 +147,13 @@ class Account(Entry):
     name: Login | None = None
     any: bool = False
     password: Secret | None = None  # left out: not hosted
+    certificate: Secret | None = None  # PEM: what the bastion shows the database in TLS as this account
+    key: Secret | None = None  # PEM: its private key
+
+    @property
+    def label(self) -> str:
+        """Its name, `*` for the account that is whatever the operator types."""
+        return "*" if self.any else self.name or ""
 
 
 class Database(Entry):

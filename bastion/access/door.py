@@ -145,7 +145,7 @@ class Access:
                     domain=row.domain or "",
                     databases=list(row.allowed_names or ()),
                     accounts=[
-                        m.Account(name=account.name, hosted=account.secret is not None)
+                        m.Account(name=account.name, hosted=grants.is_hosted(account))
                         for account in accounts.get(row.id, [])
                         if any(reach.gives(account.name) for reach in reaches)
                     ],

@@ -168,7 +168,7 @@ class EntryWriter:
         """Accounts keep their rows, since tokens hang on them; those that are not declared go, and their tokens end."""
         table = schema.accounts
         of_this = table.c.database_id == database_id
-        names = ["*" if account.any else account.name or "" for account in database.accounts]
+        names = [account.label for account in database.accounts]
         self._connection.execute(table.delete().where(of_this, table.c.name.not_in(names)))
         known = set(self._connection.scalars(sa.select(table.c.name).where(of_this)))
         for account, name in zip(database.accounts, names, strict=True):
@@ -183,6 +183,16 @@ class EntryWriter:
                 self._connection.execute(table.update().where(this).values(values))
             elif account.password is None:
                 self._connection.execute(table.update().where(this).values(secret=None))
+            for column, declared, where, context in (
+                ("certificate", account.certificate, "certificate", sealing.account_certificate_context),
+                ("certificate_key", account.key, "key", sealing.account_key_context),
+            ):
+                new = secrets.get(f"accounts.{name}.{where}")
+                if new is not None:
+                    sealed = self._vault.seal(new, context(database.name, name))
+                    self._connection.execute(table.update().where(this).values({column: sealed}))
+                elif declared is None:
+                    self._connection.execute(table.update().where(this).values({column: None}))
 
     def _database_group(self, group: d.DatabaseGroup) -> None:
         group_id = self._put(schema.database_groups, group.name, {"comment": group.comment})

@@ -113,6 +113,11 @@ def accounts_of(connection: sa.Connection, database_id: int) -> list[sa.Row[Any]
     return list(connection.execute(query))
 
 
+def is_hosted(account: sa.Row[Any]) -> bool:
+    """Whether the bastion has what the account logs in with: its password, or the certificate that it shows."""
+    return account.secret is not None or account.certificate is not None
+
+
 def choose_account(
     connection: sa.Connection, found: list[Reach], database: str, asked: str | None, at: datetime
 ) -> tuple[sa.Row[Any], list[Reach]]:

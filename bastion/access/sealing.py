@@ -18,6 +18,16 @@ def account_context(database: str, account: str) -> str:
     return f"account:{database}:{account}"
 
 
+def account_certificate_context(database: str, account: str) -> str:
+    """For the certificate that an account shows its database."""
+    return f"account-certificate:{database}:{account}"
+
+
+def account_key_context(database: str, account: str) -> str:
+    """For that certificate's private key."""
+    return f"account-key:{database}:{account}"
+
+
 def token_text_context(token_id: str) -> str:
     """For a token's text."""
     return f"token:{token_id}"
@@ -64,6 +74,8 @@ def reseal_all(connection: sa.Connection, vault: Vault) -> int:
     of_databases = sa.select(accounts, schema.databases.c.name.label("database")).join(schema.databases)
     for row in connection.execute(of_databases).all():
         changed += renew(accounts, "secret", row, account_context(row.database, row.name))
+        changed += renew(accounts, "certificate", row, account_certificate_context(row.database, row.name))
+        changed += renew(accounts, "certificate_key", row, account_key_context(row.database, row.name))
     of_domains = sa.select(proxies, schema.network_domains.c.name.label("domain")).join(schema.network_domains)
     for row in connection.execute(of_domains).all():
         changed += renew(proxies, "secret", row, proxy_secret_context(row.domain, row.place))

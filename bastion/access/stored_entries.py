@@ -103,7 +103,13 @@ def _databases(connection: sa.Connection) -> dict[str, d.Entry]:
     databases, domains, accounts = schema.databases, schema.network_domains, schema.accounts
     of_database: dict[int, list[d.Account]] = defaultdict(list)
     for row in connection.execute(sa.select(accounts)):
-        account = d.Account(any=True) if row.any_login else d.Account(name=row.name, password=_kept(row.secret))
+        account = d.Account(
+            name=None if row.any_login else row.name,
+            any=bool(row.any_login),
+            password=_kept(row.secret),
+            certificate=_kept(row.certificate),
+            key=_kept(row.certificate_key),
+        )
         of_database[row.database_id].append(account)
     query = sa.select(databases, domains.c.name.label("domain")).outerjoin(domains).order_by(databases.c.name)
     return {

@@ -281,7 +281,7 @@ class Tokens:
             raise Refused("database-not-authorized", database=row.database)
         if account is None:
             raise Refused("account-not-authorized", account=row.account, database=row.database, accounts="-")
-        hosted = account.secret is not None or row.secret is not None
+        hosted = grants.is_hosted(account) or row.secret is not None
         rules = rules_for(connection, row.user_id, row.user, database.id, database.name)
         advertise = read_settings(connection).advertise
         bastion = self._advertise if advertise is None else m.Address(host=advertise.host, port=advertise.port)

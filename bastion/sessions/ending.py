@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import ssl
+from collections.abc import Callable
 
 from bastion.api.refusals import Refused
 from bastion.audit.records import SessionClosed, SessionRefused
@@ -24,12 +26,16 @@ def spoken(refused: Refused) -> Refusal:
     return Refusal(refused.code, str(refused))
 
 
-async def tell(engine: Engine, client: Leg, refusal: Refusal) -> None:
-    """Refuses the client in its own protocol, as far as it still listens."""
+async def tell(
+    engine: Engine, client: Leg, refusal: Refusal, client_tls: Callable[[], ssl.SSLContext] | None = None
+) -> None:
+    """Refuses the client in its own protocol, as far as it still listens; under TLS where it wants that."""
     if client.is_closed and not client.waiting():
         return
     try:
-        await drive_login(engine.refuse(refusal), Legs(client, None), REFUSAL_TIME, refusal, lambda _: refusal)
+        steps = engine.refuse(refusal, client_tls=client_tls is not None)
+        legs = Legs(client, None, client_tls=client_tls)
+        await drive_login(steps, legs, REFUSAL_TIME, refusal, lambda _: refusal)
     except ProtocolError as error:
         logger.info("a refused client did not speak %s: %s", engine.name, error.reason)
 

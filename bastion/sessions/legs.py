@@ -52,6 +52,8 @@ class Leg:
         self.transport = transport
         self.handler: Handler | None = None
         self.is_closed = False
+        self.failure = ""
+        """What the other side's TLS said when it gave up behind the handshake, as to a certificate it does not take."""
         self._buffer = bytearray()
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
@@ -65,7 +67,8 @@ class Leg:
         if self._tls is not None:
             try:
                 data = self._tls.received(data)
-            except ssl.SSLError:
+            except ssl.SSLError as error:
+                self.failure = _reason(error)
                 self.abort()
                 return
             if self._tls.closed:
@@ -207,7 +210,12 @@ class Leg:
         self._tls = tls
         early = tls.received(b"")
         self._deliver(early)
-        return TlsStarted(self.side, tls.object.version() or "TLS", tls.object.getpeercert(binary_form=True))
+        return TlsStarted(
+            self.side,
+            tls.object.version() or "TLS",
+            tls.object.getpeercert(binary_form=True),
+            tls.object.selected_alpn_protocol(),
+        )
 
     def stop_tls(self) -> None:
         """The following bytes are in the clear again (TDS encrypts only the login)."""

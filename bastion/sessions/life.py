@@ -107,7 +107,8 @@ class Life:
     @property
     def _target(self) -> Target:
         a = self.admission
-        return Target(a.host, a.port, a.domain, TlsMode(a.tls_mode), a.tls_ca)
+        mode = TlsMode(a.tls_mode)
+        return Target(a.host, a.port, a.domain, mode, a.tls_ca, a.certificate, a.certificate_key)
 
     @property
     def _request(self) -> LoginRequest:

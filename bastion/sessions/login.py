@@ -36,6 +36,10 @@ MAX_STEPS = 2_000
 """Steps of one login. Far above what any protocol needs; it ends a peer that keeps a login busy for ever."""
 
 
+class ClientTlsFailed(Exception):
+    """The client broke off the TLS handshake, or did not speak TLS; the message is OpenSSL's reason."""
+
+
 @dataclass(slots=True)
 class Legs:
     """The two legs of a login and how they change: TLS contexts by need, a new server leg at a redirect."""
@@ -71,6 +75,8 @@ async def drive_login(
             return await _run(steps, legs)
     except TimeoutError:
         return await _abort(steps, legs, late)
+    except ClientTlsFailed as error:
+        return LoginEnded(by="client", error=f"TLS with the client failed: {error}")
     except TlsFailed as error:
         return await _abort(steps, legs, tls_refusal(str(error)))
     except LegClosed as error:
@@ -89,7 +95,7 @@ async def drive_cancel(steps: CancelSteps, legs: Legs, seconds: float) -> bool:
                 step = steps.send(await _do(step, legs))
     except StopIteration as end:
         return bool(end.value)
-    except (TimeoutError, TlsFailed, LegClosed):
+    except (TimeoutError, TlsFailed, LegClosed, ClientTlsFailed):
         return False
     finally:
         steps.close()
@@ -113,21 +119,30 @@ async def _do(step: Step, legs: Legs) -> Answer:
             ready = await first_of(tuple(leg for leg in (legs.client, legs.server) if leg is not None))
             return Received(ready.side, await ready.read())
         case Read(leg=Side() as side):
-            return Received(side, await legs.leg(side).read())
+            leg = legs.leg(side)
+            data = await leg.read()
+            if not data and leg.failure and side is Side.SERVER:
+                raise TlsFailed(f"the database says {leg.failure}")
+            return Received(side, data)
         case Send(leg=side, data=data):
             legs.leg(side).write(data)
             return None
         case StartTls(leg=Side.CLIENT, received=received):
             if legs.client_tls is None:
                 raise TlsFailed("the bastion has no certificate to offer")
-            return await legs.leg(Side.CLIENT).start_tls(legs.client_tls(), server_side=True, received=received)
+            client = legs.leg(Side.CLIENT)
+            try:
+                return await client.start_tls(legs.client_tls(), server_side=True, received=received)
+            except TlsFailed as error:
+                # Nothing that could be said now would be read.
+                raise ClientTlsFailed(str(error)) from error
         case StartTls(received=received, alpn=alpn):
             if legs.server_tls is None:
                 raise TlsFailed("no TLS rules for this database")
             try:
                 context = legs.server_tls(alpn)
             except ssl.SSLError as error:
-                raise TlsFailed("the certificate authority of the database's settings cannot be read") from error
+                raise TlsFailed("the certificates or the key of its settings cannot be read") from error
             started = await legs.leg(Side.SERVER).start_tls(
                 context, server_side=False, hostname=legs.server_name or None, received=received
             )

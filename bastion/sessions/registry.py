@@ -15,7 +15,7 @@ from bastion.api import messages as m
 from bastion.api.refusals import Refused
 from bastion.audit.journal import JournalFailed
 from bastion.audit.records import SessionOpened, SessionRefused
-from bastion.network import serving_context
+from bastion.network import APPLICATION_PROTOCOLS, serving_context
 from bastion.protocols.contract import Engine
 
 from .ending import refused_record, spoken, tell
@@ -111,6 +111,7 @@ class Sessions:
         """Runs a session on an opened tunnel, to its end. What goes wrong is told to the client and recorded."""
         session = LiveSession(visit.session or new_session_id(), visit, self._node, self._journal)
         engine = self._engines[visit.engine]
+        client_tls = None if self._leaf is None else lambda: self._client_context(visit)
         self.live[session.id] = session
         try:
             self._journal.append(self._opened(session))
@@ -124,17 +125,17 @@ class Sessions:
                 client=client,
                 limits=self._limits,
                 digest=self._digest,
-                client_tls=None if self._leaf is None else lambda: self._client_context(visit.database),
+                client_tls=client_tls,
                 others=lambda: list(self.live.values()),
                 changed=lambda: self._notify("changed", session),
             ).run()
         except Refused as refused:
             self._write(refused_record(session, "bastion", refused.code, str(refused)))
-            await tell(engine, client, spoken(refused))
+            await tell(engine, client, spoken(refused), client_tls)
         except JournalFailed:
             logger.exception("session %s cannot be recorded, so it is ended", session.id)
             if session.relay is None:
-                await tell(engine, client, spoken(Refused("record-failed")))
+                await tell(engine, client, spoken(Refused("record-failed")), client_tls)
         except asyncio.CancelledError:
             self._write(refused_record(session, "bastion", "bastion-stopping", "the bastion was stopped"))
             raise
@@ -171,12 +172,13 @@ class Sessions:
             purpose=visit.purpose,
         )
 
-    def _client_context(self, database: str) -> ssl.SSLContext:
-        context = self._contexts.get(database)
+    def _client_context(self, visit: Visit) -> ssl.SSLContext:
+        context = self._contexts.get(visit.database)
         if context is None:
             assert self._leaf is not None
-            context = serving_context(*self._leaf((database, "localhost", "127.0.0.1", "::1")))
-            self._contexts[database] = context
+            chain, key = self._leaf((visit.database, "localhost", "127.0.0.1", "::1"))
+            context = serving_context(chain, key, APPLICATION_PROTOCOLS.get(visit.engine, ()))
+            self._contexts[visit.database] = context
         return context
 
     def _find(self, session_id: str) -> LiveSession:

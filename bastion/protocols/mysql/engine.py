@@ -29,8 +29,8 @@ class MysqlEngine:
     def login(self, request: LoginRequest) -> LoginSteps:
         return log_in_both(request)
 
-    def refuse(self, refusal: Refusal) -> LoginSteps:
-        """An ERR packet in the place of the greeting: the server speaks first, so nothing is read before."""
+    def refuse(self, refusal: Refusal, *, client_tls: bool = False) -> LoginSteps:
+        """An ERR packet in the place of the greeting, which is before TLS; nothing is read before it."""
         yield Send(Leg.CLIENT, encode_packets(0, error_at_login(refusal, greeted=False)))
         return LoginEnded("bastion", f"{refusal.code}: {refusal.message}")
 

@@ -18,9 +18,9 @@ class PostgresEngine:
         """See contract.Engine."""
         return login(request)
 
-    def refuse(self, refusal: Refusal) -> LoginSteps:
+    def refuse(self, refusal: Refusal, *, client_tls: bool = False) -> LoginSteps:
         """See contract.Engine."""
-        return refuse(refusal)
+        return refuse(refusal, client_tls=client_tls)
 
     def cancel(self, key: CancelKey, request: LoginRequest) -> CancelSteps:
         """See contract.Engine."""

@@ -50,12 +50,19 @@ from .codec import (
     request as request_message,
 )
 from .exchange import Exchange
+from .negotiation import Negotiation
 from .server_side import PostgresServerSide
 
 CLIENT, SERVER = Leg.CLIENT, Leg.SERVER
 
 LONGEST_APPLICATION_NAME = 63
 """The server cuts application_name here (NAMEDATALEN - 1)."""
+
+APPLICATION_PROTOCOL = "postgresql"
+"""The name in ALPN; PostgreSQL takes direct TLS only with it, so that nothing else can be steered into its port."""
+
+NO_REPLICATION = ("", "false", "off", "no", "0")
+"""Values of the startup parameter `replication` that ask for an ordinary connection."""
 
 ASK_CLEARTEXT = message(b"R", (3).to_bytes(4, "big"))
 
@@ -142,11 +149,11 @@ def _told(steps: Generator[Step, Answer, LoginResult]) -> Generator[Step, Answer
     raise failure or Refused(by, refusal)
 
 
-def refuse(refusal: Refusal) -> LoginSteps:
+def refuse(refusal: Refusal, *, client_tls: bool = False) -> LoginSteps:
     """See contract.Engine.refuse."""
     seen = Startup()
     try:
-        yield from _client_startup(Inbox(CLIENT), seen, client_tls=False)
+        yield from _client_startup(Inbox(CLIENT), seen, client_tls=client_tls)
     except Left:
         return LoginEnded("client", refusal.message)
     except (LoginAborted, ProtocolError):
@@ -168,8 +175,10 @@ def _login(request: LoginRequest, seen: Startup) -> Generator[Step, Answer, Logi
         if not request.token or not hmac.compare_digest(encoded(answer), encoded(request.token)):
             raise Refuse("client-token-needed", "The password of the database login must be the O&M token here.")
     certificate = yield from server_tls(server, request.server_tls)
+    negotiation = Negotiation.of(seen.version, seen.parameters or {})
+    seen.version = negotiation.version
     yield Send(SERVER, _server_startup(request, seen))
-    yield from _authenticate(request, seen, client, server, certificate)
+    yield from _authenticate(request, seen, client, server, certificate, negotiation)
     return (yield from _until_ready(seen, client, server))
 
 
@@ -179,7 +188,9 @@ def _client_startup(client: Inbox, seen: Startup, *, client_tls: bool) -> Genera
     awaited = {SSL_REQUEST, GSSENC_REQUEST}
     if (yield from client.peek(1)) == b"\x16" and client_tls:
         received, client.buffer = client.buffer, b""
-        yield StartTls(CLIENT, received, alpn=("postgresql",))
+        started = yield StartTls(CLIENT, received, alpn=(APPLICATION_PROTOCOL,))
+        if not isinstance(started, TlsStarted) or started.alpn != APPLICATION_PROTOCOL:
+            raise ProtocolError(CLIENT, "direct TLS without the application protocol postgresql (ALPN)")
         awaited.clear()
     while True:
         code, body = yield from client.startup()
@@ -212,10 +223,16 @@ def _check(request: LoginRequest, seen: Startup) -> None:
     if not seen.user:
         raise ProtocolError(CLIENT, "a startup message without a user")
     replication = parameters.get("replication", "").lower()
-    if replication not in ("", "false", "off", "no", "0") and not request.allow_replication:
+    if replication not in NO_REPLICATION and not request.allow_replication:
         raise Refuse("replication-not-allowed", "Replication connections are not granted here.")
+    allowed = ", ".join(request.databases)
+    if request.databases and replication not in (*NO_REPLICATION, "database"):
+        # Physical replication sends the whole server, whatever database the startup message names.
+        raise Refuse(
+            "replication-not-allowed",
+            f"Physical replication copies every database of the server; here only these may be read: {allowed}.",
+        )
     if request.databases and seen.database not in request.databases:
-        allowed = ", ".join(request.databases)
         raise Refuse(
             "database-name-not-allowed",
             f'The database "{shown(seen.database)}" may not be opened here; allowed are: {allowed}.',
@@ -244,9 +261,16 @@ def server_tls(server: Inbox, mode: TlsMode) -> Generator[Step, Answer, bytes | 
         server.buffer = b""
         started = yield StartTls(SERVER)
         return started.certificate if isinstance(started, TlsStarted) else None
-    if answer not in (b"N", b"E"):
+    if answer == b"E":
+        # Nothing proves who said it, so it is not shown (CVE-2024-10977). libpq gives up as well, whatever its mode.
+        raise Refuse(
+            "database-tls",
+            "The database answered the request for TLS with an error; it may be out of connections or processes. "
+            "Try again later, or ask an administrator.",
+        )
+    if answer != b"N":
         raise ProtocolError(SERVER, "the answer to the request for TLS is neither yes nor no", server.buffer)
-    if answer != b"N" or mode is not TlsMode.PREFER:
+    if mode is not TlsMode.PREFER:
         raise Refuse(
             "database-tls", f"The database offers no TLS, but its setting is {mode.value}. Ask an administrator."
         )
@@ -272,18 +296,28 @@ def _user(request: LoginRequest, seen: Startup) -> str:
 
 
 def _authenticate(
-    request: LoginRequest, seen: Startup, client: Inbox, server: Inbox, certificate: bytes | None
+    request: LoginRequest,
+    seen: Startup,
+    client: Inbox,
+    server: Inbox,
+    certificate: bytes | None,
+    negotiation: Negotiation,
 ) -> Generator[Step, Answer, None]:
     """Answers the server's demands up to AuthenticationOk, which goes to the client."""
     user, secret, scram = _user(request, seen), request.secret, None
     for _ in range(16):
         kind, body, whole = yield from server.message()
-        if kind in (b"N", b"v"):
+        if kind == b"v":
+            yield Send(CLIENT, negotiation.merged(body))
+            continue
+        if kind == b"N":
             yield Send(CLIENT, whole)
             continue
         if kind == b"E":
             yield Send(CLIENT, whole)
             raise DatabaseRefused(str(database_error(body)))
+        if negotiation.is_due:
+            yield Send(CLIENT, negotiation.message())
         if kind != b"R" or len(body) < 4:
             raise ProtocolError(SERVER, "the database did not answer the login as PostgreSQL does", whole)
         code, rest = int.from_bytes(body[:4], "big"), body[4:]

@@ -46,6 +46,7 @@ def drive(
     server: Script = (),
     *,
     certificate: bytes | None = None,
+    alpn: str | None = "postgresql",
     abort_at: int | None = None,
     most: int = 2_000,
 ) -> Driven:
@@ -77,7 +78,7 @@ def drive(
                     step = steps.send(None)
                 case StartTls(leg=leg):
                     driven.tls.append(step)
-                    step = steps.send(TlsStarted(leg, "TLSv1.3", certificate if leg is Leg.SERVER else None))
+                    step = steps.send(TlsStarted(leg, "TLSv1.3", certificate if leg is Leg.SERVER else None, alpn))
                 case _:
                     raise AssertionError(step)
     except StopIteration as end:

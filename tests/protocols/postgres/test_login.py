@@ -108,6 +108,12 @@ def test_direct_tls() -> None:
     assert driven.to_client == WELCOME
 
 
+def test_direct_tls_without_its_application_protocol() -> None:
+    steps = ENGINE.login(asked(client_tls=True))
+    with pytest.raises(ProtocolError, match="ALPN"):
+        drive(steps, [b"\x16\x03\x01\x02\x00\x01", m.startup(user="me")], [WELCOME], alpn=None)
+
+
 @pytest.mark.parametrize(
     "client",
     [
@@ -353,13 +359,32 @@ def test_a_server_that_leaves() -> None:
 
 
 def test_a_newer_protocol_is_negotiated_by_the_server_itself() -> None:
-    answer = m.negotiate(0, "_pq_.feature")
-    startup = m.startup(0x0003_0002, user="me", **{"_pq_.feature": "on"})
-    driven = drive(ENGINE.login(asked()), [startup], [answer + WELCOME])
+    answer = m.negotiate(0x0003_0000)
+    driven = drive(ENGINE.login(asked()), [m.startup(0x0003_0002, user="me")], [answer + WELCOME])
     assert driven.to_client == answer + WELCOME
+    assert startup_of(bytes(driven.to_server))[0] == 0x0003_0002
+
+
+@pytest.mark.parametrize("asked_for", [0x0003_0002, 0x0003_0003, 0x0003_270F])
+def test_protocol_options_and_versions_that_are_not_read_here_are_taken_off(asked_for: int) -> None:
+    startup = m.startup(asked_for, user="me", **{"_pq_.feature": "on"})
+    driven = drive(ENGINE.login(asked()), [startup], [WELCOME])
+    assert driven.to_client == m.negotiate(0x0003_0002, "_pq_.feature") + WELCOME
     version, parameters = startup_of(bytes(driven.to_server))
     assert version == 0x0003_0002
-    assert parameters["_pq_.feature"] == "on"
+    assert "_pq_.feature" not in parameters
+
+
+def test_an_older_server_and_the_bastion_answer_in_one_negotiation() -> None:
+    startup = m.startup(0x0003_0003, user="me", **{"_pq_.feature": "on"})
+    driven = drive(ENGINE.login(asked()), [startup], [m.negotiate(0, "_pq_.other") + WELCOME])
+    assert driven.to_client == m.negotiate(0x0003_0000, "_pq_.feature", "_pq_.other") + WELCOME
+
+
+@pytest.mark.parametrize("body", [b"", b"\0\x03\0\x03\0\0\0\0", b"\0\x03\0\0\0\0\0\x02a\0", b"\0\x03\0\0\0\0\0\x01a"])
+def test_a_negotiation_that_cannot_be_read(body: bytes) -> None:
+    with pytest.raises(ProtocolError, match="negotiation"):
+        drive(ENGINE.login(asked()), [m.startup(0x0003_0002, user="me")], [m.framed(b"v", body) + WELCOME])
 
 
 def test_long_cancel_keys_of_protocol_3_2() -> None:
@@ -385,10 +410,20 @@ def test_prefer_goes_on_without_tls() -> None:
     logged_in(driven)
 
 
-@pytest.mark.parametrize("answer", [b"N", b"E"])
+@pytest.mark.parametrize("mode", [mode for mode in TlsMode if mode is not TlsMode.DISABLE])
+def test_an_error_in_the_place_of_the_answer_to_the_request_for_tls(mode: TlsMode) -> None:
+    unproved = b"Ecould not fork new process for connection\0"
+    driven = drive(ENGINE.login(asked(server_tls=mode)), [m.startup(user="me")], [unproved])
+    assert driven.result.by == "bastion"
+    assert driven.to_server == m.SSL_REQUEST
+    assert b"C08001\0" in driven.to_client
+    assert "answered the request for TLS with an error" in driven.result.error
+    assert b"fork" not in driven.to_client
+
+
 @pytest.mark.parametrize("mode", [TlsMode.REQUIRE, TlsMode.VERIFY_CA, TlsMode.VERIFY_FULL])
-def test_a_server_without_tls_where_it_is_demanded(mode: TlsMode, answer: bytes) -> None:
-    driven = drive(ENGINE.login(asked(server_tls=mode)), [m.startup(user="me")], [answer, WELCOME])
+def test_a_server_without_tls_where_it_is_demanded(mode: TlsMode) -> None:
+    driven = drive(ENGINE.login(asked(server_tls=mode)), [m.startup(user="me")], [b"N", WELCOME])
     assert driven.result.by == "bastion"
     assert driven.to_server == m.SSL_REQUEST
     assert b"C08001\0" in driven.to_client
@@ -436,6 +471,21 @@ def test_a_refusal_before_any_login(client: list[bytes]) -> None:
     if client[0] != b"\0\0":
         assert driven.to_client.endswith(fatal("57P01", "Your token has expired."))
     assert driven.server_reads == 0
+
+
+def test_a_refusal_under_tls() -> None:
+    client = [m.GSSENC_REQUEST, m.SSL_REQUEST, m.startup(user="me")]
+    driven = drive(ENGINE.refuse(Refusal("token-expired", "Your token has expired."), client_tls=True), client)
+    assert driven.tls == [StartTls(Leg.CLIENT)]
+    assert driven.to_client == b"NS" + fatal("57P01", "Your token has expired.")
+
+
+def test_a_refusal_under_direct_tls() -> None:
+    hello = b"\x16\x03\x01\x02\x00\x01"
+    refusal = Refusal("token-expired", "Your token has expired.")
+    driven = drive(ENGINE.refuse(refusal, client_tls=True), [hello, m.startup(user="me")])
+    assert driven.tls == [StartTls(Leg.CLIENT, hello, ("postgresql",))]
+    assert driven.to_client == fatal("57P01", "Your token has expired.")
 
 
 def test_a_refusal_of_a_client_that_says_nothing() -> None:
