@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import excuses
+from tests.servers import debian_postgres
 from tests.servers.bastion_process import BastionProcess
 from tests.servers.mariadb import MariadbServer, program
 from tests.servers.mysql import MysqlServer, tree
@@ -23,6 +24,19 @@ from tests.servers.postgres import PostgresServer
 def postgres_server() -> Iterator[PostgresServer]:
     """PostgreSQL 18."""
     server = PostgresServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def tls_postgres_server() -> Iterator[debian_postgres.TlsPostgresServer]:
+    """PostgreSQL 18 with TLS, from Debian."""
+    found = debian_postgres.tree()
+    if found is None:
+        excuses.skip("no-postgresql-18")
+    if os.geteuid() != 0:
+        excuses.skip("postgresql-18-needs-root")
+    server = debian_postgres.TlsPostgresServer(found)
     yield server
     server.remove()
 

@@ -41,6 +41,14 @@ EXCUSES: dict[str, Excuse] = {
     "mysql-9.7-needs-root": Excuse(
         "MySQL 9.7 runs inside a tree of its own (chroot), which takes root", lambda: os.geteuid() != 0
     ),
+    "no-postgresql-18": Excuse(
+        "PostgreSQL 18 with TLS is not on this machine: `make test` fetches it with debootstrap, which takes root on "
+        "Debian",
+        lambda: not _can_install(),
+    ),
+    "postgresql-18-needs-root": Excuse(
+        "PostgreSQL 18 with TLS runs inside a tree of its own (chroot), which takes root", lambda: os.geteuid() != 0
+    ),
     "no-mariadb": Excuse("MariaDB is not on this machine: install mariadb-server", lambda: not _can_install()),
     "no-openssh": Excuse(
         "OpenSSH is not on this machine: install openssh-client and -server", lambda: not _can_install()
@@ -63,6 +71,10 @@ EXCUSES: dict[str, Excuse] = {
         lambda: not _can_install(),
     ),
     "no-node-drivers": Excuse("the drivers for Node.js could not be fetched: `make test` does it", lambda: False),
+    "no-postgresql-18": Excuse(
+        "PostgreSQL 18 with TLS is not on this machine: `make test` fetches it (debootstrap), which takes root on Debian",
+        lambda: not _can_install(),
+    ),
     "no-tmux": Excuse("tmux is not on this machine: install tmux", lambda: not _can_install()),
     "no-captures": Excuse(
         "the captures of real SQL Server and Oracle traffic are not part of the sources", lambda: True

