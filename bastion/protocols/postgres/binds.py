@@ -72,12 +72,15 @@ class BindReader:
 
     def feed(self, chunk: bytes) -> None:
         """More of the body."""
-        if self._done:
+        if not self._done:
+            try:
+                self._steps.send(chunk)
+                return
+            except StopIteration:
+                self._done = True
+                chunk = self._buffer[self._position :]
+        if chunk:
             raise ProtocolError(Leg.CLIENT, "a Bind message that does not end where it says")
-        try:
-            self._steps.send(chunk)
-        except StopIteration:
-            self._done = True
 
     def finish(self) -> tuple[bytes, Portal]:
         """The portal, at the end of the body. Raises ProtocolError where the message ended elsewhere."""
