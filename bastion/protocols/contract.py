@@ -374,6 +374,16 @@ class Piece:
     statement: int | None = None
 
 
+@dataclass(slots=True)
+class Reply(Piece):
+    """A piece of the server's that the reader answers by itself: nothing of it goes to the client (`data` is empty).
+
+    back  what the server is sent
+    """
+
+    back: bytes = field(default=b"", repr=False)
+
+
 class ClientSide(Protocol):
     """Reads what the client sends after login."""
 

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 
 from bastion.audit.journal import JournalFailed
-from bastion.protocols.contract import ClientSide, Piece, ProtocolError, Refusal, ServerSide
+from bastion.protocols.contract import ClientSide, Piece, ProtocolError, Refusal, Reply, ServerSide
 from bastion.protocols.contract import Leg as Side
 
 from .legs import Leg
@@ -170,8 +170,11 @@ class Relay:
                 except JournalFailed:
                     self._end("record-failed", "")
                     return
-            if piece.data and not self.client_is_gone:
-                self.client.write(piece.data)
+            if piece.data:
+                if not self.client_is_gone:
+                    self.client.write(piece.data)
+            elif isinstance(piece, Reply):
+                self.server.write(piece.back)
         self._give_due()
         if self._idle is not None and self.server_side.running is None:
             self._idle.set()

@@ -35,7 +35,7 @@ def read_proof(
     plugin = (response.plugin or greeting.plugin or auth.NATIVE) if knows_plugins else auth.NATIVE
     answer = response.answer
     if knows_plugins and not _can_be_taken(plugin, answer, tls=client.tls):
-        plugin = auth.NATIVE if greeting.mariadb or greeting.plugin == auth.NATIVE else auth.CACHING_SHA2
+        plugin = simple_plugin(greeting, None)
         yield from client.send(encode_auth_switch(AuthSwitch(plugin, greeting.nonce)))
         answer = yield from client.read_packet()
         if len(answer) > 512:
@@ -45,6 +45,13 @@ def read_proof(
         raise LoginRefused(TOKEN_WANTED)
     # A client that sent a scramble of caching_sha2_password waits for the fast outcome before it takes an OK.
     return bytes((MORE_DATA, FAST_OK)) if plugin == auth.CACHING_SHA2 and not empty else b""
+
+
+def simple_plugin(greeting: Greeting, used: str | None) -> str:
+    """A plugin whose proof is one answer of the client: what it used, or what is usual with that server."""
+    if used in (auth.NATIVE, auth.CACHING_SHA2):
+        return used
+    return auth.NATIVE if greeting.mariadb or greeting.plugin == auth.NATIVE else auth.CACHING_SHA2
 
 
 def _can_be_taken(plugin: str, answer: bytes, *, tls: bool) -> bool:

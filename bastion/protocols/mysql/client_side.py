@@ -12,6 +12,7 @@ from bastion.protocols.contract import (
     StatementExtends,
 )
 
+from .change_user import Conversation
 from .codec import Malformed, Short, encode_packets
 from .commands import OPERATIONS, READERS
 from .constants import MAX_PACKET_PAYLOAD
@@ -59,6 +60,9 @@ class MysqlClientSide:
         if command is None or command.error is not None:
             return
         command.error = error_for_statement(refusal)
+        conversation = self._exchange.conversation
+        if conversation is not None and conversation.number == command.number:
+            self._exchange.end_conversation()
         for later in command.pieces or ():
             later.forward = False
         handle = command.handle
@@ -97,6 +101,9 @@ class MysqlClientSide:
         exchange = self._exchange
         while position < end:
             if exchange.uploading is not None and self._blocks is None:
+                if exchange.conversation is not None:
+                    pieces.append(self._converse(exchange.conversation, data[position:]))
+                    break
                 position = self._upload(data, position, pieces)
                 if position < 0:
                     position = -position - 1
@@ -160,8 +167,11 @@ class MysqlClientSide:
             raise ProtocolError(Leg.CLIENT, f"more than {MAX_AHEAD} commands ahead of their answers")
         piece = Piece(raw, len(raw), OPERATIONS[code], notes, True, command.error is None, command.number)
         if command.rewritten is not None:
-            piece.data = encode_packets(0, command.rewritten)
-            command.sequence = len(command.rewritten) // MAX_PACKET_PAYLOAD
+            if exchange.conversation is not None:
+                piece.data = exchange.conversation.given(Leg.SERVER)
+            else:
+                piece.data = encode_packets(0, command.rewritten)
+                command.sequence = len(command.rewritten) // MAX_PACKET_PAYLOAD
         if command.rests_on is not None:
             command.pieces = [piece]
         return piece
@@ -192,6 +202,13 @@ class MysqlClientSide:
             self._pieces_of.append(command)
         command.pieces.append(piece)
         return piece
+
+    @staticmethod
+    def _converse(conversation: Conversation, data: bytes) -> Piece:
+        """Bytes of an authentication: the server gets the bastion's own in their place."""
+        conversation.feed(Leg.CLIENT, data)
+        given = conversation.given(Leg.SERVER)
+        return Piece(given, len(data), "authentication", statement=conversation.number)
 
     # ------------------------------------------------------------------------------------------- local files
 

@@ -21,7 +21,8 @@ from bastion.protocols.contract import (
     StartTls,
 )
 
-from .client_login import read_proof
+from .change_user import LoginTerms
+from .client_login import read_proof, simple_plugin
 from .client_side import MysqlClientSide
 from .codec import LegClosed, LoginLeg, Malformed, encode_packets
 from .constants import NOT_OFFERED, OFFERED, Capability
@@ -183,6 +184,19 @@ class _Attempt:
             int(capabilities), theirs.max_packet, theirs.collation, user, b"", theirs.database, None, attributes
         )
 
+    def _terms(self, greeting: Greeting, theirs: HandshakeResponse, ours: HandshakeResponse) -> LoginTerms:
+        """How this login is made anew where the client asks for it in the middle of the session."""
+        request = self.request
+        return LoginTerms(
+            request.person,
+            None if request.account is None else request.account.encode(),
+            None if request.secret is None else request.secret.encode(),
+            ours.capabilities,
+            simple_plugin(greeting, theirs.plugin),
+            self.client.tls,
+            self.server.tls,
+        )
+
     def _logged_in(
         self,
         greeting: Greeting,
@@ -200,6 +214,7 @@ class _Attempt:
             schema=catalog,
             databases=self.request.databases,
             allow_replication=self.request.allow_replication,
+            terms=self._terms(greeting, theirs, ours),
         )
         server_side = MysqlServerSide(exchange)
         server_side.logged_in(ok)

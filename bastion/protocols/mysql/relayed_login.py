@@ -47,6 +47,11 @@ def relay_login(
         return (yield from log_in(server, greeting, ours, password))
     ours.plugin, ours.answer = theirs.plugin, theirs.answer
     yield from server.send(encode_response(ours))
+    return (yield from relay_rounds(client, server, plugin, nonce))
+
+
+def relay_rounds(client: LoginLeg, server: LoginLeg, plugin: str, nonce: bytes) -> Generator[Step, Answer, bytes]:
+    """Relays what follows the client's first proof; returns the server's OK. Raises ServerRefused, LoginRefused."""
     for _ in range(MAX_ROUNDS):
         payload = yield from server.read_packet()
         kind = payload[0] if payload else -1

@@ -20,12 +20,14 @@ from bastion.protocols.contract import (
     Piece,
     ProtocolError,
     Refusal,
+    Reply,
     SessionChanged,
     StatementEnds,
     StatementExtends,
     Transaction,
 )
 
+from .change_user import Conversation
 from .character_sets import codec_of_name
 from .codec import Malformed, Short, encode_packets, lenenc_bytes, lenenc_int
 from .constants import MAX_PACKET_PAYLOAD, Capability, CommandCode, Status
@@ -89,8 +91,11 @@ class MysqlServerSide:
 
     def due(self) -> bytes:
         waiting = self._exchange.waiting
-        if not waiting or waiting[0].error is None:
+        if not waiting:
             return b""
+        if waiting[0].error is None:
+            conversation = self._exchange.conversation
+            return b"" if conversation is None else conversation.given(Leg.CLIENT)
         parts = []
         while waiting and waiting[0].error is not None and waiting[0].whole:
             command = waiting.popleft()
@@ -102,7 +107,9 @@ class MysqlServerSide:
             return b""
         waiting = self._exchange.waiting
         sequence = 0
-        if waiting:
+        if self._exchange.conversation is not None:
+            sequence = self._exchange.conversation.client.sequence
+        elif waiting:
             begun = self._state != START or self._sequence >= 0
             sequence = self._sequence + 1 if begun else waiting[0].sequence + 1
         return encode_packets(sequence, error_at_end(refusal, mariadb=self._exchange.mariadb))
@@ -114,6 +121,8 @@ class MysqlServerSide:
                 return []
             data = bytes(self._held)
             self._held.clear()
+        if self._exchange.conversation is not None:
+            return self._converse(self._exchange.conversation, data)
         pieces: list[Piece] = []
         if len(data) <= SLICE:
             self._read(data, pieces)
@@ -133,6 +142,44 @@ class MysqlServerSide:
         except (Short, Malformed) as error:
             raise ProtocolError(Leg.SERVER, str(error) or "the OK packet of the login ends too early") from None
         self._notes.clear()
+
+    def _converse(self, conversation: Conversation, data: bytes) -> list[Piece]:
+        """Bytes of an authentication (COM_CHANGE_USER): the client gets its own part of it in their place."""
+        command = self._exchange.waiting[0]
+        conversation.feed(Leg.SERVER, data)
+        self._base += len(data)
+        command.bytes_down += len(data)
+        piece = Piece(conversation.given(Leg.CLIENT), len(data), "authentication", statement=command.number)
+        pieces = [piece]
+        back = conversation.given(Leg.SERVER)
+        if back:
+            pieces.append(Reply(b"", 0, "authentication", statement=command.number, back=back))
+        if conversation.result is not None:
+            self._authenticated(conversation.result, command)
+            if command.number is not None and self._ended is not None:
+                _, failure, outcome = self._ended
+                end = StatementEnds(command.number, None, failure, outcome, command.bytes_down, self._base)
+                self._notes.append(end)
+            self._ended = None
+            piece.notes = tuple(self._notes)
+            self._notes.clear()
+        return pieces
+
+    def _authenticated(self, last: bytes, command: Command) -> None:
+        """COM_CHANGE_USER is answered. The server has cleared the session for it, whether it succeeded or not."""
+        exchange = self._exchange
+        exchange.end_conversation()
+        exchange.close_all_handles()
+        exchange.last_prepared = None
+        try:
+            if last[:1] == b"\xff":
+                self._fail(command, decode_error(last, exchange.codec))
+                self._set_transaction(Transaction.NONE)
+            else:
+                self._read_ok(last, command)
+                self._end(command, None, "done")
+        except (Short, Malformed) as error:
+            raise ProtocolError(Leg.SERVER, str(error) or "the end of an authentication ends too early") from None
 
     # ------------------------------------------------------------------------------------------------- reading
 
@@ -429,9 +476,13 @@ class MysqlServerSide:
             exchange.codec = command.codec
         transaction = Transaction.OPEN if status & Status.IN_TRANSACTION else Transaction.NONE
         if transaction is not self.transaction:
+            self._set_transaction(transaction)
+        return status
+
+    def _set_transaction(self, transaction: Transaction) -> None:
+        if transaction is not self.transaction:
             self.transaction = transaction
             self._notes.append(SessionChanged(transaction=transaction))
-        return status
 
     def _read_changes(self, payload: bytes, position: int) -> None:
         _, position = lenenc_bytes(payload, position)

@@ -24,6 +24,7 @@ from bastion.protocols.contract import (
     Read,
     Received,
     Refusal,
+    Reply,
     Send,
     StartTls,
     StatementBegins,
@@ -120,6 +121,8 @@ class Bridge:
                     session.client_side.refuse(piece, refusal)
                 elif piece.forward and piece.data:
                     legs[to].sendall(piece.data)
+                elif isinstance(piece, Reply):
+                    legs[Leg.SERVER].sendall(piece.back)
 
         def client_fed(data: bytes) -> None:
             connection.client_bytes += len(data)

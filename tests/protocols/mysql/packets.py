@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bastion.protocols.contract import Note, Piece, Refusal
+from bastion.protocols.contract import Note, Piece, Refusal, Reply
 from bastion.protocols.mysql.client_side import MysqlClientSide
 from bastion.protocols.mysql.constants import Capability
 from bastion.protocols.mysql.exchange import Exchange
@@ -99,6 +99,8 @@ class Session:
         for piece in pieces:
             self.size_down += piece.size
             self.down += piece.data
+            if isinstance(piece, Reply):
+                self.up += piece.back
             self.notes += piece.notes
         self.pieces += pieces
         self.down += self.server_side.due()

@@ -214,16 +214,6 @@ def test_kill_and_the_like_are_statements() -> None:
         assert session.pieces[-1].forward
 
 
-def test_change_user_is_refused_and_the_session_goes_on() -> None:
-    session = Session()
-    session.client(packet(0, b"\x11root\0\x14" + b"s" * 20 + b"mysql\0"))
-    assert session.up == b""
-    assert session.down[:7] == session.down[:3] + b"\x01\xff\xcb\x04"
-    assert begins(session)[0].text == "CHANGE USER 'root'"
-    session.client(query("select 1"))
-    assert session.up == query("select 1")
-
-
 @pytest.mark.parametrize("payload", [b"\x12\x04\0\0\0\0\0\x01\0\0\0", b"\x15\x01\0\0\0", b"\x1e\0\0"])
 def test_replication_is_refused_unless_it_is_granted(payload: bytes) -> None:
     session = Session()
