@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import excuses
-from tests.servers import debian_postgres
+from tests.servers import debian_postgres, excuses
 from tests.servers.bastion_process import BastionProcess
 from tests.servers.mariadb import MariadbServer, program
 from tests.servers.mysql import MysqlServer, tree

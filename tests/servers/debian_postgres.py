@@ -14,7 +14,7 @@ from pathlib import Path
 from .certificates import Authority
 from .mysql import cache_folder
 from .postgres import PostgresServer
-from .processes import ServerProcess, free_port, own, remove, run_to_end, server_user
+from .processes import ServerProcess, own, remove, run_to_end, server_user
 
 TREE_NAME = "postgresql-18"
 PROGRAMS = Path("/usr/lib/postgresql/18/bin")
@@ -48,8 +48,8 @@ def client(found: Path, name: str) -> list[str]:
 class TlsPostgresServer(PostgresServer):
     """PostgreSQL 18 with TLS. Its certificate is for `localhost`, not for 127.0.0.1, so that a name can be wrong.
 
-    `plugin` of create_user: `scram-sha-256`, `md5` or one of `ways`. `authority` issues clients' certificates, which the
-    server takes for the role of their common name.
+    `plugin` of create_user: `scram-sha-256`, `md5` or one of `ways`. `authority` issues clients' certificates:
+    the server takes one for the role that is its common name.
     """
 
     ways = ("cleartext", "trust", "certificate", "certificate_and_password", "tls_only")

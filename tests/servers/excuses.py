@@ -71,10 +71,6 @@ EXCUSES: dict[str, Excuse] = {
         lambda: not _can_install(),
     ),
     "no-node-drivers": Excuse("the drivers for Node.js could not be fetched: `make test` does it", lambda: False),
-    "no-postgresql-18": Excuse(
-        "PostgreSQL 18 with TLS is not on this machine: `make test` fetches it (debootstrap), which takes root on Debian",
-        lambda: not _can_install(),
-    ),
     "no-tmux": Excuse("tmux is not on this machine: install tmux", lambda: not _can_install()),
     "no-captures": Excuse(
         "the captures of real SQL Server and Oracle traffic are not part of the sources", lambda: True
