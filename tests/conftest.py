@@ -16,6 +16,8 @@ from tests.servers import debian_postgres, excuses
 from tests.servers.bastion_process import BastionProcess
 from tests.servers.mariadb import MariadbServer, program
 from tests.servers.mysql import MysqlServer, tree
+from tests.servers.new_mariadb import NewMariadbServer
+from tests.servers.new_mariadb import tree as new_mariadb_tree
 from tests.servers.postgres import PostgresServer
 
 
@@ -59,6 +61,19 @@ def mysql_server() -> Iterator[MysqlServer]:
     if os.geteuid() != 0:
         excuses.skip("mysql-9.7-needs-root")
     server = MysqlServer(found)
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def new_mariadb_server() -> Iterator[NewMariadbServer]:
+    """MariaDB 11.8, with a binary log."""
+    found = new_mariadb_tree()
+    if found is None:
+        excuses.skip("no-mariadb-11.8")
+    if os.geteuid() != 0:
+        excuses.skip("mariadb-11.8-needs-root")
+    server = NewMariadbServer(found)
     yield server
     server.remove()
 

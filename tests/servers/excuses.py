@@ -49,6 +49,13 @@ EXCUSES: dict[str, Excuse] = {
     "postgresql-18-needs-root": Excuse(
         "PostgreSQL 18 with TLS runs inside a tree of its own (chroot), which takes root", lambda: os.geteuid() != 0
     ),
+    "no-mariadb-11.8": Excuse(
+        "MariaDB 11.8 is not on this machine: `make test` fetches it with debootstrap, which takes root on Debian",
+        lambda: not _can_install(),
+    ),
+    "mariadb-11.8-needs-root": Excuse(
+        "MariaDB 11.8 runs inside a tree of its own (chroot), which takes root", lambda: os.geteuid() != 0
+    ),
     "no-mariadb": Excuse("MariaDB is not on this machine: install mariadb-server", lambda: not _can_install()),
     "no-openssh": Excuse(
         "OpenSSH is not on this machine: install openssh-client and -server", lambda: not _can_install()
