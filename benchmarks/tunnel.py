@@ -1,135 +1,152 @@
 """Throughput of a database connection through the bastion, beside the same through OpenSSH's sshd, in one run.
 
-    python -m benchmarks.tunnel [--seconds 5] [--rounds 3] [--cipher aes256-gcm@openssh.com]
+    python -m benchmarks.tunnel [--seconds 4] [--rounds 3] [--only REGEX] [--megabytes 1000] [--json FILE]
 
-Each case is run in turns (direct, sshd, bastion, direct, …), so that a busy moment of the machine hits all of them; the
-median of the rounds counts. `ratio` is the bastion's throughput over sshd's: 1.00 is as fast as a tunnel that records
-nothing. PostgreSQL, both tunnels' ends, the client and the bastion share this machine's processors. Prints a table,
-writes nothing.
+Each case is run in turns (direct, sshd, asyncssh, bastion, direct, …), so that a busy moment of the machine hits all
+of them; the median of the rounds counts. A ratio is throughput over sshd's: 1.00 is as fast as a tunnel that records
+nothing. `asyncssh` only forwards ports, and shows what SSH costs in Python. The databases, the clients, both ends of
+all tunnels and the bastion share this machine's processors.
+
+The second table is the processor time of the process in the middle, with all that it started: for the bastion also the
+process that fills the store, until it has nothing left to do.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import re
-import secrets
-import shlex
-import statistics
-import subprocess
 import sys
-import tempfile
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
-from benchmarks.parts import Bastion, Sshd
-from tests.servers.postgres import PROGRAMS, PostgresServer
+from .clients import Done, copy_in, copy_out, copy_part, dump, pgbench, point_client, point_selects, rows_script
+from .databases import ROWS, mariadb_is_here
+from .program import length_options, main_of
+from .report import in_turns, ratio
+from .setting import Database, Setting, Way
 
-ACCOUNT = "app"
-ROWS = 1_000_000
+WAYS = ("direct", "sshd", "asyncssh", "bastion")
+CLIENTS = (1, 8, 32)
+PART_MEGABYTES = 16
+
+QUICK = ("--seconds", "2", "--rounds", "1", "--bulk-rounds", "1", "--megabytes", "64", "--mysql-modes", "simple")
+FULL = ("--seconds", "3", "--rounds", "3", "--bulk-rounds", "2", "--megabytes", "1000", "--mysql-modes", "simple")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One workload of pgbench. `rows` is what a transaction returns; the figure is transactions or rows a second."""
+    """A workload. `work` is given a port; processor time is told for `cpu_amount` of what it gets done."""
 
     name: str
-    clients: int
-    arguments: tuple[str, ...]
-    rows: int = 1
-
-    @property
-    def unit(self) -> str:
-        return "rows/s" if self.rows > 1 else "tx/s"
+    unit: str
+    work: Callable[[int], Done]
+    cpu_unit: str = "10,000 statements"
+    cpu_amount: float = 10_000
 
 
-def cases(scripts: Path) -> list[Case]:
-    """Short statements (what a round trip costs) and one long answer (what a byte costs)."""
-    million = scripts / "million.sql"
-    million.write_text("SELECT aid, bid, abalance, filler FROM pgbench_accounts;\n")
-    short = [
-        Case(f"pgbench -S -c {clients} -M {mode}", clients, ("-S", "-M", mode))
-        for clients in (1, 8)
-        for mode in ("simple", "prepared")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    length_options(parser)
+    parser.add_argument("--bulk-rounds", type=int, default=3, help="the same for the large answers (default 3)")
+    parser.add_argument("--megabytes", type=int, default=1000, help="of one COPY, out and in (default 1000)")
+    parser.add_argument("--ways", default=",".join(WAYS), help="default %(default)s")
+    parser.add_argument("--mysql-modes", default="simple,prepared", help="default %(default)s; empty: no MySQL")
+    parser.add_argument("--only", default="", metavar="REGEX", help="cases whose name it matches")
+
+
+def run(setting: Setting, options: argparse.Namespace) -> None:
+    ways = [name for name in options.ways.split(",") if name]
+    title = "Throughput"
+    columns = ["case", "unit", *ways, *(f"{way} / sshd" for way in ways if way not in ("direct", "sshd"))]
+    setting.report.table(title, columns, texts=2)
+    spent: list[tuple[Case, dict[str, dict[str, float]]]] = []
+    wanted = re.compile(options.only)
+    groups: list[tuple[Callable[[], Database], Sequence[Case], int]] = [
+        (lambda: setting.postgres, _statements(setting, options.seconds), options.rounds),
+        (lambda: setting.postgres, _bulk(setting, options.megabytes), options.bulk_rounds),
     ]
-    return [*short, Case("SELECT of 1,000,000 rows", 1, ("-f", str(million), "-t", "1"), ROWS)]
+    modes = [mode for mode in options.mysql_modes.split(",") if mode]
+    if modes and mariadb_is_here():
+        groups.insert(1, (lambda: setting.mariadb, _point_selects(setting, modes, options.seconds), options.rounds))
+    for database, cases, rounds in groups:
+        chosen = [case for case in cases if wanted.search(case.name)]
+        if not chosen:
+            continue
+        with setting.ways(ways, database()) as open_ways:
+            for case in chosen:
+                figures = in_turns(ways, rounds, lambda name, case=case: measured(open_ways[name], case))  # type: ignore[misc]
+                rates = [figures[way]["rate"] for way in ways]
+                ratios = [ratio(figures, "rate", way) for way in ways if way not in ("direct", "sshd")]
+                setting.report.row(case.name, case.unit, *rates, *ratios)
+                spent.append((case, figures))
+    between = [way for way in ways if way != "direct"]
+    setting.report.table("Processor seconds in the middle", ["case", "for", *between], texts=2)
+    for case, figures in spent:
+        setting.report.row(case.name, case.cpu_unit, *(figures[way]["cpu"] for way in between))
+    if "bastion" in ways:
+        setting.report.say(setting.bastion().on_record())
 
 
-def measure(case: Case, port: int, password: str, seconds: int) -> float:
-    """Transactions (rows, for the long answer) a second of one run against 127.0.0.1:`port`."""
-    length = [] if "-t" in case.arguments else ["-T", str(seconds)]
-    command = [str(PROGRAMS / "pgbench"), "-n", "-h", "127.0.0.1", "-p", str(port), "-U", ACCOUNT,
-               "-c", str(case.clients), "-j", "1", *length, *case.arguments, "bench"]  # fmt: skip
-    done = subprocess.run(
-        command, env={"PGPASSWORD": password, "PATH": os.environ["PATH"]}, capture_output=True, text=True,
-        timeout=600, check=False,
-    )  # fmt: skip
-    match = re.search(r"^tps = ([0-9.]+) \(without initial connection time\)", done.stdout, re.M)
-    if done.returncode != 0 or match is None:
-        raise SystemExit(f"{shlex.join(command)} failed:\n{done.stdout}\n{done.stderr}")
-    return float(match[1]) * case.rows
+def measured(way: Way, case: Case) -> dict[str, float]:
+    """The rate of one run, and the processor time in the middle for `cpu_amount`."""
+    before = way.cpu_seconds()
+    done = case.work(way.port)
+    way.settle()
+    return {"rate": done.rate, "cpu": (way.cpu_seconds() - before) / done.amount * case.cpu_amount}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=int, default=5, help="length of one run of a short case (default 5)")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each case on each way (default 3)")
-    parser.add_argument("--cipher", default="aes256-gcm@openssh.com", help="of both tunnels (default %(default)s)")
-    options = parser.parse_args()
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="casemate-bench-")))
-        password = secrets.token_hex(12)
-        server = PostgresServer({"log_statement": "none", "log_connections": "", "shared_buffers": "256MB"})
-        stack.callback(server.remove)
-        server.create_user(ACCOUNT, password)
-        server.create_database("bench", ACCOUNT)
-        _fill(server, password)
-        bastion = Bastion(folder, server, ACCOUNT, password)
-        stack.callback(bastion.stop)
-        sshd = Sshd(folder, server)
-        stack.callback(sshd.stop)
-        through_sshd = stack.enter_context(sshd.tunnel(options.cipher))
-        through_bastion = stack.enter_context(bastion.tunnel(options.cipher))
-        ways = {"direct": server.port, "sshd": through_sshd.port, "bastion": through_bastion.port}
-        print(f"$ {shlex.join([Path(sys.executable).name, '-m', 'benchmarks.tunnel', *sys.argv[1:]])}")
-        print(_machine(options.cipher))
-        _table(cases(folder), ways, password, options.seconds, options.rounds)
-        sessions = bastion.asked("sessions")
-        print(
-            f"On record: {len(sessions)} sessions, {sum(each['statements'] for each in sessions):,} statements, "
-            f"{sum(each['unattributed_bytes'] for each in sessions)} unattributed bytes. "
-            f"The bastion's memory at the end: {bastion.resident_megabytes():.0f} MB."
-        )
-    return 0
+def pgbench_case(setting: Setting, clients: int, mode: str, seconds: int) -> Case:
+    """Point selects of pgbench, one statement a transaction."""
+
+    def work(port: int) -> Done:
+        # The time that pgbench is given begins before its clients are connected.
+        return pgbench(setting.postgres, port, clients, ["-S", "-M", mode], seconds + clients // 16)
+
+    return Case(f"pgbench -S -M {mode} -c {clients}", "tx/s", work)
 
 
-def _fill(server: PostgresServer, password: str) -> None:
-    subprocess.run(
-        [PROGRAMS / "pgbench", "-i", "-q", "-s", str(ROWS // 100_000), "-h", server.host, "-p", str(server.port),
-         "-U", ACCOUNT, "bench"],
-        env={"PGPASSWORD": password, "PATH": os.environ["PATH"]}, check=True, capture_output=True,
-    )  # fmt: skip
+def _statements(setting: Setting, seconds: int) -> list[Case]:
+    return [pgbench_case(setting, clients, mode, seconds) for mode in ("simple", "prepared") for clients in CLIENTS]
 
 
-def _machine(cipher: str) -> str:
-    version = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False).stderr.strip()
-    return f"{os.cpu_count()} processors, {platform.system()} {platform.machine()}, {version}, {cipher}, no compression"
+def _point_selects(setting: Setting, modes: Sequence[str], seconds: int) -> list[Case]:
+    def work(clients: int, mode: str, port: int) -> Done:
+        return point_selects(setting.mariadb, port, clients, seconds, prepared=mode == "prepared")
+
+    return [
+        Case(f"{point_client()} point select, {mode}, {clients} clients", "queries/s", partial(work, clients, mode))
+        for mode in modes
+        for clients in CLIENTS
+    ]
 
 
-def _table(all_cases: list[Case], ways: dict[str, int], password: str, seconds: int, rounds: int) -> None:
-    print(f"{'case':<30}{'':>8}" + "".join(f"{way:>12}" for way in ways) + f"{'ratio':>8}")
-    for case in all_cases:
-        figures: dict[str, list[float]] = {way: [] for way in ways}
-        for _ in range(rounds):
-            for way, port in ways.items():
-                figures[way].append(measure(case, port, password, seconds))
-        median = {way: statistics.median(values) for way, values in figures.items()}
-        ratio = median["bastion"] / median["sshd"]
-        cells = "".join(f"{median[way]:>12,.0f}" for way in ways)
-        print(f"{case.name:<30}{case.unit:>8}{cells}{ratio:>8.2f}", flush=True)
+def _bulk(setting: Setting, megabytes: int) -> list[Case]:
+    times = max(1, megabytes // PART_MEGABYTES)
+
+    def million(port: int) -> Done:
+        words = ["-f", str(rows_script(setting.folder)), "-t", "1"]
+        done = pgbench(setting.postgres, port, 1, words, None)
+        return Done(ROWS, done.rate * ROWS)
+
+    def into(port: int) -> Done:
+        part = copy_part(setting.postgres, setting.folder, min(PART_MEGABYTES, megabytes))
+        return copy_in(setting.postgres, port, part, times)
+
+    return [
+        Case(f"SELECT of {ROWS:,} rows", "rows/s", million, "1,000,000 rows", ROWS),
+        Case(
+            f"COPY out of {megabytes:,} MB", "MB/s", lambda port: copy_out(setting.postgres, port, megabytes), "GB", 1e3
+        ),
+        Case(f"COPY in of {megabytes:,} MB", "MB/s", into, "GB", 1e3),
+        Case(
+            f"pg_dump of {ROWS:,} rows",
+            "rows/s",
+            lambda port: dump(setting.postgres, port, ROWS),
+            "1,000,000 rows",
+            ROWS,
+        ),
+    ]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main_of(__name__))

@@ -1,0 +1,106 @@
+"""The databases that are measured through: PostgreSQL and MariaDB of the tests, filled, without their own logs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.servers.mariadb import MariadbServer
+from tests.servers.mariadb import program as mariadb_program
+from tests.servers.postgres import PROGRAMS, PostgresServer
+
+from . import processes
+
+ACCOUNT = "app"
+NAME = "bench"
+ROWS = 1_000_000
+"""Of pgbench_accounts."""
+POINT_ROWS = 100_000
+"""Of sbtest1, the table that sysbench reads."""
+
+
+class PostgresDatabase:
+    """pgbench's tables at scale 10."""
+
+    engine = "postgresql"
+    name = "bench-postgresql"
+
+    def __init__(self, connections: int = 800) -> None:
+        self.password = secrets.token_hex(12)
+        self.server = PostgresServer({
+            "log_statement": "none", "log_connections": "", "shared_buffers": "256MB",
+            "max_connections": str(connections), "max_wal_size": "4GB",
+        })  # fmt: skip
+        self.host, self.port = self.server.host, self.server.port
+        self.server.create_user(ACCOUNT, self.password)
+        self.server.create_database(NAME, ACCOUNT)
+        fill: list[str | Path] = [
+            PROGRAMS / "pgbench",
+            "-i",
+            "-q",
+            "-s",
+            str(ROWS // 100_000),
+            *self.address(self.port),
+        ]
+        processes.run([*fill, NAME], self.environment())
+        with self.server.admin(NAME) as connection:
+            connection.execute(
+                f"CREATE UNLOGGED TABLE sink (LIKE pgbench_accounts); ALTER TABLE sink OWNER TO {ACCOUNT}"
+            )
+
+    def address(self, port: int) -> list[str]:
+        """A PostgreSQL client's words for the way that listens on `port`."""
+        return ["-h", self.host, "-p", str(port), "-U", ACCOUNT]
+
+    def environment(self) -> dict[str, str]:
+        """A PostgreSQL client's environment."""
+        return {
+            "PATH": os.environ["PATH"],
+            "PGPASSWORD": self.password,
+            "PGSSLMODE": "disable",
+            "PGGSSENCMODE": "disable",
+        }
+
+    def connect(self, port: int) -> psycopg.Connection[Any]:
+        """A connection by the way that listens on `port`."""
+        return psycopg.connect(
+            host=self.host, port=port, user=ACCOUNT, password=self.password, dbname=NAME, sslmode="disable",
+            gssencmode="disable", autocommit=True, connect_timeout=30,
+        )  # fmt: skip
+
+    def remove(self) -> None:
+        self.server.remove()
+
+
+class MariadbDatabase:
+    """sysbench's table for point selects."""
+
+    engine = "mysql"
+    name = "bench-mysql"
+
+    def __init__(self) -> None:
+        self.password = secrets.token_hex(12)
+        self.server = MariadbServer()
+        self.host, self.port = self.server.host, self.server.port
+        self.server.create_user(ACCOUNT, self.password)
+        self.server.create_database(NAME)
+        self.server.execute(
+            "SET GLOBAL general_log = OFF",
+            "CREATE TABLE sbtest1 (id INT PRIMARY KEY AUTO_INCREMENT, k INT NOT NULL, c CHAR(120) NOT NULL, "
+            "pad CHAR(60) NOT NULL, KEY k_1 (k))",
+            f"INSERT INTO sbtest1 (id, k, c, pad) SELECT seq, seq % 1000, REPEAT('c', 119), REPEAT('p', 59) "
+            f"FROM seq_1_to_{POINT_ROWS}",
+            database=NAME,
+        )
+
+    def remove(self) -> None:
+        self.server.remove()
+
+
+def mariadb_is_here() -> bool:
+    """Whether this machine has MariaDB's server."""
+    return mariadb_program("mariadbd") is not None
