@@ -56,6 +56,15 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingSettings:
+    """Whether results are kept, and how many bytes of a statement's and of a session's."""
+
+    results: bool = True
+    per_statement: int = 1024 * 1024
+    per_session: int = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """The configuration of one node. All paths are absolute."""
 
@@ -72,6 +81,7 @@ class Configuration:
     signing_key: Path
     ca_folder: Path
     limits: Limits
+    recording: RecordingSettings = RecordingSettings()
 
     @property
     def folder(self) -> Path:
@@ -87,6 +97,11 @@ class Configuration:
     def known_hosts(self) -> Path:
         """The file that `init` makes for clients: this bastion's host keys under its names."""
         return self.folder / "known_hosts"
+
+    @property
+    def recordings_folder(self) -> Path:
+        """Where the results of sessions are kept."""
+        return self.state_folder / "recordings"
 
     @property
     def control_socket(self) -> Path:
@@ -213,6 +228,8 @@ def _read(file: Path, root: _Table) -> Configuration:
     durability = audit.choice("durability", "written", DURABILITIES)
     audit.end()
 
+    recording = _recording(root.table("recording"))
+
     table = root.table("limits")
     defaults = Limits()
     limits = Limits(
@@ -241,7 +258,19 @@ def _read(file: Path, root: _Table) -> Configuration:
         signing_key=signing_key,
         ca_folder=ca_folder,
         limits=limits,
+        recording=recording,
     )
+
+
+def _recording(table: _Table) -> RecordingSettings:
+    defaults = RecordingSettings()
+    recording = RecordingSettings(
+        results=table.choice("results", "on", ("on", "off")) == "on",
+        per_statement=table.number("per_statement", defaults.per_statement, 1024, 1024**3),
+        per_session=table.number("per_session", defaults.per_session, 1024, 1024**4),
+    )
+    table.end()
+    return recording
 
 
 def _store_url(folder: Path, url: str, table: _Table) -> str:
@@ -281,6 +310,12 @@ folder = "state"
 journal = "journal"
 # written: survives a crash of the bastion; synced: survives a power failure
 durability = "written"
+
+# What statements returned is kept, encrypted, for auditors: bytes of one statement, and of one session.
+[recording]
+results = "on"
+per_statement = {RecordingSettings().per_statement}
+per_session = {RecordingSettings().per_session}
 
 [keys]
 host = ["keys/host_ed25519", "keys/host_rsa"]

@@ -18,7 +18,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from bastion.access.door import Access
 from bastion.api import messages as m
 from bastion.audit.audit import Audit
-from bastion.audit.journal import Journal
+from bastion.audit.journal import Journal, JournalFailed
+from bastion.audit.recorder import Recorder, RecordingLimits
+from bastion.audit.records import Recording
 from bastion.authority import Authority
 from bastion.commands.initialise import known_hosts_lines
 from bastion.configuration import Configuration, ConfigurationError, Endpoint
@@ -84,6 +86,9 @@ async def parts_of(configuration: Configuration, reason: str, *, serving: bool =
         advertise = m.Address(host=address.host, port=address.port)
         access = Access(store, vault, journal.append, advertise=advertise, ca=authority.certificate_pem)
         stack.callback(access.close)
+        recorder = _recorder(configuration, vault, journal) if serving else None
+        if recorder is not None:
+            stack.push_async_callback(recorder.stop)
         sessions = Sessions(
             journal,
             access.admit,
@@ -92,8 +97,40 @@ async def parts_of(configuration: Configuration, reason: str, *, serving: bool =
             digest=lambda secret: vault.digest(STATEMENT_SECRETS, secret),
             leaf=authority.leaf,
             limits=Limits(sessions=configuration.limits.sessions, dial=configuration.limits.dial_timeout),
+            recorder=recorder,
         )
         yield Parts(configuration, store, vault, authority, journal, audit, access, sessions, advertise)
+
+
+def _recorder(configuration: Configuration, vault: Vault, journal: Journal) -> Recorder | None:
+    """What keeps the results of sessions, begun; None where the configuration says that nothing does.
+
+    Raises ConfigurationError where its folder cannot be made.
+    """
+    if not configuration.recording.results:
+        return None
+
+    def witness(record: Recording) -> None:
+        # A journal that has failed ends the sessions by itself.
+        with contextlib.suppress(JournalFailed):
+            journal.append_soon(record)
+
+    recorder = Recorder(
+        configuration.recordings_folder,
+        vault,
+        configuration.node,
+        witness,
+        RecordingLimits(configuration.recording.per_statement, configuration.recording.per_session),
+        sync=configuration.durability != "written",
+    )
+    try:
+        recorder.start()
+    except OSError as error:
+        raise ConfigurationError(
+            f"Results cannot be kept in {configuration.recordings_folder}: {error.strerror}. "
+            "Make room there, or set recording.results to off."
+        ) from error
+    return recorder
 
 
 async def serve(configuration: Configuration, listen: Endpoint | None) -> None:

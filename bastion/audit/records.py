@@ -197,8 +197,27 @@ class Checkpoint(Record, tag="checkpoint", frozen=True):
     signature: str
 
 
+class Recording(Record, tag="recording", frozen=True):
+    """How far the recording of a session's results has come: from time to time, and before the session's last record.
+
+    chunks, bytes   of the file; `hash` is the chain behind the last chunk (recording_file)
+    kept, left_out  bytes of the server that are in it, and that are not: beyond the limits, or lost
+    state           `open` or `closed`
+    cut             why something was lost: `behind` (the disk did not follow), or what failed; '' if nothing was
+    """
+
+    session: str
+    chunks: int
+    bytes: int
+    hash: str
+    kept: int
+    left_out: int
+    state: str
+    cut: str = ""
+
+
 AnyRecord = (
     NodeStarted | NodeStopped | JournalRepaired | LoggedIn | LoginRefused | Act | SessionOpened | SessionLoggedIn
     | SessionRefused | StatementSent | StatementExtended | StatementDone | StatementRefused | RawBytes | CancelSent
-    | SessionClosed | Checkpoint
+    | SessionClosed | Checkpoint | Recording
 )  # fmt: skip

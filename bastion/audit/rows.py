@@ -28,6 +28,7 @@ from .records import (
     NodeStarted,
     NodeStopped,
     RawBytes,
+    Recording,
     SessionClosed,
     SessionLoggedIn,
     SessionOpened,
@@ -274,6 +275,14 @@ class Batch:
             leg=record.leg, reason=record.reason, made=record.made, data=record.data,
         )  # fmt: skip
 
+    def _recording(self, number: int, record: Recording) -> None:
+        """Only what was lost is worth a row; the file itself says what it holds."""
+        if record.cut and record.state == "closed":
+            self._act(
+                number, record, "recording-cut", "", "", record.session,
+                why=record.cut, kept=_count(record.kept), left_out=_count(record.left_out),
+            )  # fmt: skip
+
     def _node_started(self, number: int, record: NodeStarted) -> None:
         self._act(number, record, "start", "", "", record.node, version=record.version, public_key=record.public_key)
 
@@ -301,6 +310,7 @@ _FOLDS: dict[type, Callable[[Batch, int, Any], None]] = {
     NodeStarted: Batch._node_started,
     NodeStopped: Batch._node_stopped,
     JournalRepaired: Batch._repaired,
+    Recording: Batch._recording,
 }
 
 _STATEMENT: Row = {

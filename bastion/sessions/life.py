@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from bastion.access.door import Admission
 from bastion.api.refusals import Refused
+from bastion.audit.recorder import Recorder
 from bastion.audit.records import SessionLoggedIn
 from bastion.network import DialFailed, Target, dial, tls_context
 from bastion.protocols.contract import (
@@ -31,6 +32,7 @@ from .legs import Leg, ServerConnection
 from .live import Ending, LiveSession
 from .login import Legs, drive_cancel, drive_login
 from .record import SessionRecord, now, raw_bytes
+from .recording import SessionRecording
 from .relay import Relay
 
 logger = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ class Life:
     client_tls  makes the TLS rules towards the client; None: no TLS is offered inside the tunnel
     others      all live sessions of the node, for a client's order to cancel
     changed     is called when what a listing shows of the session has changed
+    recorder    keeps the results; None: they are not kept
     """
 
     session: LiveSession
@@ -70,6 +73,7 @@ class Life:
     client_tls: Callable[[], ssl.SSLContext] | None
     others: Callable[[], Iterable[LiveSession]]
     changed: Callable[[], None]
+    recorder: Recorder | None = None
 
     async def run(self) -> None:
         """From the dial to the last record. Raises Refused (the client is still to be told) or JournalFailed."""
@@ -212,8 +216,14 @@ class Life:
             )
         )
         self.changed()
-        relay.start(result.client_rest, result.server_rest)
-        await self._finish(relay, await self._until_ending(relay))
+        if self.recorder is not None:
+            relay.recording = SessionRecording(self.recorder, session.id, self.engine.name, result.server_side)
+        try:
+            relay.start(result.client_rest, result.server_rest)
+            await self._finish(relay, await self._until_ending(relay))
+        finally:
+            if relay.recording is not None:
+                relay.recording.forget(relay.bytes_down)
 
     async def _until_ending(self, relay: Relay) -> Ending:
         """Waits for the session's end; the token's expiry is one, unless it is renewed meanwhile."""
@@ -255,8 +265,18 @@ class Life:
         if ending.refusal is not None:
             relay.say_farewell(ending.refusal)
         relay.close()
+        await self._close_recording(relay)
         reason = f"{ending.reason} by {ending.by}" if ending.by else ending.reason
         session.journal.append(closed(session, reason))
+
+    async def _close_recording(self, relay: Relay) -> None:
+        """What was kept is in its file, and how much of it on record, before the session's last record."""
+        recording, relay.recording = relay.recording, None
+        if recording is None:
+            return
+        record = await recording.close(relay.bytes_down)
+        if record is not None:
+            self.session.journal.append(record)
 
     async def _cancel_on_database(self) -> bool:
         """Orders the database to stop the session's statement, on a side connection or in band."""

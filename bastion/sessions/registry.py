@@ -14,6 +14,7 @@ from bastion.access.door import Admission
 from bastion.api import messages as m
 from bastion.api.refusals import Refused
 from bastion.audit.journal import JournalFailed
+from bastion.audit.recorder import Recorder
 from bastion.audit.records import SessionOpened, SessionRefused
 from bastion.network import APPLICATION_PROTOCOLS, serving_context
 from bastion.protocols.contract import Engine
@@ -33,6 +34,7 @@ class Sessions:
     admit      what a token may do at this moment (Access.admit); raises Refused
     digest     keyed digest of a credential that was taken out of a statement
     leaf       certificate chain and key (PEM) for these names, for clients that want TLS inside the tunnel
+    recorder   keeps the results; None: they are not kept
     listeners  are called with `opened`, `changed` or `closed` and the session
     """
 
@@ -46,7 +48,9 @@ class Sessions:
         digest: Callable[[str], str],
         leaf: Callable[[Sequence[str]], tuple[str, str]] | None = None,
         limits: Limits | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
+        self._recorder = recorder
         self._journal = journal
         self._admit = admit
         self._engines = engines
@@ -128,6 +132,7 @@ class Sessions:
                 client_tls=client_tls,
                 others=lambda: list(self.live.values()),
                 changed=lambda: self._notify("changed", session),
+                recorder=self._recorder,
             ).run()
         except Refused as refused:
             self._write(refused_record(session, "bastion", refused.code, str(refused)))

@@ -20,6 +20,7 @@ from bastion.protocols.contract import Leg as Side
 
 from .legs import Leg
 from .record import SessionRecord, Writer, raw_bytes
+from .recording import SessionRecording
 
 
 class Relay:
@@ -52,6 +53,7 @@ class Relay:
         self.bytes_down = 0
         self.unattributed = 0
         self.client_is_gone = False
+        self.recording: SessionRecording | None = None
 
     def start(self, client_rest: bytes, server_rest: bytes) -> None:
         """Begins; the rests were read during login."""
@@ -175,6 +177,8 @@ class Relay:
                     self.client.write(piece.data)
             elif isinstance(piece, Reply):
                 self.server.write(piece.back)
+            if self.recording is not None:
+                self.recording.take(piece)
         self._give_due()
         if self._idle is not None and self.server_side.running is None:
             self._idle.set()

@@ -19,7 +19,7 @@ UNSIGNED = 0x8000
 _NULL, _TIMESTAMP, _DATE, _TIME, _DATETIME, _FLOAT, _DOUBLE = 6, 7, 10, 11, 12, 4, 5
 _DATES = frozenset((_TIMESTAMP, _DATE, _DATETIME, 14, 17, 18))
 _TIMES = frozenset((_TIME, 19))
-_TEXTS = frozenset((0, 15, 16, 242, 245, 246, 247, 248, 249, 250, 251, 252, 253, 254, 255))
+TEXTS = frozenset((0, 15, 16, 242, 245, 246, 247, 248, 249, 250, 251, 252, 253, 254, 255))
 """DECIMAL, VARCHAR, BIT, VECTOR, JSON, NEWDECIMAL, ENUM, SET, the BLOBs, VAR_STRING, STRING, GEOMETRY."""
 
 _NUMBERS = {
@@ -64,7 +64,7 @@ def long_value(prefix: bytes, length: int, digest: str | None, codec: str) -> st
 def decode_value(kind: int, data: bytes, position: int, codec: str) -> tuple[Bind, int]:
     """A value of that bound type and the position behind it. Raises Short and Malformed."""
     number = kind & 0xFF
-    if number in _TEXTS:
+    if number in TEXTS:
         length, start = lenenc_int(data, position)
         end = start + length
         if end > len(data):
@@ -242,7 +242,7 @@ class BindReader:
         try:
             value, position = decode_value(kind, buffer, position, self._codec)
         except Short:
-            if kind & 0xFF not in _TEXTS:
+            if kind & 0xFF not in TEXTS:
                 raise
             length, start = lenenc_int(buffer, position)
             if length <= BIND_LIMIT or len(buffer) - start < BIND_LIMIT:

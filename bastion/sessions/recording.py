@@ -1,0 +1,110 @@
+"""The data path's side of a recording: pieces of the server are gathered and handed over, nothing more.
+
+`take` is on the way of every piece: it appends to a list and adds two numbers. What the pieces hold (which statement
+ends where, what is kept of it) is looked at in the recorder's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bastion.audit.recorder import Items, LeftOut, Recorder, Track
+from bastion.audit.records import Recording
+from bastion.protocols.contract import Piece, ServerSide
+
+HANDED_OVER = 128 * 1024
+"""Bytes, each piece with PIECE_COST, that a session gathers before it hands them over."""
+
+PIECE_COST = 400
+"""What a piece and its notes take in memory beside their bytes, about."""
+
+
+class SessionRecording:
+    """The recording of one live session. `take` is called with every piece of the server, in order."""
+
+    __slots__ = ("_held", "_items", "_per_statement", "_recorder", "_run", "_side", "_skipped", "_track", "take")
+
+    take: Callable[[Piece], None]
+
+    def __init__(self, recorder: Recorder, session: str, engine: str, side: ServerSide) -> None:
+        self._recorder = recorder
+        self._side = side
+        self._track = Track(session, engine)
+        self._per_statement = recorder.limits.per_statement
+        self._items: Items = []
+        self._held = 0
+        self._run = 0
+        self._skipped = 0
+        self.take = self._take
+
+    def _take(self, piece: Piece) -> None:
+        size = piece.size
+        if piece.notes:
+            self._run = 0
+            if self._skipped:
+                self._note_skipped("statement")
+        else:
+            self._run += size
+            if self._run > self._per_statement + HANDED_OVER and self._skip(size):
+                return
+        if not self._held:
+            self._recorder.holding[self] = None
+        self._items.append(piece)
+        self._held = held = self._held + size + PIECE_COST
+        if held > HANDED_OVER:
+            self.flush()
+
+    def _skip(self, size: int) -> bool:
+        """Whether the piece is beyond the limit of its statement: then it is not even handed over."""
+        if self._side.running is None:
+            self._run = size
+            return False
+        self._skipped += size
+        return True
+
+    def _note_skipped(self, why: str) -> None:
+        self._items.append(LeftOut(self._skipped, why))
+        self._skipped = 0
+
+    def flush(self) -> None:
+        """Hands over what there is."""
+        self._recorder.holding.pop(self, None)
+        items, self._items = self._items, []
+        held, self._held = self._held, 0
+        if not items:
+            return
+        if self._track.stopped:
+            self.take = _nothing
+            return
+        idle = self._side.running is None
+        if idle:
+            self._run = 0
+        if not self._recorder.hand_over(self._track, items, held, self._side.codec, idle=idle):
+            # The disk does not follow. The next piece may find room again.
+            self._items.append(LeftOut(sum(item.size for item in items), "behind"))
+
+    async def settled(self) -> None:
+        """Everything that has come so far is in the file. Raises TimeoutError."""
+        self.flush()
+        await self._recorder.settled(self._track)
+
+    async def close(self, total: int) -> Recording | None:
+        """Ends the recording; `total` are all bytes of the server. The record for the journal, if there is one."""
+        self._stop()
+        return await self._recorder.close(self._track, total)
+
+    def forget(self, total: int) -> None:
+        """Ends it without waiting; its record is written when it is due."""
+        self._stop()
+        self._recorder.forget(self._track, total)
+
+    def _stop(self) -> None:
+        if self._skipped:
+            self._note_skipped("statement")
+        self.flush()
+        self._recorder.holding.pop(self, None)
+        self.take = _nothing
+
+
+def _nothing(piece: Piece) -> None:
+    """Nothing more is kept of this session."""
