@@ -40,6 +40,9 @@ logger = logging.getLogger(__name__)
 LINGER = 5.0
 """Seconds that a database is given to answer a statement that was cancelled, before its connection is closed."""
 
+CANCEL_AGAIN = 1.0
+"""Seconds after which a statement that is still running is cancelled once more."""
+
 FINISH = 24 * 3600.0
 """Seconds that a running statement may take to finish after its token has expired, where the rule is to let it."""
 
@@ -138,6 +141,7 @@ class Life:
             server_tls=lambda alpn: tls_context(target, alpn),
             server_name=target.host,
             server_pin=self.admission.tls_pin,
+            shows_certificate=target.certificate is not None,
         )
 
     async def _log_in(self, legs: Legs) -> LoginResult:
@@ -258,16 +262,33 @@ class Life:
         """Cancels on the database what still runs, waits for its outcome, says farewell, closes, records."""
         session = self.session
         relay.stop_reading_client()
-        if relay.server_side.running is not None and not relay.server.is_closed:
-            await session.cancel(ending.by or "bastion", ending.reason)
-            if not await relay.until_idle(LINGER):
-                logger.warning("session %s: the database did not answer a cancelled statement", session.id)
+        backend = await self._stop_on_database(relay, ending)
         if ending.refusal is not None:
             relay.say_farewell(ending.refusal)
         relay.close()
         await self._close_recording(relay)
         reason = f"{ending.reason} by {ending.by}" if ending.by else ending.reason
-        session.journal.append(closed(session, reason))
+        if backend == "busy":
+            reason += "; the database has not confirmed that the cancelled statement stopped"
+        session.journal.append(closed(session, reason, backend))
+
+    async def _stop_on_database(self, relay: Relay, ending: Ending) -> str:
+        """Cancels until the database has answered everything that it was sent; what became of it, for the record.
+
+        `idle`: it has answered all; `gone`: it has closed the connection; `busy`: no answer within LINGER.
+        """
+        clock = asyncio.get_running_loop().time
+        end = clock() + LINGER
+        while (number := relay.server_side.running) is not None and not relay.server.is_closed:
+            left = end - clock()
+            if left <= 0:
+                logger.warning("session %s: the database did not answer a cancelled statement", self.session.id)
+                return "busy"
+            # An order that comes before the statement has begun is lost, and the next statement of a pipeline begins
+            # when this one stops: so it is asked again.
+            await self.session.cancel(ending.by or "bastion", ending.reason)
+            await relay.until_over(number, min(left, CANCEL_AGAIN))
+        return "gone" if relay.server.is_closed else "idle"
 
     async def _close_recording(self, relay: Relay) -> None:
         """What was kept is in its file, and how much of it on record, before the session's last record."""

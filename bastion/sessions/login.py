@@ -51,6 +51,10 @@ class Legs:
     server_name: str = ""
     server_pin: str | None = None
     """SHA-256 (hex) of the public key that the database must show, whatever its TLS mode checks beside it."""
+    shows_certificate: bool = False
+    """Whether the account has a certificate that the database is shown."""
+    certificate_unanswered: bool = False
+    """The certificate was shown and the database has not said a word since: in TLS 1.3 it judges it afterwards."""
     redial: Callable[[str | None, int | None], Awaitable[Leg]] | None = None
     tls_version: str = ""
     """What TLS stands to the database, '' in the clear."""
@@ -123,6 +127,11 @@ async def _do(step: Step, legs: Legs) -> Answer:
             data = await leg.read()
             if not data and leg.failure and side is Side.SERVER:
                 raise TlsFailed(f"the database says {leg.failure}")
+            if side is Side.SERVER and legs.certificate_unanswered:
+                if not data:
+                    # Its alert may be lost where it closes without having read what was sent behind the handshake.
+                    raise TlsFailed("it closed the connection; it may not take the account's certificate")
+                legs.certificate_unanswered = False
             return Received(side, data)
         case Send(leg=side, data=data):
             legs.leg(side).write(data)
@@ -151,6 +160,7 @@ async def _do(step: Step, legs: Legs) -> Answer:
                 if shown != legs.server_pin:
                     raise TlsFailed(f"its public key is not the pinned one but has the SHA-256 {shown}")
             legs.tls_version = started.version
+            legs.certificate_unanswered = legs.shows_certificate
             return started
         case Redial(host=host, port=port):
             if legs.redial is None:
