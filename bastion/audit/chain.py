@@ -27,7 +27,6 @@ CHECKPOINT = b"casemate.journal.checkpoint.v1"
 HASH_BYTES = 32
 KEY_BYTES = 32
 
-_encode = msgspec.json.Encoder().encode
 _decode: Callable[[bytes], AnyRecord] = msgspec.json.Decoder(AnyRecord).decode
 
 
@@ -48,12 +47,11 @@ def genesis(node: str) -> bytes:
     return sha256(_field(GENESIS) + _field(node.encode())).digest()
 
 
-def canonical_bytes(record: AnyRecord) -> bytes:
-    """The record as it is hashed and stored: its JSON, fields in their order, no line break in it.
+canonical_bytes: Callable[[AnyRecord], bytes] = msgspec.json.Encoder().encode
+"""The record as it is hashed and stored: its JSON, fields in their order, no line break in it.
 
-    Raises UnicodeEncodeError for text with lone surrogates; see `encodable`.
-    """
-    return _encode(record)
+Raises UnicodeEncodeError for text with lone surrogates; see `encodable`.
+"""
 
 
 def record_from(body: bytes) -> AnyRecord:

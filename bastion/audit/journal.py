@@ -13,19 +13,22 @@ import logging
 import os
 import socket
 import threading
+from binascii import hexlify
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from threading import get_ident
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bastion import __version__
 
 from . import chain
+from .chain import canonical_bytes
 from .durability import GroupCommit, resolve, sync_folder, waiting
-from .records import AnyRecord, Checkpoint, JournalRepaired, NodeStarted, NodeStopped, SessionClosed
+from .records import AnyRecord, Checkpoint, JournalRepaired, NodeStarted, NodeStopped, SessionClosed, StatementDone
 from .recovery import Found, OpenSessions, find_end, keep_torn, write_open_sessions
 from .segments import PUBLIC_KEY_FILE, node_of, segment_path
 
@@ -67,7 +70,8 @@ class Journal:
 
     listeners        are called with every record after it is written, in the thread that appended it; what they
                      raise is logged
-    on_written       is called with the first number, the records and their bytes, before the next append can come
+    on_written       is called after each write with the first number, the records and their bytes, before the next
+                     append can come
     """
 
     def __init__(
@@ -92,7 +96,10 @@ class Journal:
         self._checkpoint_records = checkpoint_records
         self._mutex = threading.Lock()
         self._failure: str | None = None
-        self._delayed: list[tuple[int, tuple[AnyRecord, ...], bytes]] = []
+        self._lines: list[bytes] = []
+        self._records: list[AnyRecord] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread = 0
         self._closed = False
         self._number = 0
         self._written = 0
@@ -212,74 +219,81 @@ class Journal:
         For outcomes: what they report has happened, so nothing waits for them, and one write serves many. A process
         that dies in between leaves "sent, no outcome". Raises JournalFailed where the journal has failed already.
         """
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self.append(*records)
-            return
+        if get_ident() != self._loop_thread:
+            try:
+                self._loop = asyncio.get_running_loop()
+            except RuntimeError:
+                self.append(*records)
+                return
+            self._loop_thread = get_ident()
         with self._mutex:
-            self._delayed.append(self._chain(records))
-            first = len(self._delayed) == 1
+            first = not self._lines
+            self._chain(records)
         if first:
-            loop.call_soon(self.flush)
+            assert self._loop is not None
+            try:
+                self._loop.call_soon(self.flush)
+            except RuntimeError:
+                # That loop is closed: look for the running one with the next record.
+                self._loop_thread = 0
+                self.flush()
         if self.listeners:
             self._tell(records)
 
     def flush(self) -> None:
         """Writes what `append_soon` has delayed."""
         with self._mutex:
-            if self._delayed and self._failure is None:
+            if self._lines and self._failure is None:
                 try:
                     self._write(())
                 except JournalFailed:
                     # Logged when it failed; the next append says so to whoever wants to pass something on.
                     return
 
-    def _chain(self, records: tuple[AnyRecord, ...]) -> tuple[int, tuple[AnyRecord, ...], bytes]:
-        """Gives the records their numbers and hashes; the first number, the records and their lines."""
+    def _chain(self, records: tuple[AnyRecord, ...]) -> None:
+        """Gives the records their numbers and hashes and puts their lines to those that the next write takes."""
         if self._failure is not None:
             raise JournalFailed(f"The journal in {self.folder} takes no more records: {self._failure}.")
-        first, number, head = self._number + 1, self._number, self._hash
-        lines = []
-        for position, record in enumerate(records):
+        for record in records:
             try:
-                body = chain.canonical_bytes(record)
+                body = canonical_bytes(record)
             except UnicodeEncodeError:
                 record = chain.encodable(record)
-                records = (*records[:position], record, *records[position + 1 :])
-                body = chain.canonical_bytes(record)
-            number += 1
-            head = sha256(head + body + number.to_bytes(8, "big")).digest()
-            lines.append(b"%d %b %b\n" % (number, head.hex().encode(), body))
-        self._number, self._hash = number, head
-        return first, records, b"".join(lines)
+                body = canonical_bytes(record)
+            number = self._number + 1
+            head = sha256(self._hash + body + number.to_bytes(8, "big")).digest()
+            self._lines.append(b"%d %b %b\n" % (number, hexlify(head), body))
+            self._records.append(record)
+            self._number, self._hash = number, head
 
     def _write(self, records: tuple[AnyRecord, ...]) -> None:
         """Writes what was delayed and then `records`, in one write."""
-        chained = self._chain(records)
-        several = [*self._delayed, chained] if records else self._delayed
-        self._delayed = []
-        data = b"".join(each[2] for each in several) if len(several) > 1 else several[0][2]
+        if records:
+            self._chain(records)
+        lines = self._lines
+        data = b"".join(lines) if len(lines) > 1 else lines[0]
+        lines.clear()
+        written, self._records = self._records, []
         try:
             if self._size and self._size + len(data) > self._segment_bytes:
-                self._begin_segment(several[0][0])
-            written = os.write(self._file, data)
+                self._begin_segment(self._written + 1)
+            size = os.write(self._file, data)
         except OSError as error:
             raise self._fail(error.strerror or str(error)) from error
-        if written != len(data):
+        if size != len(data):
             # A part of a record at the end would read as a crash. It was not acknowledged: take it back if we can.
             try:
                 os.ftruncate(self._file, self._size)
             except OSError as error:
                 _log.warning("the torn end of the journal stays until it is opened anew: %s", error)
-            raise self._fail(f"only {written} of {len(data)} bytes could be written (is the disk full?)")
-        self._size += written
-        self._written = self._number
-        for first, some, lines in several:
-            for record in some:
+            raise self._fail(f"only {size} of {len(data)} bytes could be written (is the disk full?)")
+        self._size += size
+        first, self._written = self._written + 1, self._number
+        for record in written:
+            if type(record) is not StatementDone:
                 self._open_sessions.follow(record)
-            if self.on_written is not None:
-                self.on_written(first, some, len(lines))
+        if self.on_written is not None:
+            self.on_written(first, tuple(written), size)
 
     def _sign(self) -> None:
         checkpoint = chain.sign_checkpoint(self._key, self.node, self._number, self._hash, now())

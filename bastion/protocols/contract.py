@@ -24,6 +24,8 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
 MAX_LOGIN_MESSAGE = 256 * 1024
 """Bytes of one message before login is complete, in either direction. Beyond it the login is refused."""
 
@@ -264,14 +266,14 @@ class Transaction(enum.Enum):
     UNKNOWN = "unknown"
 
 
-# Notes are not frozen: making a frozen one takes twice as long, and each statement makes two or three of them.
+# Notes and pieces are structs of msgspec, which are made several times faster than dataclasses: each statement makes
+# four or five of them.
 
 Bind = str | None
 """One bind value as an auditor reads it: decoded by its type, NULL as None, cut as BIND_LIMIT says."""
 
 
-@dataclass(slots=True)
-class StatementBegins:
+class StatementBegins(msgspec.Struct):
     """The piece that carries this note starts a statement.
 
     number     counts the session's statements from 1, in the order in which they are sent
@@ -290,8 +292,7 @@ class StatementBegins:
     prepares: bool = False
 
 
-@dataclass(slots=True)
-class StatementExtends:
+class StatementExtends(msgspec.Struct):
     """More of a statement that has begun: text, binds, that it is run now, or data that the client streams to it."""
 
     number: int
@@ -315,8 +316,7 @@ class DatabaseError:
         return f"{self.code}: {self.message}" if self.code else self.message
 
 
-@dataclass(slots=True)
-class StatementEnds:
+class StatementEnds(msgspec.Struct):
     """The server has answered the statement whole.
 
     rows        rows returned or affected, as the server counts them; None where it does not say
@@ -340,8 +340,7 @@ class StatementEnds:
     formats: bytes = field(default=b"", compare=False)
 
 
-@dataclass(slots=True)
-class SessionChanged:
+class SessionChanged(msgspec.Struct):
     """Something about the session changed: only the fields that did are set."""
 
     schema: str | None = None
@@ -353,8 +352,7 @@ class SessionChanged:
 Note = StatementBegins | StatementExtends | StatementEnds | SessionChanged
 
 
-@dataclass(slots=True, weakref_slot=True)
-class Piece:
+class Piece(msgspec.Struct, weakref=True):
     """A run of bytes of one direction that may be passed on together, after its notes are in the journal.
 
     data        what goes on to the other side (a rewritten message, when it is not what came)
@@ -374,14 +372,16 @@ class Piece:
     statement: int | None = None
 
 
-@dataclass(slots=True)
 class Reply(Piece):
     """A piece of the server's that the reader answers by itself: nothing of it goes to the client (`data` is empty).
 
     back  what the server is sent
     """
 
-    back: bytes = field(default=b"", repr=False)
+    back: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"Reply(kind={self.kind!r}, size={self.size})"
 
 
 class ClientSide(Protocol):

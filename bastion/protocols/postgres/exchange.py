@@ -16,6 +16,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+import msgspec
+
 from bastion.protocols.contract import Bind, DatabaseError, Leg, Note, Piece, ProtocolError, StatementEnds
 from bastion.protocols.contract import StatementExtends as Extends
 
@@ -50,8 +52,7 @@ class Awaits(IntEnum):
     """Not the server's: a refusal that the bastion gives in this place."""
 
 
-@dataclass(slots=True, eq=False)
-class Prepared:
+class Prepared(msgspec.Struct, eq=False):
     """A prepared statement.
 
     `number` is the statement that its Parse began; `joinable` until its pipeline ends; `skipped`: the server has thrown
@@ -66,8 +67,7 @@ class Prepared:
     described: int = 0
 
 
-@dataclass(slots=True, eq=False)
-class Portal:
+class Portal(msgspec.Struct, eq=False):
     """A bound statement; `number` is the statement of its latest Execute, 0 before.
 
     `held` are the bytes that its values count for; `pipeline` is the one in which it was bound.
@@ -86,8 +86,7 @@ class Portal:
 Handles = dict[bytes, Prepared] | dict[bytes, Portal]
 
 
-@dataclass(slots=True, eq=False)
-class Entry:
+class Entry(msgspec.Struct, eq=False):
     """One expected answer.
 
     parses    SYNC, QUERY, FUNCTION: the parses of the pipeline, of which the ones that were never run end here
