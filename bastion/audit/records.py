@@ -178,6 +178,13 @@ class CancelSent(Record, tag="cancel", frozen=True):
 
 
 class SessionClosed(Record, tag="session-closed", frozen=True):
+    """The end of a session that both legs had logged in to.
+
+    backend: how the database's end was left: `idle` (it had answered everything it was sent; then it was hung up on),
+    `gone` (it had hung up itself), `busy` (it did not answer a cancelled statement in time, and may be at work on it
+    still); '' where nobody looked (a lost session, a cancel request).
+    """
+
     session: str
     reason: str
     statements: int
@@ -185,6 +192,7 @@ class SessionClosed(Record, tag="session-closed", frozen=True):
     bytes_down: int
     unattributed_bytes: int
     state: str = "closed"
+    backend: str = ""
 
 
 class Checkpoint(Record, tag="checkpoint", frozen=True):

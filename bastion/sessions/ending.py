@@ -40,8 +40,8 @@ async def tell(
         logger.info("a refused client did not speak %s: %s", engine.name, error.reason)
 
 
-def closed(session: LiveSession, reason: str) -> SessionClosed:
-    """The last record of a session, with its totals."""
+def closed(session: LiveSession, reason: str, backend: str = "") -> SessionClosed:
+    """The last record of a session, with its totals. `backend` as in SessionClosed."""
     relay, record = session.relay, session.record
     session.state = "closed"
     return SessionClosed(
@@ -52,6 +52,7 @@ def closed(session: LiveSession, reason: str) -> SessionClosed:
         bytes_up=0 if relay is None else relay.bytes_up,
         bytes_down=0 if relay is None else relay.bytes_down,
         unattributed_bytes=0 if relay is None else relay.unattributed,
+        backend=backend,
     )
 
 

@@ -49,6 +49,7 @@ class Relay:
         self._pending: asyncio.Future[None] | None = None
         self._over = False
         self._idle: asyncio.Event | None = None
+        self._awaited: int | None = None
         self.bytes_up = 0
         self.bytes_down = 0
         self.unattributed = 0
@@ -87,6 +88,9 @@ class Relay:
         """A leg's buffer is full, or has room again: the other one pauses or goes on."""
         other = self.server if side is Side.CLIENT else self.client
         if not ready:
+            if side is Side.CLIENT and self._idle is not None and self._awaited is not None:
+                self.client_is_gone = True
+                return
             other.pause_reading()
         elif side is Side.CLIENT or (self._pending is None and not self._over):
             other.resume_reading()
@@ -180,8 +184,8 @@ class Relay:
             if self.recording is not None:
                 self.recording.take(piece)
         self._give_due()
-        if self._idle is not None and self.server_side.running is None:
-            self._idle.set()
+        if self._idle is not None:
+            self._has_run()
 
     def _give_due(self) -> None:
         due = self.server_side.due()
@@ -191,12 +195,24 @@ class Relay:
     # ---------------------------------------------------------------------------------------------------------- endings
 
     async def until_idle(self, seconds: float) -> bool:
-        """Waits until no statement is running (after a cancel); False when `seconds` were not enough."""
-        if self.server_side.running is None or self.server.is_closed:
-            return True
+        """Waits until no statement is running; False when `seconds` were not enough."""
+        return await self._until_over(None, seconds)
+
+    async def until_over(self, number: int, seconds: float) -> bool:
+        """Waits until that statement is not the running one (after a cancel); False when `seconds` were not enough.
+
+        A client that has stopped reading is given no more: it must not keep the outcome from the record.
+        """
+        if self.client.blocked:
+            self.client_is_gone = True
+        return await self._until_over(number, seconds)
+
+    async def _until_over(self, number: int | None, seconds: float) -> bool:
+        self._awaited = number
         self._idle = asyncio.Event()
         self.server.resume_reading()
         try:
+            self._has_run()
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
         except TimeoutError:
@@ -204,6 +220,12 @@ class Relay:
         finally:
             self._idle = None
         return True
+
+    def _has_run(self) -> None:
+        running = self.server_side.running
+        over = running is None or self.server.is_closed or (self._awaited is not None and running != self._awaited)
+        if self._idle is not None and over:
+            self._idle.set()
 
     def stop_reading_client(self) -> None:
         """Nothing more of the client goes on; what the database still says does."""
@@ -219,9 +241,12 @@ class Relay:
                 self.client.write(words)
 
     def close(self) -> None:
-        """Closes both legs; what is buffered for the client is still sent."""
+        """Closes both legs; what is buffered for a client that reads is still sent."""
         self._over = True
-        self.client.close()
+        if self.client.blocked:
+            self.client.abort()
+        else:
+            self.client.close()
         self.server.close()
 
     def _not_understood(self, error: ProtocolError) -> None:
