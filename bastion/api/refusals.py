@@ -101,7 +101,14 @@ SENTENCES: dict[str, str] = {
     "session-ended": _("The session was ended by {by}: {reason}."),
     "bastion-stopping": _("The bastion is being stopped. Connect again in a moment."),
     "session-unknown": _("There is no session {session} that you may see."),
+    "statement-unknown": _("There is no statement {seq} of a session {session} on record."),
     "session-not-live": _("The session {session} is not live any more."),
+    "cancel-unknown": _(
+        "The key of this request to cancel belongs to no live session on {database}, so nothing was cancelled."
+    ),
+    "cancel-not-yours": _(
+        "The key of this request to cancel belongs to a session that is not of {user} on {database}, so nothing was cancelled."
+    ),
     "cancel-failed": _("The database did not take the order to cancel: {detail}."),
     "no-terminal-here": _(
         "The workstation is not served over plain SSH by this bastion. Run `casemate connect` on your side, or give a command: databases, token, sessions, sql."

@@ -335,9 +335,9 @@ class StatementEnds(msgspec.Struct):
     error: DatabaseError | None = None
     outcome: str = "done"
     bytes_down: int = 0
-    position: int = field(default=0, compare=False)
-    described: int = field(default=0, compare=False)
-    formats: bytes = field(default=b"", compare=False)
+    position: int = 0
+    described: int = 0
+    formats: bytes = b""
 
 
 class SessionChanged(msgspec.Struct):
@@ -454,6 +454,7 @@ class Engine(Protocol):
         """Tells a client that connects, in its protocol, why it may not. There is no server leg.
 
         `client_tls`: the bastion has a certificate to offer, for a client that would not listen without TLS.
+        Ends with CancelAsked, and nothing said, where the client has only come to cancel.
         """
         ...
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from bastion.api.refusals import Refused
 from bastion.audit.records import SessionClosed, SessionRefused
-from bastion.protocols.contract import Engine, ProtocolError, Refusal
+from bastion.protocols.contract import Engine, LoginResult, ProtocolError, Refusal
 
 from .legs import Leg
 from .live import LiveSession
@@ -28,16 +28,20 @@ def spoken(refused: Refused) -> Refusal:
 
 async def tell(
     engine: Engine, client: Leg, refusal: Refusal, client_tls: Callable[[], ssl.SSLContext] | None = None
-) -> None:
-    """Refuses the client in its own protocol, as far as it still listens; under TLS where it wants that."""
+) -> LoginResult | None:
+    """Refuses the client in its own protocol, as far as it still listens; under TLS where it wants that.
+
+    Answers with what came of it: CancelAsked where the client had only come to cancel a statement.
+    """
     if client.is_closed and not client.waiting():
-        return
+        return None
     try:
         steps = engine.refuse(refusal, client_tls=client_tls is not None)
         legs = Legs(client, None, client_tls=client_tls)
-        await drive_login(steps, legs, REFUSAL_TIME, refusal, lambda _: refusal)
+        return await drive_login(steps, legs, REFUSAL_TIME, refusal, lambda _: refusal)
     except ProtocolError as error:
         logger.info("a refused client did not speak %s: %s", engine.name, error.reason)
+    return None
 
 
 def closed(session: LiveSession, reason: str, backend: str = "") -> SessionClosed:

@@ -169,15 +169,31 @@ class Life:
         record = refused_record(self.session, result.by, code, result.error, result.login, result.client)
         self.session.journal.append(record)
 
+    async def cancel_only(self, key: CancelKey) -> None:
+        """In the place of `run` where the client has been heard already: all that it wants is to cancel.
+
+        Raises as `run` does.
+        """
+        server = await self._dial()
+        try:
+            await self._cancel_for_client(self._legs(self.client, server), key)
+        finally:
+            server.close()
+
     async def _cancel_for_client(self, legs: Legs, key: CancelKey) -> None:
-        """A client asks on a second connection to cancel: passed on for this person's own sessions only."""
-        visit = self.session.visit
-        for target in self.others():
-            theirs = target.visit
-            if target.cancel_key == key and theirs.user == visit.user and theirs.database == visit.database:
-                await self._pass_on_cancel(target, legs, key)
-                break
-        self.session.journal.append(closed(self.session, "cancel-request"))
+        """A client asks on a second connection to cancel: passed on for this person's own sessions only.
+
+        The protocols give no answer to it, so a refusal is on record only.
+        """
+        session, visit = self.session, self.session.visit
+        target = next((each for each in self.others() if each.cancel_key == key), None)
+        if target is not None and (target.visit.user, target.visit.database) == (visit.user, visit.database):
+            await self._pass_on_cancel(target, legs, key)
+            session.journal.append(closed(session, "cancel-request"))
+            return
+        code = "cancel-unknown" if target is None else "cancel-not-yours"
+        refused = Refused(code, user=visit.user, database=visit.database)
+        session.journal.append(refused_record(session, "bastion", code, str(refused)))
 
     async def _pass_on_cancel(self, target: LiveSession, legs: Legs, key: CancelKey) -> None:
         steps = self.engine.cancel(key, self._request)

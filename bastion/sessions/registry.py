@@ -17,7 +17,7 @@ from bastion.audit.journal import JournalFailed
 from bastion.audit.recorder import Recorder
 from bastion.audit.records import SessionOpened, SessionRefused
 from bastion.network import APPLICATION_PROTOCOLS, serving_context
-from bastion.protocols.contract import Engine
+from bastion.protocols.contract import CancelAsked, CancelKey, Engine
 
 from .ending import refused_record, spoken, tell
 from .legs import Leg
@@ -120,9 +120,12 @@ class Sessions:
         try:
             self._journal.append(self._opened(session))
             self._notify("opened", session)
-            self._check_room(visit)
+            full = self._full(visit)
+            cancel = None if full is None else await self._refuse_full(session, client, client_tls, full)
+            if full is not None and cancel is None:
+                return
             admission = await self._admit(visit.user, visit.token)
-            await Life(
+            life = Life(
                 session=session,
                 engine=engine,
                 admission=admission,
@@ -133,7 +136,8 @@ class Sessions:
                 others=lambda: list(self.live.values()),
                 changed=lambda: self._notify("changed", session),
                 recorder=self._recorder,
-            ).run()
+            )
+            await (life.run() if cancel is None else life.cancel_only(cancel))
         except Refused as refused:
             self._write(refused_record(session, "bastion", refused.code, str(refused)))
             await tell(engine, client, spoken(refused), client_tls)
@@ -155,12 +159,24 @@ class Sessions:
                 self._none_left.set()
             self._notify("closed", session)
 
-    def _check_room(self, visit: Visit) -> None:
+    def _full(self, visit: Visit) -> Refused | None:
+        """Why there is no room for one more, where there is none. Raises Refused when the bastion is being stopped."""
         if self._stopping:
             raise Refused("bastion-stopping")
         counted = sum(1 for other in self.live.values() if other.visit.purpose != "catalog")
         if visit.purpose != "catalog" and counted > self._limits.sessions:
-            raise Refused("too-many-sessions", limit=self._limits.sessions)
+            return Refused("too-many-sessions", limit=self._limits.sessions)
+        return None
+
+    async def _refuse_full(
+        self, session: LiveSession, client: Leg, client_tls: Callable[[], ssl.SSLContext] | None, full: Refused
+    ) -> CancelKey | None:
+        """Refuses the client, unless all that it wants is to cancel: that takes no room, and answers with the key."""
+        result = await tell(self._engines[session.visit.engine], client, spoken(full), client_tls)
+        if isinstance(result, CancelAsked):
+            return result.key
+        self._write(refused_record(session, "bastion", full.code, str(full)))
+        return None
 
     def _opened(self, session: LiveSession) -> SessionOpened:
         visit = session.visit

@@ -158,9 +158,10 @@ def refuse(refusal: Refusal, *, client_tls: bool = False) -> LoginSteps:
         return LoginEnded("client", refusal.message)
     except (LoginAborted, ProtocolError):
         pass
-    if seen.cancel is None:
-        with suppress(LoginAborted):
-            yield Send(CLIENT, own_words.error(refusal, fatal=True))
+    if seen.cancel is not None:
+        return CancelAsked(seen.cancel)
+    with suppress(LoginAborted):
+        yield Send(CLIENT, own_words.error(refusal, fatal=True))
     return LoginEnded("bastion", refusal.message, seen.login, seen.client)
 
 

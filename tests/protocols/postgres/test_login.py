@@ -496,6 +496,7 @@ def test_a_refusal_of_a_client_that_says_nothing() -> None:
 def test_a_cancel_request_is_no_login_to_refuse() -> None:
     driven = drive(ENGINE.refuse(Refusal("x", "no")), [m.cancel_request(1, b"1234")])
     assert driven.to_client == b""
+    assert driven.result == CancelAsked(CancelKey(1, b"1234"))
 
 
 @pytest.mark.parametrize(
