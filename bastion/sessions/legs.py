@@ -16,6 +16,9 @@ from bastion.protocols.contract import TlsStarted
 READ_AHEAD = 256 * 1024
 """Bytes that a leg keeps before its reader asks for them; beyond it the transport is told to pause."""
 
+LARGE_READ = 64 * 1024
+"""Bytes of one read of a database after which other sessions have their turn."""
+
 
 class Transport(Protocol):
     """What a leg needs of the connection under it. `write` never blocks; `get_write_buffer_size` is in bytes."""
@@ -289,15 +292,29 @@ class ServerConnection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.leg: Leg | None = None
+        self._stream: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         stream = cast(asyncio.Transport, transport)  # uvloop's own is no subclass of it
         stream.set_write_buffer_limits(high=1024 * 1024)
+        self._stream = stream
         self.leg = Leg(Side.SERVER, stream)
 
     def data_received(self, data: bytes) -> None:
         assert self.leg is not None
+        if len(data) >= LARGE_READ:
+            self._let_others_go_first()
         self.leg.data_received(data)
+
+    def _let_others_go_first(self) -> None:
+        """Reads on in the next turn of the loop: uvloop takes up to 32 reads in one from a socket that has more."""
+        self._stream.pause_reading()
+        asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        assert self.leg is not None
+        if not self.leg._paused and not self.leg.is_closed:
+            self._stream.resume_reading()
 
     def eof_received(self) -> bool:
         assert self.leg is not None
