@@ -14,7 +14,7 @@ import uvloop
 from bastion.protocols.contract import Leg as Side
 from bastion.sessions.legs import LARGE_READ, Leg, ServerConnection
 
-SENT = os.urandom(1 << 20) * 24
+SENT = os.urandom(1 << 20) * 8
 
 
 class Slow:
@@ -73,5 +73,5 @@ def test_one_large_read_a_turn_and_not_a_byte_is_lost() -> None:
         handler = runner.run(read_all(ours))
     sender.join()
     assert handler.digest.digest() == hashlib.sha256(SENT).digest()
-    assert len(handler.read_in) > 20
+    assert len(handler.read_in) > 5
     assert len(set(handler.read_in)) == len(handler.read_in)
