@@ -115,6 +115,7 @@ def _common(parser: argparse.ArgumentParser, word: Word) -> None:
         parser.add_argument_group("a journal's copy").add_argument(
             "--journal", metavar="DIR", help="verify: these files, with the public key alone"
         )
+        parser.add_argument("--recordings", metavar="DIR", help="verify: these recordings too, beside --journal")
         parser.add_argument("--public-key", metavar="FILE", help="verify: the node's public key, node.pub")
 
 
@@ -453,14 +454,16 @@ def _verify_files(arguments: argparse.Namespace) -> int:
     from bastion.commands.verifying import verify_files
 
     store_url: str | None = None
+    recordings = None if arguments.recordings is None else Path(arguments.recordings)
     if arguments.journal is not None:
         folder = Path(arguments.journal)
         key = None if arguments.public_key is None else Path(arguments.public_key)
     else:
         configuration = _configuration(arguments.config)
         folder, key, store_url = configuration.journal_folder, configuration.public_key, configuration.store_url
+        recordings = recordings or configuration.recordings_folder
     anchor = None if arguments.anchor is None else Path("/dev/stdin" if arguments.anchor == "-" else arguments.anchor)
-    proof = verify_files(folder, key, anchor, store_url)
+    proof = verify_files(folder, key, anchor, store_url, recordings)
 
     async def show() -> int:
         context = Context(_NoApi(), streams.StandardOutput(), Place.LOCAL)

@@ -229,6 +229,69 @@ class Proof(Message):
     """The last record that an anchor witnessed and that holds; None without an anchor."""
     store: str | None = None
     """Where the store was compared with the journal: '' when it says the same, else the first difference."""
+    recordings: int | None = None
+    """Recordings that are as the journal witnessed them; None where there was no folder to look at."""
+    recording: str | None = None
+    """Where recordings were looked at: '' when they are as witnessed, else the first that is not, and how."""
+    recordings_unwitnessed: int = 0
+    """Recordings with an end that the journal has not witnessed (yet)."""
+
+
+class ResultColumn(Message):
+    """A column of a kept result. `type` is the engine's own name of it, '' where the answer did not say."""
+
+    name: str
+    type: str
+
+
+class ResultSet(Message):
+    """One result of a statement, or the part of it that is on this page. Values are text, None is NULL.
+
+    number     of the result within the statement, from 1
+    first_row  number of the first row here, from 1; 0 where there is none
+    tag        the server's own words at its end; `count` the rows that it says it returned or changed
+    ended      its end was kept
+    """
+
+    number: int
+    columns: list[ResultColumn]
+    rows: list[list[str | None]]
+    first_row: int = 0
+    tag: str = ""
+    count: int | None = None
+    ended: bool = False
+
+
+class Said(Message):
+    """A notice of the database."""
+
+    severity: str
+    code: str
+    message: str
+
+
+class StatementResult(Message):
+    """A statement with what was kept of its answer.
+
+    kept        `whole`, `part` (its beginning) or `none`
+    why         what is missing is missing because of: `statement`, `session` (the limits), `behind` (the disk did not
+                follow), `failed: …`, `died` (the bastion, before it was written), `running`, `not-yet`, `not-recorded`,
+                `other-node`, `not-run`, `no-answer`, `damaged`, `missing`; '' for a whole one
+    detail      what is wrong with the recording, for people
+    next        continues on the next page (`after`); None at the end
+    """
+
+    statement: Statement
+    operation: str
+    kept: str
+    why: str
+    bytes_kept: int
+    bytes_total: int | None = None
+    results: list[ResultSet] = []
+    said: list[Said] = []
+    errors: list[str] = []
+    detail: str = ""
+    next: int | None = None
 
 
 class Anchor(Message):

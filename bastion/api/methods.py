@@ -64,6 +64,15 @@ class SqlRequest(m.Message):
     text: str
 
 
+class ShowRequest(m.Message):
+    """A statement by its session and number. `after` continues (`StatementResult.next`); `limit` 0: a page's own."""
+
+    session: str
+    seq: int
+    after: int = 0
+    limit: int = 0
+
+
 class VerifyRequest(m.Message):
     """`anchor`: the text of a checkpoint that was kept elsewhere."""
 
@@ -85,6 +94,8 @@ OPERATOR = frozenset({"operator"})
 ADMINISTRATOR = frozenset({"administrator"})
 AUDITOR = frozenset({"auditor", "administrator"})
 """Auditors and administrators read the audit; operators see their own sessions and statements in the same calls."""
+AUDITOR_ALONE = frozenset({"auditor"})
+"""Data out of the databases are for auditors, not for those who run the bastion."""
 
 HELLO = Method("hello", Nothing, m.Hello)
 DATABASES = Method("databases.list", Nothing, list[m.Database])
@@ -100,6 +111,8 @@ SESSION_END = Method("session.end", ById, m.Session)
 SESSIONS = Method("sessions.list", m.SessionFilter, list[m.Session])
 STATEMENTS = Method("audit.search", m.StatementFilter, m.StatementPage)
 VERIFY = Method("audit.verify", VerifyRequest, m.Proof, AUDITOR)
+RESULT = Method("audit.show", ShowRequest, m.StatementResult, AUDITOR_ALONE)
+"""What was kept of a statement's answer. Every look is on record."""
 ANCHOR = Method("audit.anchor", Nothing, m.Anchor, AUDITOR)
 SUBSCRIBE = Method("subscribe", Subscription, type(None))
 CA = Method("ca.show", Nothing, m.Certificate)
@@ -109,7 +122,7 @@ EXPORT = Method("state.export", Nothing, dict[str, Any], ADMINISTRATOR)
 
 ALL: tuple[Method, ...] = (
     HELLO, DATABASES, TOKEN_REQUEST, TOKEN_SHOW, TOKENS, TOKEN_RENEW, TOKEN_REVOKE, TUNNEL_OPEN, SESSION_CANCEL,
-    SESSION_END, SESSIONS, STATEMENTS, VERIFY, ANCHOR, SUBSCRIBE, CA, APPLY, EXPORT,
+    SESSION_END, SESSIONS, STATEMENTS, RESULT, VERIFY, ANCHOR, SUBSCRIBE, CA, APPLY, EXPORT,
 )  # fmt: skip
 BY_NAME = {method.name: method for method in ALL}
 EVENT = "event"

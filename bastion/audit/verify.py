@@ -13,7 +13,8 @@ from pathlib import Path
 from bastion.api import messages as m
 
 from . import chain
-from .records import Checkpoint
+from .recordings_proof import with_recordings
+from .records import Checkpoint, Recording
 from .recovery import tag_of
 from .segments import PUBLIC_KEY_FILE, Line, Segment, node_of, segments_of
 
@@ -36,8 +37,10 @@ class _Break(Exception):
         self.reason = reason
 
 
-def verify(folder: Path, public_key: bytes | None, anchor: Path | None = None) -> m.Proof:
-    """Whether the journal in `folder` holds, and up to where it is proved.
+def verify(
+    folder: Path, public_key: bytes | None, anchor: Path | None = None, recordings: Path | None = None
+) -> m.Proof:
+    """Whether the journal in `folder` holds, and up to where it is proved; and the folder of recordings, if given.
 
     The key that must have signed it is `public_key` (raw, or as `node.pub` or PEM has it), else the anchor's, else the
     folder's own `node.pub`;
@@ -71,7 +74,7 @@ def verify(folder: Path, public_key: bytes | None, anchor: Path | None = None) -
     proof.proved_at = walk.proved_at
     proof.unwitnessed = walk.number - walk.proved_to
     proof.anchored_to = walk.anchored_to
-    return proof
+    return proof if recordings is None else with_recordings(proof, walk.recordings, recordings)
 
 
 def last_checkpoint(folder: Path) -> Checkpoint | None:
@@ -112,6 +115,7 @@ class _Walk:
         self._hash = b""
         self._node: str | None = None
         self.number = 0
+        self.recordings: dict[str, Recording] = {}
         self.proved_to = 0
         self.proved_at: str | None = None
         self.anchored_to: int | None = None
@@ -178,7 +182,8 @@ class _Walk:
                 expected, segment.path,
                 f"record {expected} does not follow from the one before it: it was changed or put in",
             )  # fmt: skip
-        if tag_of(line.body) == b"checkpoint":
+        tag = tag_of(line.body)
+        if tag == b"checkpoint":
             self._checkpoint(line, segment)
         elif expected - self.proved_to > LONGEST_UNSIGNED:
             raise _Break(
@@ -186,7 +191,14 @@ class _Walk:
                 f"no checkpoint in the {LONGEST_UNSIGNED} records before record {expected}: they were taken out",
             )  # fmt: skip
         self.number, self._hash = expected, line.hash
+        if tag == b"recording":
+            self._recording(line.body)
         self._witnesses(segment)
+
+    def _recording(self, body: bytes) -> None:
+        record = chain.record_from(body)
+        if isinstance(record, Recording):
+            self.recordings[record.session] = record
 
     def _misplaced(self, line: Line, expected: int, rest: Iterator[bytes]) -> str:
         if line.hash == chain.next_hash(self._hash, line.body, expected):

@@ -1,4 +1,4 @@
-"""audit search | statements | verify | anchor: finding out what was done, with proof."""
+"""audit search | statements | show | verify | anchor: finding out what was done, with proof."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from bastion.api import messages as m
 from bastion.api import methods
 from bastion.api.language import translate as _
 
+from . import showing_results
 from .printing import clean, json_line, table
 from .values import limit, moment, shown_duration, shown_moment
 from .words import ANYWHERE, DONE, NOT_SO, Context, Word
@@ -32,6 +33,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
     statements = actions.add_parser("statements", help="the statements of one session in order")
     statements.add_argument("--session", metavar="ID", required=True)
+
+    show = actions.add_parser("show", help="a statement, and what the database returned for it")
+    showing_results.arguments(show)
 
     verify = actions.add_parser("verify", help="prove that no record was changed, removed, inserted or moved")
     verify.add_argument("--anchor", metavar="FILE", help="a checkpoint kept elsewhere; - is standard input")
@@ -110,6 +114,17 @@ def show_proof(context: Context, proof: m.Proof, *, as_json: bool) -> int:
             )
             + "\n"
         )
+        if proof.recordings is not None:
+            context.output.out(
+                _("{count} recordings are as witnessed; {unwitnessed} have an end that is not witnessed yet.").format(
+                    count=proof.recordings, unwitnessed=proof.recordings_unwitnessed
+                )
+                + "\n"
+            )
+    elif proof.recording:
+        context.output.out(
+            _("The journal holds, but a recording was altered: {reason}").format(reason=clean(proof.recording)) + "\n"
+        )
     elif proof.store:
         context.output.out(
             _("The journal holds, but the store was altered: {reason}").format(reason=clean(proof.store)) + "\n"
@@ -127,6 +142,8 @@ def show_proof(context: Context, proof: m.Proof, *, as_json: bool) -> int:
 async def _audit(context: Context, arguments: argparse.Namespace) -> int:
     if arguments.action == "verify":
         return await _verify(context, arguments)
+    if arguments.action == "show":
+        return await showing_results.show(context, arguments)
     if arguments.action == "anchor":
         anchor: m.Anchor = await context.api.call(methods.ANCHOR, methods.Nothing())
         context.output.out(anchor.text.rstrip("\n") + "\n")

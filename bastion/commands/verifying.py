@@ -9,8 +9,14 @@ from bastion.api import messages as m
 from .words import WRONG_USAGE, CommandFailed
 
 
-def verify_files(folder: Path, public_key: Path | None, anchor: Path | None, store_url: str | None = None) -> m.Proof:
-    """What the journal in `folder` proves, and whether the store says the same where its URL is given.
+def verify_files(
+    folder: Path,
+    public_key: Path | None,
+    anchor: Path | None,
+    store_url: str | None = None,
+    recordings: Path | None = None,
+) -> m.Proof:
+    """What the journal in `folder` proves, and whether store and recordings say the same, where they are given.
 
     Raises CommandFailed where there is nothing to look at.
     """
@@ -19,7 +25,7 @@ def verify_files(folder: Path, public_key: Path | None, anchor: Path | None, sto
 
     try:
         key = None if public_key is None else chain.read_public_key(public_key)
-        proof = verify.verify(folder, key, anchor)
+        proof = verify.verify(folder, key, anchor, recordings)
         if store_url is None:
             return proof
         store = Store.open(store_url)

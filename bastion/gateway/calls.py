@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import tempfile
@@ -21,7 +22,9 @@ from bastion.api.methods import Method
 from bastion.api.refusals import Refused
 from bastion.audit.chain import AnchorUnreadable, KeyUnreadable, read_public_key
 from bastion.audit.comparison import with_store
-from bastion.audit.journal import JournalFailed
+from bastion.audit.journal import JournalFailed, now
+from bastion.audit.records import Act
+from bastion.audit.shown_results import asked_for, shown
 from bastion.audit.verify import NothingToVerify, verify
 
 from .parts import Parts
@@ -182,6 +185,25 @@ class Calls:
         await self._parts.audit.settle()
         return await self._parts.audit.statements(params)
 
+    async def result(self, caller: Caller, params: methods.ShowRequest) -> m.StatementResult:
+        parts = self._parts
+        live = parts.sessions.live.get(params.session)
+        if live is not None:
+            with contextlib.suppress(TimeoutError):  # then the answer is what the file has
+                await live.settle_recording()
+        await parts.audit.settle()
+        asked = await parts.store.read(asked_for(params.session, params.seq))
+        # On record before anything of it is given.
+        detail: dict[str, str | int | None] = {"seq": params.seq, "from": params.after}
+        await parts.record(
+            Act(
+                at=now(), user=caller.person.name, source=caller.source, act="result-shown",
+                subject=params.session, detail=detail,
+            )
+        )  # fmt: skip
+        folder, node = parts.configuration.recordings_folder, parts.configuration.node
+        return await asyncio.to_thread(shown, asked, folder, parts.vault, node, max(params.after, 0), params.limit)
+
     async def verify(self, _caller: Caller, params: methods.VerifyRequest) -> m.Proof:
         # One at a time: each reads the whole journal.
         try:
@@ -197,12 +219,12 @@ class Calls:
         configuration = self._parts.configuration
         public_key = read_public_key(configuration.public_key)
         if anchor is None:
-            proof = verify(configuration.journal_folder, public_key)
+            proof = verify(configuration.journal_folder, public_key, None, configuration.recordings_folder)
             return with_store(proof, self._parts.store, configuration.journal_folder)
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".anchor") as file:
             file.write(anchor)
             file.flush()
-            proof = verify(configuration.journal_folder, public_key, Path(file.name))
+            proof = verify(configuration.journal_folder, public_key, Path(file.name), configuration.recordings_folder)
         return with_store(proof, self._parts.store, configuration.journal_folder)
 
     # --------------------------------------------------------------------------------------------- the declared state
@@ -239,6 +261,7 @@ _HANDLERS: dict[str, Handler] = {
     methods.SESSION_END.name: Calls.session_end,
     methods.SESSIONS.name: Calls.sessions,
     methods.STATEMENTS.name: Calls.statements,
+    methods.RESULT.name: Calls.result,
     methods.VERIFY.name: Calls.verify,
     methods.ANCHOR.name: Calls.anchor,
     methods.SUBSCRIBE.name: Calls.subscribe,

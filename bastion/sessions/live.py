@@ -62,6 +62,7 @@ class LiveSession:
     server_version: str = ""
     database_tls: str = ""
     cancel_key: CancelKey | None = None
+    replication: bool = False
     expires_at: datetime | None = None
     record: SessionRecord | None = None
     relay: Relay | None = None
@@ -91,6 +92,11 @@ class LiveSession:
             CancelSent(at=now(), session=self.id, seq=number, by=by, reason=reason, confirmed=confirmed)
         )
         return confirmed
+
+    async def settle_recording(self) -> None:
+        """What has come of its results so far is in the recording's file. Raises TimeoutError."""
+        if self.relay is not None and self.relay.recording is not None:
+            await self.relay.recording.settled()
 
     def view(self) -> m.Session:
         """The session as a listing shows it."""

@@ -39,7 +39,8 @@ def answered(session: Session, text: str, *payloads: bytes) -> StatementEnds:
 def test_rows_of_a_result_set_are_counted(capabilities: int) -> None:
     payloads = result_set([b"\x011", b"\x012", b"\xfb"], modern=capabilities == MODERN)
     end = answered(Session(capabilities), "select a from t", *payloads)
-    assert end == StatementEnds(1, 3, None, "done", len(run(1, *payloads)))
+    whole = len(run(1, *payloads))
+    assert end == StatementEnds(1, 3, None, "done", whole, whole)
 
 
 @BOTH
@@ -115,7 +116,7 @@ def test_a_preparation_ends_with_the_last_definition(capabilities: int) -> None:
         assert session.server_side.running == 1
         session.server(data[-1:])
         assert session.down == data
-        assert ends(session) == [StatementEnds(1, None, None, "done", len(data))]
+        assert ends(session) == [StatementEnds(1, None, None, "done", len(data), len(data))]
         assert session.exchange.handles[7].parameters == parameters
 
 

@@ -1,0 +1,71 @@
+"""Whether the recordings in a folder are those that the journal witnessed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from bastion.api import messages as m
+
+from .recording_file import SUFFIX, RecordingDamaged, RecordingReader, path_of
+from .records import Recording
+
+
+def with_recordings(proof: m.Proof, witnessed: Mapping[str, Recording], folder: Path) -> m.Proof:
+    """A proof of the journal, completed by what the folder of recordings holds.
+
+    `witnessed` is the last record of each recording in the journal. A journal that is broken witnesses nothing. Chunks
+    behind the last witnessed one (of a session that runs, or that a crash ended) are counted, not vouched for.
+    Raises OSError.
+    """
+    if not proof.intact or (not folder.is_dir() and not witnessed):
+        return proof
+    proof.recordings = 0
+    for session, record in sorted(witnessed.items()):
+        if not record.chunks:
+            continue  # it failed before anything was kept
+        fault = _fault(folder, record, proof)
+        if fault is not None:
+            proof.intact = False
+            proof.recording = f"session {session}: {fault}"
+            proof.reason = proof.recording
+            return proof
+        proof.recordings += 1
+    proof.recording = ""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if path.suffix == SUFFIX and path.stem not in witnessed:
+                proof.recordings_unwitnessed += 1
+    return proof
+
+
+def _fault(folder: Path, record: Recording, proof: m.Proof) -> str | None:
+    """Why the recording is not the one that was witnessed; None when it is."""
+    try:
+        reader = RecordingReader(path_of(folder, record.session))
+    except FileNotFoundError:
+        return "its recording is missing"
+    except RecordingDamaged as damaged:
+        return f"its recording was altered: {damaged}"
+    with reader:
+        if reader.header.session != record.session:
+            return f"its recording was replaced by that of session {reader.header.session}"
+        last = 0
+        try:
+            for frame, link in reader.links():
+                last = frame.number
+                if last == record.chunks and link.hex() != record.hash:
+                    return f"its recording was altered: one of the chunks 1 to {last}, and the chain made anew"
+                if last > record.chunks and record.state == "closed" and not record.cut:
+                    return f"chunk {last} was put into its recording: it was closed with {record.chunks}"
+        except RecordingDamaged as damaged:
+            if damaged.chunk > record.chunks:
+                # Not witnessed yet: it may be half written at this moment, or by a crash.
+                proof.recordings_unwitnessed += 1
+                return None
+            return f"chunk {damaged.chunk} of its recording was altered: {damaged}"
+        if last < record.chunks:
+            return f"its recording was cut off: it ends with chunk {last}, the journal witnessed {record.chunks}"
+        if last > record.chunks:
+            proof.recordings_unwitnessed += 1
+    return None
