@@ -7,6 +7,7 @@ awaited (`read`); in the data phase they go straight to a handler, without a tas
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from typing import Any, Protocol, cast
 
@@ -169,7 +170,9 @@ class Leg:
             handler.closed(self.side)
 
     def close(self) -> None:
-        """Sends what is buffered, then closes."""
+        """Sends what is buffered, then closes; under TLS with a close_notify, without which it would look cut off."""
+        if self._tls is not None and not self.is_closed:
+            self.transport.write(self._tls.farewell())
         self.is_closed = True
         self.handler = None
         self._wake()
@@ -279,6 +282,12 @@ class _Tls:
     def sealed(self, data: bytes) -> bytes:
         """`data` as TLS records."""
         self.object.write(data)
+        return self.outgoing.read()
+
+    def farewell(self) -> bytes:
+        """close_notify (RFC 8446, section 6.1); the other side's own is not waited for."""
+        with contextlib.suppress(ssl.SSLError):
+            self.object.unwrap()
         return self.outgoing.read()
 
 

@@ -94,6 +94,24 @@ async def test_tls_between_two_legs_at_any_cut(leaf: tuple[str, str], cut: int) 
     assert got == b"x" * 100_000
 
 
+async def test_under_tls_the_end_is_said_before_the_connection_closes(
+    leaf: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, right = joined()
+    trusting = ssl.create_default_context(cadata=leaf[0])
+    await asyncio.gather(
+        left.start_tls(trusting, server_side=False, hostname="orders"),
+        right.start_tls(serving_context(*leaf), server_side=True),
+    )
+    # Without the transport's own end only close_notify is left to tell the other side.
+    monkeypatch.setattr(right.transport, "close", lambda: None)
+    right.write(b"last words")
+    right.close()
+    assert await asyncio.wait_for(left.read(), 5) == b"last words"
+    assert await asyncio.wait_for(left.read(), 5) == b""
+    right.close()
+
+
 async def test_a_certificate_of_another_name_is_refused_with_the_reason(leaf: tuple[str, str]) -> None:
     left, right = joined()
     trusting = ssl.create_default_context(cadata=leaf[0])
