@@ -132,6 +132,12 @@ def error_fields(body: bytes) -> dict[str, str]:
     return fields
 
 
+def is_fatal(body: bytes) -> bool:
+    """Whether the server ends the connection with this ErrorResponse (`V`: since 9.6, and not translated)."""
+    fields = error_fields(body)
+    return fields.get("V", fields.get("S", "")) in ("FATAL", "PANIC")
+
+
 def database_error(body: bytes) -> DatabaseError:
     """An ErrorResponse for the record."""
     fields = error_fields(body)

@@ -19,7 +19,7 @@ from bastion.protocols.contract import (
 
 from . import refusal as own_words
 from .character_sets import codec_for
-from .codec import database_error
+from .codec import database_error, is_fatal
 from .exchange import Awaits, Entry, Exchange, Portal
 
 _head = struct.Struct(">BI")
@@ -300,6 +300,10 @@ class PostgresServerSide:
         if head.awaits in (Awaits.QUERY, Awaits.FUNCTION, Awaits.SYNC):
             # ReadyForQuery follows. At a Sync: a deferred constraint, or the commit of the implicit transaction.
             head.error = error
+            if is_fatal(body):
+                # The server hangs up, so what would end the statement does not come.
+                self._end(head.number, head.rows, error, "failed")
+                exchange.settle(head.parses, self._notes, error)
             return
         exchange.queue.popleft()
         self._end(self._statement_of(head), error=error, outcome="failed", portal=head.portal)

@@ -342,3 +342,12 @@ def test_one_note_for_a_run_of_copy_data() -> None:
     session.server(m.copy_in())
     session.client(m.copy_data(b"1\n") * 50 + m.COPY_DONE)
     assert session.extended(1) == [StatementExtends(1, data_bytes=100)]
+
+
+def test_an_error_with_which_the_server_hangs_up_is_the_outcome() -> None:
+    """No ReadyForQuery follows a FATAL error: a terminated backend, a server that shuts down."""
+    session = Session()
+    session.client(m.query("SELECT pg_sleep(9)"))
+    session.server(m.error("57P01", "terminating connection due to administrator command", "FATAL"))
+    assert session.outcomes() == [(1, "failed", None)]
+    assert str(session.ended()[1].error) == "57P01: terminating connection due to administrator command"
