@@ -36,7 +36,7 @@ def _ask(auditor: str, *words: str) -> list[dict[str, Any]]:
 def _session_of(auditor: str, client: str) -> dict[str, Any]:
     end = time.monotonic() + OVER
     while True:
-        found = [each for each in _ask(auditor, "sessions") if each["client"] == client]
+        found = [each for each in _ask(auditor, "sessions") if each["client"].partition(" ")[0] == client]
         if found and found[0]["state"] not in ("opening", "live"):
             return found[0]
         if time.monotonic() > end:

@@ -63,7 +63,8 @@ def work(bastion: BastionProcess, database: str, cases: Sequence[Case], place: P
         statements.setdefault(statement["session"], []).append(statement)
     by_client: dict[str, dict[str, Any]] = {}
     for session in sessions:
-        if session["client"] in clients:
-            assert session["client"] not in by_client, f"two sessions of {session['client']}"
-            by_client[session["client"]] = session
+        name = session["client"].partition(" ")[0]  # MySQL's drivers add their version
+        if name in clients:
+            assert name not in by_client, f"two sessions of {name}"
+            by_client[name] = session
     return Record(ran, by_client, statements, bastion.journal())

@@ -46,16 +46,20 @@ class Case:
 
 
 class Cases:
-    """The cases of an engine, in the order in which they are written down."""
+    """The cases of an engine, in the order in which they are written down.
 
-    def __init__(self) -> None:
+    `first` is what the driver says by itself at the beginning of each connection: on record like all else.
+    """
+
+    def __init__(self, *first: OnRecord) -> None:
         self.all: list[Case] = []
+        self._first = list(first)
 
     def case(self, lost: str, only: str = "") -> Callable[[Callable[[Place], list[OnRecord]]], None]:
         """Takes the decorated function as a case, under the function's name."""
 
         def take(work: Callable[[Place], list[OnRecord]]) -> None:
-            self.all.append(Case(work.__name__, lost, work, only))
+            self.all.append(Case(work.__name__, lost, lambda place: [*self._first, *work(place)], only))
 
         return take
 

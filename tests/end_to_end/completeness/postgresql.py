@@ -155,11 +155,10 @@ def paging_and_then_another_statement(place: Place) -> list[OnRecord]:
 @case("what a server cursor fetched")
 def server_cursor(place: Place) -> list[OnRecord]:
     query = "SELECT n FROM generate_series(1, 25) AS n"
-    with driver(place) as connection:
-        with connection.transaction(), connection.cursor("pages") as cursor:
-            cursor.execute(query)
-            assert len(cursor.fetchmany(10)) == 10
-            assert len(cursor.fetchall()) == 15
+    with driver(place) as connection, connection.transaction(), connection.cursor("pages") as cursor:
+        cursor.execute(query)
+        assert len(cursor.fetchmany(10)) == 10
+        assert len(cursor.fetchall()) == 15
     return [
         OnRecord("BEGIN"),
         OnRecord(f'DECLARE "pages" CURSOR FOR {query}'),

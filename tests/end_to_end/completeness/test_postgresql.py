@@ -33,7 +33,8 @@ def record(stock_bastion: BastionProcess, postgres_server: PostgresServer) -> al
 @pytest.mark.parametrize("case", cases.all, ids=lambda case: case.name)
 def test_everything_is_on_record(record: all_at_once.Record, case: Case) -> None:
     ran, session, statements = record.of(case)
-    assert differences(ran, session, statements) == []
+    found = differences(ran, session, statements)
+    assert not found, "\n".join(found)
 
 
 def of_kind(journal: list[dict[str, Any]], kind: str, session: str) -> list[dict[str, Any]]:
