@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any
 
 import asyncssh
-from asyncssh.constants import MSG_CHANNEL_DATA
+from asyncssh.constants import MSG_CHANNEL_DATA, MSG_IGNORE
 from cryptography.exceptions import InvalidTag
 
 from .ciphers import TAG, Gcm, take_over
@@ -154,9 +154,10 @@ class Arrivals:
                 connection._inpbuf = data[position:]
                 connection._recv_data()
                 return
-            if len(body) > 10:
-                padding, kind, number, length = _data_head.unpack_from(body)
-                tunnel = tunnels.get(number) if kind == MSG_CHANNEL_DATA else None
+            kind = body[1] if len(body) > 10 else 0
+            if kind == MSG_CHANNEL_DATA:
+                padding, _, number, length = _data_head.unpack_from(body)
+                tunnel = tunnels.get(number)
                 if tunnel is not None and length and 10 + length + padding == len(body):
                     channel = tunnel.channel
                     window = channel._recv_window - length
@@ -173,6 +174,11 @@ class Arrivals:
                         if connection._transport is None:
                             return
                         continue
+            elif kind == MSG_IGNORE:
+                # asyncssh's own clients send an empty one in front of each packet.
+                connection._recv_seq = (connection._recv_seq + 1) & 0xFFFFFFFF
+                position = following
+                continue
             cipher.opened = body
             connection._inpbuf = data[position:following]
             position = following
