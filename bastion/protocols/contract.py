@@ -195,6 +195,7 @@ class LoggedIn:
     client           the client program in its own words, at most 256 characters
     catalog          the database (catalog) opened at login, '' if none
     schema           the current schema as far as the protocol tells at login, '' if it does not
+    replication      it is a replication connection, which needs a grant that says so for as long as it lives
     """
 
     client_side: ClientSide
@@ -207,6 +208,7 @@ class LoggedIn:
     cancel_key: CancelKey | None
     client_rest: bytes = field(default=b"", repr=False)
     server_rest: bytes = field(default=b"", repr=False)
+    replication: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,6 +211,7 @@ class Life:
         session.login, session.client = result.login, result.client
         session.catalog, session.server_version = result.catalog, result.server_version
         session.cancel_key, session.expires_at = result.cancel_key, self.admission.expires_at
+        session.replication = result.replication
         record = SessionRecord(session.journal, session.id, self.engine.name, self.digest)
         record.schema = result.schema
         relay = Relay(

@@ -94,7 +94,9 @@ class Sessions:
         """Users, grants or databases were changed: every live session must still be admitted."""
         for session in list(self.live.values()):
             try:
-                await self._admit(session.visit.user, session.visit.token)
+                admission = await self._admit(session.visit.user, session.visit.token)
+                if session.replication and not admission.allow_replication:
+                    raise Refused("replication-not-allowed", database=session.visit.database)
             except Refused as refused:
                 session.end(Ending(refused.code, "", spoken(refused)))
 

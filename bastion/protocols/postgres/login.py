@@ -111,6 +111,11 @@ class Startup:
         return shown((self.parameters or {}).get("application_name", ""))[:256]
 
     @property
+    def replication(self) -> str:
+        """What it asks for in lower case: one of NO_REPLICATION, `database` for logical replication, else physical."""
+        return (self.parameters or {}).get("replication", "").lower()
+
+    @property
     def database(self) -> str:
         return (self.parameters or {}).get("database") or self.user
 
@@ -220,10 +225,9 @@ def _client_startup(client: Inbox, seen: Startup, *, client_tls: bool) -> Genera
 
 
 def _check(request: LoginRequest, seen: Startup) -> None:
-    parameters = seen.parameters or {}
     if not seen.user:
         raise ProtocolError(CLIENT, "a startup message without a user")
-    replication = parameters.get("replication", "").lower()
+    replication = seen.replication
     if replication not in NO_REPLICATION and not request.allow_replication:
         raise Refuse("replication-not-allowed", "Replication connections are not granted here.")
     allowed = ", ".join(request.databases)
@@ -385,6 +389,7 @@ def _until_ready(seen: Startup, client: Inbox, server: Inbox) -> Generator[Step,
                 cancel_key=key,
                 client_rest=client.buffer,
                 server_rest=server.buffer,
+                replication=seen.replication not in NO_REPLICATION,
             )
         elif kind not in (b"N", b"A", b"R"):
             raise ProtocolError(SERVER, "the database did not come to an end of the login", whole)

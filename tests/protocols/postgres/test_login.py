@@ -249,6 +249,17 @@ def test_replication_that_is_allowed_or_not_asked_for(value: str, allowed: bool)
     request = asked(allow_replication=allowed)
     driven = drive(ENGINE.login(request), [m.startup(user="me", replication=value)], [WELCOME])
     assert startup_of(bytes(driven.to_server))[1]["replication"] == value
+    assert logged_in(driven).replication is (value == "database")
+
+
+@pytest.mark.parametrize("database", ["shop", "replication"])
+def test_physical_replication_is_not_held_to_a_list_of_databases_and_so_refused(database: str) -> None:
+    request = asked(allow_replication=True, databases=("shop",))
+    driven = drive(ENGINE.login(request), [m.startup(user="me", database=database, replication="true")])
+    assert "every database of the server" in driven.result.error
+    assert driven.to_server == b""
+    logical = [m.startup(user="me", database="shop", replication="database")]
+    logged_in(drive(ENGINE.login(request), logical, [WELCOME]))
 
 
 def test_names_in_other_encodings_reach_the_server_as_they_came() -> None:
