@@ -284,29 +284,12 @@ class Recorder:
         """What of the items is kept: of each statement a prefix, up to the limits."""
         start = track.position
         keeper = _Keeper(track, self.limits)
-        ends = keeper.ends
         for item in job.items:
             if isinstance(item, LeftOut):
                 keeper.leave_out(item.size, item.why)
-                continue
-            size, data, notes = item.size, item.data, item.notes
-            if not size:
-                continue  # the bastion's own words
-            begun, done = track.position, 0
-            if item.kind == AUTHENTICATION or len(data) != size:
-                keeper.leave_out(size, AUTHENTICATION)
-                done = size
-            for note in notes:
-                if type(note) is StatementEnds and note.position and note.bytes_down:
-                    ends.append(End(note.number, note.position, note.bytes_down, note.described, note.formats))
-                    upto = min(max(note.position - begun, done), size)
-                    keeper.keep(data[done:upto] if done or upto < size else data)
-                    done = upto
-                    track.run, track.dropping = 0, ""
-            if done < size:
-                keeper.keep(data[done:] if done else data)
-        chunk = Chunk(job.codec, keeper.runs, keeper.gaps, ends, b"".join(keeper.parts))
-        return chunk, start
+            elif item.size and not keeper.take_whole(item):  # without a size: the bastion's own words
+                keeper.take(item)
+        return Chunk(job.codec, keeper.runs, keeper.gaps, keeper.ends, b"".join(keeper.parts)), start
 
     def _tell_in_time(self, track: Track) -> None:
         writer = track.writer
@@ -351,33 +334,72 @@ class _Keeper:
         self._room = limits.per_session - track.kept
         self._per_statement = limits.per_statement
 
-    def keep(self, data: bytes) -> None:
-        """Keeps bytes that come next, as far as they may."""
-        track = self._track
-        size = len(data)
-        if not track.dropping:
-            may = min(self._per_statement - track.run, self._room)
-            if size <= may:
-                self._take(data, size)
-                track.run += size
-                return
-            if may > 0:
-                self._take(data[:may], may)
-                size -= may
-            if self._room <= 0:
-                track.stopped = "session"
-            track.dropping = "session" if self._room <= 0 else "statement"
-        self.leave(size)
+    def take_whole(self, piece: Piece) -> bool:
+        """Keeps a piece that is within the limits as a whole, as most are; it need not be cut where statements end."""
+        track, size, data = self._track, piece.size, piece.data
+        run = track.run + size
+        if track.dropping or run > self._per_statement or size > self._room or len(data) != size:
+            return False
+        if piece.kind == AUTHENTICATION:
+            return False
+        begun = track.position
+        track.position = position = begun + size
+        for note in piece.notes:
+            if type(note) is StatementEnds and note.position:
+                done = note.position
+                self.ends.append(End(note.number, done, note.bytes_down, note.described, note.formats))
+                run = position - done
+        track.run = run
+        self.parts.append(data)
+        self._room -= size
+        runs = self.runs
+        if runs and runs[-1][0] + runs[-1][1] == begun:
+            runs[-1] = (runs[-1][0], runs[-1][1] + size)
+        else:
+            runs.append((begun, size))
+        return True
+
+    def take(self, piece: Piece) -> None:
+        """A piece with the statements that end in it, of each as much as may be kept."""
+        track, size, data = self._track, piece.size, piece.data
+        begun, done = track.position, 0
+        if piece.kind == AUTHENTICATION or len(data) != size:
+            self.leave_out(size, AUTHENTICATION)
+            done = size
+        for note in piece.notes:
+            if type(note) is StatementEnds and note.position:
+                self.ends.append(End(note.number, note.position, note.bytes_down, note.described, note.formats))
+                upto = min(max(note.position - begun, done), size)
+                self._keep(data[done:upto])
+                done = upto
+                track.run, track.dropping = 0, ""
+        if done < size:
+            self._keep(data[done:])
 
     def leave_out(self, size: int, why: str) -> None:
         """Bytes that were not handed over; the rest of their statement is not kept either."""
         track = self._track
         track.dropping = track.dropping or why
         if why == "behind":
-            track.cut = "behind"
-        self.leave(size)
+            track.cut = why
+        self._leave(size)
 
-    def leave(self, size: int) -> None:
+    def _keep(self, data: bytes) -> None:
+        """Keeps bytes of one statement that come next, as far as they may."""
+        track, size = self._track, len(data)
+        if not track.dropping:
+            may = min(self._per_statement - track.run, self._room, size)
+            if may > 0:
+                self._put(data[:may], may)
+                track.run += may
+                size -= may
+            if size and self._room <= 0:
+                track.dropping = track.stopped = "session"
+            elif size:
+                track.dropping = "statement"
+        self._leave(size)
+
+    def _leave(self, size: int) -> None:
         """Notes a gap, or lengthens the last one."""
         track = self._track
         if not size:
@@ -389,12 +411,13 @@ class _Keeper:
             self.gaps.append(Gap(track.position, size, track.dropping))
         track.position += size
 
-    def _take(self, data: bytes, size: int) -> None:
-        track = self._track
-        if self.runs and sum(self.runs[-1]) == track.position:
-            self.runs[-1] = (self.runs[-1][0], self.runs[-1][1] + size)
+    def _put(self, data: bytes, size: int) -> None:
+        position = self._track.position
+        runs = self.runs
+        if runs and runs[-1][0] + runs[-1][1] == position:
+            runs[-1] = (runs[-1][0], runs[-1][1] + size)
         else:
-            self.runs.append((track.position, size))
+            runs.append((position, size))
         self.parts.append(data)
         self._room -= size
-        track.position += size
+        self._track.position = position + size

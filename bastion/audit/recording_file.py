@@ -65,7 +65,7 @@ class Header(msgspec.Struct, forbid_unknown_fields=False):
     key: str
 
 
-class End(msgspec.Struct, array_like=True, frozen=True):
+class End(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Where a statement's bytes end, and how many they are. See protocols.contract.StatementEnds."""
 
     number: int
