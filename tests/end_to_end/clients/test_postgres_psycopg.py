@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -163,16 +163,16 @@ def test_streaming_and_notifications(postgres: Place) -> None:
 
 def test_cancel(postgres: Place) -> None:
     with connected(postgres) as connection:
-        asking = threading.Thread(
-            target=lambda: (
-                wait_for("pg_sleep(66) at work", lambda: postgres.server.running("pg_sleep(66)")),
-                connection.cancel_safe(timeout=20),
-            )
-        )
-        asking.start()
-        with pytest.raises(psycopg.errors.QueryCanceled, match="canceling statement due to user request"):
-            connection.execute("SELECT pg_sleep(66)")
-        asking.join()
+
+        def cancel() -> None:
+            wait_for("pg_sleep(66) at work", lambda: postgres.server.running("pg_sleep(66)"))
+            connection.cancel_safe(timeout=20)
+
+        with ThreadPoolExecutor() as pool:
+            asked = pool.submit(cancel)
+            with pytest.raises(psycopg.errors.QueryCanceled, match="canceling statement due to user request"):
+                connection.execute("SELECT pg_sleep(66)")
+            asked.result()
         assert postgres.server.running("pg_sleep(66)") == []
         assert connection.execute("SELECT 'still here'").fetchone() == ("still here",)
     record = postgres.record(postgres.session(cancels=1))
