@@ -193,7 +193,7 @@ class RecordingReader:
         """Raises OSError (also FileNotFoundError) and RecordingDamaged."""
         self._file: BinaryIO = path.open("rb")
         try:
-            self._size = os.fstat(self._file.fileno()).st_size
+            self.size = os.fstat(self._file.fileno()).st_size
             self.header, self._begin, self.link = self._read_header()
         except BaseException:
             self._file.close()
@@ -216,14 +216,14 @@ class RecordingReader:
         content = self._file.read(length)
         try:
             header = msgspec.json.decode(content, type=Header)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise RecordingDamaged("its header cannot be read") from error
         return header, len(start) + length, first_link(start + content)
 
     def frames(self) -> Iterator[Frame]:
         """The chunks' heads in order; a torn chunk at the end is left out. Raises RecordingDamaged."""
         offset, number = self._begin, 0
-        while offset + HEAD.size <= self._size:
+        while offset + HEAD.size <= self.size:
             self._file.seek(offset)
             head = self._file.read(HEAD.size)
             length, found, start, end, first, last = HEAD.unpack(head)
@@ -231,7 +231,7 @@ class RecordingReader:
             if length > LONGEST_BODY or found != number:
                 raise RecordingDamaged("its head is not what was written", number)
             following = offset + HEAD.size + length + CHAIN_BYTES
-            if following > self._size:
+            if following > self.size:
                 return
             yield Frame(offset + HEAD.size, head, length, number, start, end, first, last)
             offset = following
@@ -263,5 +263,5 @@ class RecordingReader:
         try:
             packed = self._cipher.decrypt(_nonce(frame.number), body, self.header.session.encode() + frame.head)
             return _decode(zstandard.ZstdDecompressor().decompress(packed, max_output_size=LONGEST_BODY))
-        except (InvalidTag, zstandard.ZstdError, msgspec.MsgspecError) as error:
+        except (InvalidTag, zstandard.ZstdError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise RecordingDamaged("it does not open: it was changed", frame.number) from error

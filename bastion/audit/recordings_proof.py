@@ -51,21 +51,23 @@ def _fault(folder: Path, record: Recording, proof: m.Proof) -> str | None:
         if reader.header.session != record.session:
             return f"its recording was replaced by that of session {reader.header.session}"
         last = 0
+        # Of a recording that was cut, one more chunk may have been on its way when its record was written.
+        closed = record.state == "closed" and not record.cut
         try:
             for frame, link in reader.links():
                 last = frame.number
                 if last == record.chunks and link.hex() != record.hash:
                     return f"its recording was altered: one of the chunks 1 to {last}, and the chain made anew"
-                if last > record.chunks and record.state == "closed" and not record.cut:
-                    return f"chunk {last} was put into its recording: it was closed with {record.chunks}"
         except RecordingDamaged as damaged:
-            if damaged.chunk > record.chunks:
+            if damaged.chunk > record.chunks and not closed:
                 # Not witnessed yet: it may be half written at this moment, or by a crash.
                 proof.recordings_unwitnessed += 1
                 return None
             return f"chunk {damaged.chunk} of its recording was altered: {damaged}"
         if last < record.chunks:
             return f"its recording was cut off: it ends with chunk {last}, the journal witnessed {record.chunks}"
+        if closed and reader.size != record.bytes:
+            return f"{reader.size - record.bytes} bytes were put behind the end of its recording"
         if last > record.chunks:
             proof.recordings_unwitnessed += 1
     return None
