@@ -37,7 +37,7 @@ LONGEST_REASON = 1000
 
 _PR_SET_PDEATHSIG = 1
 
-NICENESS = 5
+NICENESS = 10
 """How much this process stands back for the data path where processors are short."""
 
 

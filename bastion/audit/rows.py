@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -335,17 +337,18 @@ def _insert(connection: sa.Connection, table: sa.Table, rows: list[Row]) -> None
         connection.execute(postgresql.insert(table).on_conflict_do_nothing(), rows)
         return
     names = tuple(column.name for column in table.columns if column.name in rows[0])
-    encoded = frozenset(name for name in names if isinstance(table.c[name].type, sa.JSON))
+    json_columns = [place for place, name in enumerate(names) if isinstance(table.c[name].type, sa.JSON)]
+    values_of = itemgetter(*names)
     start = 0
     for size in INSERTED_TOGETHER:
         while len(rows) - start >= size:
-            values = [_driver_value(row[name], name in encoded) for row in rows[start : start + size] for name in names]
+            values = list(chain.from_iterable(map(values_of, rows[start : start + size])))
+            for column in json_columns:
+                for place in range(column, len(values), len(names)):
+                    if values[place] is not None:
+                        values[place] = msgspec.json.encode(values[place]).decode()
             connection.exec_driver_sql(_insert_text(table.name, names, size), tuple(values))
             start += size
-
-
-def _driver_value(value: Any, is_json: bool) -> Any:
-    return msgspec.json.encode(value).decode() if is_json and value is not None else value
 
 
 @cache
