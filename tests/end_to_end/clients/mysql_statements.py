@@ -24,18 +24,18 @@ def dbapi_seen(place: Place) -> dict[str, Any]:
     }
 
 
-def dbapi_record(place: Place, *, attributes: int, between: str = ",") -> list[Brief]:
-    """The statements on record: `attributes` is the number of them, `between` parts the rows of an `executemany`."""
-    rows = between.join(("(1, 'one')", "(2, NULL)", "(3, 'three')"))
+def dbapi_record(place: Place, *, attributes: int, ends: tuple[str, str] = ("COMMIT", "ROLLBACK")) -> list[Brief]:
+    """The statements on record: `attributes` is the number of them, `ends` how the driver ends a transaction."""
+    commit, rollback = ends
     return [
         done(ATTRIBUTES, attributes),
         done("SELECT id, name, price, added FROM items WHERE id <= 3 ORDER BY id", 3),
         done("SELECT '数据 café 😀', NULL", 1),
         failed("SELECT no_such_column FROM items", f"1054 (42S22): {place.unknown_column}"),
         done("CREATE TEMPORARY TABLE basket (id INT, what VARCHAR(40))", 0),
-        done(f"INSERT INTO basket VALUES {rows}", 3),
-        done("COMMIT", 0),
+        done("INSERT INTO basket VALUES (1, 'one'),(2, NULL),(3, 'three')", 3),
+        done(commit, 0),
         done("UPDATE basket SET what = 'changed' WHERE id > 1", 2),
-        done("ROLLBACK", 0),
+        done(rollback, 0),
         done("SELECT id, what FROM basket ORDER BY id", 3),
     ]

@@ -48,7 +48,7 @@ while cursor.nextset():
     answers.append(cursor.fetchall() if cursor.description else [])
 seen["several"] = answers
 seen["out"] = [cursor.callproc("two_results", (2, 40))]
-seen["call"] = [result.fetchall() for result in cursor.stored_results()]
+seen["call"] = [result.fetchall() for result in cursor._stored_results]
 cursor.execute("CREATE TEMPORARY TABLE loaded (id INT, what VARCHAR(20))")
 cursor.execute(f"LOAD DATA LOCAL INFILE '{FILE}' INTO TABLE loaded")
 seen["loaded"] = cursor.rowcount

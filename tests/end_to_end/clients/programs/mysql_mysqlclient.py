@@ -32,7 +32,6 @@ def connect(login: str = LOGIN, **more: Any) -> Any:
 
 
 connection = connect(local_infile=1)
-seen["tls"] = bool(connection.get_ssl_cipher()) if hasattr(connection, "get_ssl_cipher") else None
 dbapi_steps(connection)
 cursor = connection.cursor()
 cursor.execute("SELECT id FROM items WHERE id < 3; UPDATE items SET price = price WHERE id = 1; SELECT 'last'")
