@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from bastion.access.door import Admission
 from bastion.api.refusals import Refused
+from bastion.audit.journal import JournalFailed
 from bastion.audit.recorder import Recorder
 from bastion.audit.records import SessionLoggedIn
 from bastion.network import DialFailed, Target, dial, tls_context
@@ -279,7 +280,11 @@ class Life:
         """Cancels on the database what still runs, waits for its outcome, says farewell, closes, records."""
         session = self.session
         relay.stop_reading_client()
-        backend = await self._stop_on_database(relay, ending)
+        try:
+            backend = await self._stop_on_database(relay, ending)
+        except JournalFailed:
+            # The order to cancel has gone out, and cannot be recorded any more; the client is still told.
+            backend = ""
         if ending.refusal is not None:
             relay.say_farewell(ending.refusal)
         relay.close()
