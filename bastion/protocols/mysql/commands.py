@@ -6,6 +6,7 @@ the server return no command. Commands that may be longer than what is held whol
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 
@@ -24,6 +25,7 @@ from .codec import Malformed, Short, lenenc_int, unpack_u32
 from .constants import CommandCode
 from .exchange import Answer, Command, Exchange, Handle, LongData
 from .refusal import decode_error, error_for_statement
+from .use_statements import MAYBE, UNREADABLE, opened
 from .values import BindReader, decode_block, decode_value
 
 Reading = tuple[Command | None, tuple[Note, ...]]
@@ -67,6 +69,37 @@ def watch_text(exchange: Exchange, command: Command, text: str) -> None:
         found = _SET_NAMES.match(text)
         if found:
             command.codec = codec_of_name(found[1])
+    if MAYBE(text):
+        with contextlib.suppress(Malformed):
+            command.opens = tuple(opened(text, backslash=exchange.backslash, dynamic=exchange.mariadb))
+
+
+def other_database_in(exchange: Exchange, text: str) -> Refusal | None:
+    """Why `text` may not be sent where only some databases may be opened: it opens another one, or may do so."""
+    if not MAYBE(text):
+        return None
+    names: list[str] = []
+    readings = {exchange.backslash, True, False} if "sql_mode" in text.lower() else {exchange.backslash}
+    try:
+        for backslash in readings:
+            names += [each.name for each in opened(text, backslash=backslash, dynamic=exchange.mariadb)]
+    except Malformed as error:
+        return Refusal(
+            "database-name-not-allowed", f"The statement is not sent, as the bastion cannot read it: {error}."
+        )
+    for name in names:
+        if name == UNREADABLE:
+            return MADE_AT_RUN_TIME
+        if name not in exchange.databases:
+            return other_database(exchange, name)
+    return None
+
+
+MADE_AT_RUN_TIME = Refusal(
+    "database-name-not-allowed",
+    "Only some databases may be opened here, so a statement that is put together at run time (EXECUTE IMMEDIATE or "
+    "PREPARE of anything but one string) is not sent. Send it as it is.",
+)
 
 
 def skip_attributes(exchange: Exchange, payload: bytes, position: int) -> int:
@@ -90,21 +123,33 @@ def skip_attributes(exchange: Exchange, payload: bytes, position: int) -> int:
 def _query(exchange: Exchange, payload: bytes) -> Reading:
     start = skip_attributes(exchange, payload, 1) if exchange.query_attributes else 1
     text = payload[start:].decode(exchange.codec, "backslashreplace")
+    if exchange.databases:
+        refusal = other_database_in(exchange, text)
+        if refusal is not None:
+            return refused(exchange, CommandCode.QUERY, text, refusal)
     number = exchange.numbers = exchange.numbers + 1
     command = Command(CommandCode.QUERY, Answer.RESULT, number)
-    if text[:1] in _WATCHED:
+    if text[:1] in _WATCHED or ";" in text:
         watch_text(exchange, command, text)
     return command, (StatementBegins(number, "COM_QUERY", text),)
 
 
-_WATCHED = frozenset("uUsS \t\r\n\f\v")
+_WATCHED = frozenset("uUsSeE/-# \t\r\n\f\v")
 
 
 def _prepare(exchange: Exchange, payload: bytes) -> Reading:
     text = payload[1:].decode(exchange.codec, "backslashreplace")
+    if exchange.databases:
+        refusal = other_database_in(exchange, text)
+        if refusal is not None:
+            return refused(exchange, CommandCode.STMT_PREPARE, text, refusal)
     number = exchange.number()
     command = Command(CommandCode.STMT_PREPARE, Answer.PREPARED, number)
     command.text = text
+    if text[:1] in _WATCHED:
+        found = _USE.match(text)
+        if found:
+            command.schema = found[1].replace("``", "`") if found[1] else found[2]
     exchange.last_prepared = command
     return command, (StatementBegins(number, "COM_STMT_PREPARE", text, True, None, True),)
 
@@ -175,6 +220,7 @@ def begin_execution(exchange: Exchange, payload: bytes, handle: Handle | Command
                 handle.types_unsent, command.new_types = False, True
     if isinstance(handle, Handle):
         command.used_long_data = bool(handle.long_data)
+        command.schema = handle.schema
         handle.long_data = {}
         command.handle = handle
     else:

@@ -80,6 +80,8 @@ class Status:
     MORE_RESULTS: Final = 0x0008
     CURSOR_EXISTS: Final = 0x0040
     LAST_ROW_SENT: Final = 0x0080
+    NO_BACKSLASH_ESCAPES: Final = 0x0200
+    OUT_PARAMETERS: Final = 0x1000
     SESSION_STATE_CHANGED: Final = 0x4000
 
 

@@ -14,7 +14,8 @@ from bastion.protocols.contract import BIND_LIMIT, Piece
 
 from .change_user import Conversation, LoginTerms
 from .character_sets import codec_of_collation
-from .constants import LAST_PREPARED, Capability
+from .constants import LAST_PREPARED, Capability, Status
+from .use_statements import Opened
 
 HANDLE_TEXTS_LIMIT = 16 * 1024 * 1024
 """Bytes (about) of statement text that a session's prepared statements may keep; beyond it only beginnings are kept."""
@@ -60,12 +61,14 @@ class LongData:
 class Handle:
     """A prepared statement of the server. `parameters` is None until the server has answered its preparation."""
 
-    __slots__ = ("described", "long_data", "number", "parameters", "spoiled", "text", "types", "types_unsent")
+    __slots__ = ("described", "long_data", "number", "parameters", "schema", "spoiled", "text", "types", "types_unsent")
 
     def __init__(self, number: int, text: str, parameters: int | None) -> None:
         self.number = number
         self.text = text
         self.parameters = parameters
+        self.schema: str | None = None
+        """What becomes the current schema when it is run (USE)."""
         self.types: list[int] | None = None
         self.types_unsent = False
         """The execution that carried the types was refused: the client thinks that the server knows them."""
@@ -82,6 +85,8 @@ class Command:
     number    of its statement, None for commands that are none
     text      of a preparation, for its handle
     schema    current schema once it succeeds, where the protocol itself may not say so
+    opens     the same, of a text with several statements or with comments in it
+    results   of it that have been answered, where `opens` are counted by them
     codec     encoding of the connection's texts once it succeeds
     whole     the client has sent all of it
     sequence  id of the client's last packet of it
@@ -95,6 +100,8 @@ class Command:
 
     text: str = ""
     schema: str | None = None
+    opens: tuple[Opened, ...] = ()
+    results: int = 0
     codec: str | None = None
     whole: bool = True
     sequence: int = 0
@@ -137,6 +144,8 @@ class Exchange:
         self.mariadb = mariadb
         self.codec = codec_of_collation(collation)
         self.schema = schema
+        self.status = 0
+        """Server status flags, as they were told last."""
         self.databases = databases
         self.allow_replication = allow_replication
         self.waiting: deque[Command] = deque()
@@ -150,6 +159,11 @@ class Exchange:
         self.terms = terms
         self.conversation: Conversation | None = None
         """An authentication under way (COM_CHANGE_USER); `uploading` is its command, so no commands are read."""
+
+    @property
+    def backslash(self) -> bool:
+        """Whether a backslash in a string takes the next character in."""
+        return not self.status & Status.NO_BACKSLASH_ESCAPES
 
     def number(self) -> int:
         self.numbers += 1
@@ -178,6 +192,7 @@ class Exchange:
             text = f"{text[:HANDLE_TEXT_BEGINNING]}… (the whole text is that of statement {number})"
         self.texts_kept += len(text)
         handle = Handle(number, text, parameters)
+        handle.schema = command.schema
         replaced = self.handles.get(identifier)
         if replaced is not None:
             self.texts_kept -= len(replaced.text)

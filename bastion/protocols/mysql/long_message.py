@@ -8,15 +8,27 @@ from __future__ import annotations
 import codecs
 from typing import Protocol
 
-from bastion.protocols.contract import TEXT_PART, Leg, Note, ProtocolError, StatementBegins, StatementExtends
+from bastion.protocols.contract import (
+    TEXT_PART,
+    DatabaseError,
+    Leg,
+    Note,
+    ProtocolError,
+    Refusal,
+    StatementBegins,
+    StatementEnds,
+    StatementExtends,
+)
 
 from .codec import Malformed, Short
 from .commands import (
+    MADE_AT_RUN_TIME,
     OPERATIONS,
     SPOILED_HANDLE,
     add_long_data,
     begin_execution,
     find_handle,
+    other_database,
     refuse_unknown_handle,
     refused,
     skip_attributes,
@@ -24,6 +36,8 @@ from .commands import (
 )
 from .constants import MAX_PACKET_PAYLOAD, CommandCode
 from .exchange import Answer, Command, Exchange, Handle
+from .refusal import decode_error, error_for_statement
+from .use_statements import UNREADABLE, TextReader
 
 BLOCK = TEXT_PART
 """Bytes, headers included, that are held of a long message before they pass."""
@@ -50,12 +64,18 @@ class LongText:
         prepares = code == CommandCode.STMT_PREPARE
         self.command: Command = Command(code, Answer.PREPARED if prepares else Answer.RESULT, exchange.number())
         self._begun = False
+        self._uses = TextReader(backslash=exchange.backslash, dynamic=exchange.mariadb) if exchange.databases else None
 
     def read(self, data: bytes, *, last: bool) -> tuple[Note, ...]:
         command = self.command
         number = command.number or 0
         if self._begun:
-            return (StatementExtends(number, self._decoder.decode(data, last), last),)
+            more = self._decoder.decode(data, last)
+            refusal = self._judged(more, last=last)
+            if refusal is not None:
+                # Its beginning is with the database already, which runs nothing of a command that is not whole.
+                raise Malformed(refusal.message)
+            return (StatementExtends(number, more, last),)
         self._begun = True
         exchange = self._exchange
         prepares = command.answer is Answer.PREPARED
@@ -71,7 +91,24 @@ class LongText:
             exchange.last_prepared = command
         else:
             watch_text(exchange, command, text[:4096])
-        return (StatementBegins(number, OPERATIONS[command.code], text, last, None, prepares),)
+        begins = StatementBegins(number, OPERATIONS[command.code], text, last, None, prepares)
+        refusal = self._judged(text, last=last)
+        if refusal is None:
+            return (begins,)
+        command.error = error_for_statement(refusal)
+        error = DatabaseError(decode_error(command.error).code, refusal.message)
+        return (begins, StatementEnds(number, None, error, "failed"))
+
+    def _judged(self, text: str, *, last: bool) -> Refusal | None:
+        """Whether the text so far opens a database that it may not."""
+        if self._uses is None:
+            return None
+        for each in self._uses.feed(text, last=last):
+            if each.name == UNREADABLE:
+                return MADE_AT_RUN_TIME
+            if each.name not in self._exchange.databases:
+                return other_database(self._exchange, each.name)
+        return None
 
 
 class LongExecution:

@@ -33,6 +33,7 @@ from .codec import Malformed, Short, encode_packets, lenenc_bytes, lenenc_int
 from .constants import MAX_PACKET_PAYLOAD, Capability, CommandCode, Status
 from .exchange import Answer, Command, Exchange
 from .refusal import PROGRESS_REPORT, decode_error, error_at_end
+from .use_statements import UNREADABLE
 
 _HEAD: Final = struct.Struct("<IB").unpack_from
 """A packet's header and its first byte: length and sequence id in the integer."""
@@ -366,6 +367,10 @@ class MysqlServerSide:
         if first != 0xFE:
             raise Malformed("something else where the end of a list was expected")
         status = self._read_ok(payload, command)
+        if status & Status.OUT_PARAMETERS and state == ROWS:
+            command.rows -= 1  # the values of a procedure's OUT parameters come as a row, which is none of a result
+        if command.opens and state == ROWS:
+            self._follow(command, status)
         if state == DEFINITIONS_END:
             self._next_group()
             if self._state == START:
@@ -418,12 +423,22 @@ class MysqlServerSide:
 
     def _succeed(self, payload: bytes, command: Command) -> str:
         status = self._read_ok(payload, command)
+        if command.opens:
+            self._follow(command, status)
         if status & Status.MORE_RESULTS and command.answer is Answer.RESULT:
             return "OK"
         if command.code == CommandCode.RESET_CONNECTION:
             self._exchange.close_all_handles()
         self._end(command, command.rows if command.counted else None, "done")
         return "OK"
+
+    def _follow(self, command: Command, status: int) -> None:
+        """A result of a text that opens databases has been answered: what its statement opened is open now."""
+        for each in command.opens:
+            reached = not status & Status.MORE_RESULTS if each.calls else each.statement == command.results
+            if reached and each.name != UNREADABLE:
+                self._set_schema(each.name)
+        command.results += 1
 
     def _ask_for_file(self, payload: bytes, command: Command) -> str:
         exchange = self._exchange
@@ -474,6 +489,7 @@ class MysqlServerSide:
                 self._read_changes(payload, position + 4)
         if command is not None and command.codec is not None:
             exchange.codec = command.codec
+        exchange.status = status
         transaction = Transaction.OPEN if status & Status.IN_TRANSACTION else Transaction.NONE
         if transaction is not self.transaction:
             self._set_transaction(transaction)
@@ -485,6 +501,7 @@ class MysqlServerSide:
             self._notes.append(SessionChanged(transaction=transaction))
 
     def _read_changes(self, payload: bytes, position: int) -> None:
+        exchange = self._exchange
         _, position = lenenc_bytes(payload, position)
         changes, _ = lenenc_bytes(payload, position)
         position = 0
@@ -492,12 +509,14 @@ class MysqlServerSide:
             kind = changes[position]
             value, position = lenenc_bytes(changes, position + 1)
             if kind == _TRACK_SCHEMA:
-                name, _ = lenenc_bytes(value, 0)
-                self._set_schema(name.decode("utf-8", "backslashreplace"))
+                name = lenenc_bytes(value, 0)[0].decode("utf-8", "backslashreplace")
+                if name and exchange.databases and name not in exchange.databases:
+                    raise Malformed(f"the database {name!r:.200} was opened, which is not among the allowed ones")
+                self._set_schema(name)
             elif kind == _TRACK_VARIABLES:
                 variable, behind = lenenc_bytes(value, 0)
                 if variable == b"character_set_client":
-                    self._exchange.codec = codec_of_name(lenenc_bytes(value, behind)[0].decode("ascii", "replace"))
+                    exchange.codec = codec_of_name(lenenc_bytes(value, behind)[0].decode("ascii", "replace"))
 
     def _set_schema(self, schema: str) -> None:
         if schema != self._exchange.schema:
