@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -93,10 +93,19 @@ _QUOTE_OR_BACKSLASH = {quote: re.compile(f"[{quote}\\\\]") for quote in "'\""}
 _CLOSING = {"[": "]", "(": ")", "{": "}", "<": ">"}
 
 
-def tokens(text: str, dialect: Dialect) -> Iterator[Token]:
-    """The tokens of `text` in order."""
-    position, size = 0, len(text)
-    executable = False
+@dataclass(slots=True)
+class Executable:
+    """Whether a place is inside of a comment that holds code. `changes` are the places where that began or ended."""
+
+    now: bool = False
+    changes: list[tuple[int, bool]] = field(default_factory=list)
+
+
+def tokens(text: str, dialect: Dialect, position: int = 0, state: Executable | None = None) -> Iterator[Token]:
+    """The tokens of `text` in order from `position` on, which must not be within one; `state` is kept up to date."""
+    size = len(text)
+    state = state or Executable()
+    executable = state.now
     plain = _PLAIN.match
     while position < size:
         found = plain(text, position)
@@ -118,14 +127,16 @@ def tokens(text: str, dialect: Dialect) -> Iterator[Token]:
         if char == "/" and text.startswith("/*", position):
             code = _EXECUTABLE.match(text, position) if dialect.executable else None
             if code is not None:
-                executable = True
+                executable = state.now = True
                 position = code.end()
+                state.changes.append((position, True))
             else:
-                position = _comment_end(text, position + 2, dialect.nested_comments)
+                position = comment_end(text, position + 2, dialect.nested_comments)
             continue
         if executable and text.startswith("*/", position):
-            executable = False
+            executable = state.now = False
             position += 2
+            state.changes.append((position, False))
             continue
         if _starts_line_comment(text, position, dialect):
             line_end = _LINE_END.search(text, position)
@@ -162,11 +173,11 @@ def _starts_line_comment(text: str, position: int, dialect: Dialect) -> bool:
         if not dialect.hash_comments:
             return True
         following = text[position + 2 : position + 3]
-        return following == "" or following.isspace() or not following.isprintable()
+        return following <= " " or following == "\x7f"
     return dialect.hash_comments and text[position] == "#"
 
 
-def _comment_end(text: str, position: int, nested: bool) -> int:
+def comment_end(text: str, position: int, nested: bool) -> int:
     if not nested:
         end = text.find("*/", position)
         return end + 2 if end >= 0 else len(text)
@@ -178,7 +189,7 @@ def _comment_end(text: str, position: int, nested: bool) -> int:
     return len(text)
 
 
-def _string_end(text: str, position: int, quote: str, backslash: bool) -> int:
+def string_end(text: str, position: int, quote: str, backslash: bool) -> int:
     """Where the string ends whose first character is at `position`; a doubled quote does not end it."""
     while True:
         if backslash:
@@ -197,7 +208,7 @@ def _string_end(text: str, position: int, quote: str, backslash: bool) -> int:
 def _prefixed_string(text: str, start: int, end: int, dialect: Dialect) -> Token | None:
     """The string that the word `text[start:end]` is the prefix of, if it is one."""
     if text.startswith("&'", end) and "u&" in dialect.prefixes and text[start:end] in "uU":
-        return Token(Kind.STRING, start, _string_end(text, end + 2, "'", False), end + 2)
+        return Token(Kind.STRING, start, string_end(text, end + 2, "'", False), end + 2)
     quote = text[end : end + 1]
     if quote != "'" and not (quote == '"' and dialect.double_strings):
         return None
@@ -209,18 +220,18 @@ def _prefixed_string(text: str, start: int, end: int, dialect: Dialect) -> Token
         opening = text[inner : inner + 1]
         found = text.find(_CLOSING.get(opening, opening) + "'", inner + 1) if opening else -1
         return Token(Kind.STRING, start, found + 2 if found >= 0 else len(text), inner)
-    return Token(Kind.STRING, start, _string_end(text, inner, quote, dialect.backslash or prefix == "e"), inner)
+    return Token(Kind.STRING, start, string_end(text, inner, quote, dialect.backslash or prefix == "e"), inner)
 
 
 def _quoted(text: str, position: int, dialect: Dialect) -> Token:
     char = text[position]
     inner = position + 1
     if char == "'" or (char == '"' and dialect.double_strings):
-        return Token(Kind.STRING, position, _string_end(text, inner, char, dialect.backslash), inner)
+        return Token(Kind.STRING, position, string_end(text, inner, char, dialect.backslash), inner)
     if char == '"' or (char == "`" and dialect.backticks):
-        return Token(Kind.QUOTED, position, _string_end(text, inner, char, False), inner)
+        return Token(Kind.QUOTED, position, string_end(text, inner, char, False), inner)
     if char == "[" and dialect.brackets:
-        return Token(Kind.QUOTED, position, _string_end(text, inner, "]", False), inner)
+        return Token(Kind.QUOTED, position, string_end(text, inner, "]", False), inner)
     if char == "$" and dialect.dollar_strings:
         tag = _DOLLAR.match(text, position)
         if tag is not None:
