@@ -96,8 +96,9 @@ def test_statements_of_one_read_are_told_apart(modern: bool) -> None:
 def test_binary_rows_by_their_types(modern: bool) -> None:
     columns = [
         definition("tiny", 1, collation=63), definition("big", 8, collation=63, flags=0x20),
-        definition("real", 5, collation=63), definition("single", 4, collation=63), definition("when", 12, collation=63),
-        definition("day", 10, collation=63), definition("span", 11, collation=63), definition("price", 246, collation=63),
+        definition("real", 5, collation=63), definition("single", 4, collation=63),
+        definition("when", 12, collation=63), definition("day", 10, collation=63),
+        definition("span", 11, collation=63), definition("price", 246, collation=63),
         definition("name", 253), definition("blob", 252, collation=63), definition("bit", 16, collation=63),
         definition("none", 3, collation=63),
     ]  # fmt: skip
