@@ -2,7 +2,8 @@
 
 `skipper(...)` matches a run of whole words, literals and comments, and stops in front of an *anchor*: a word after
 which the grammar must look for a credential, the end of a statement where that matters, or anything whose end is not
-to be seen. Every repetition is possessive and every alternative begins with another character, so a run takes linear time.
+to be seen. Every repetition is possessive and every alternative begins with another character, so a run takes time
+in proportion to its length.
 """
 
 from __future__ import annotations
