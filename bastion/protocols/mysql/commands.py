@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from bastion.protocols.contract import (
     Bind,
@@ -18,6 +19,7 @@ from bastion.protocols.contract import (
     StatementBegins,
     StatementEnds,
 )
+from bastion.protocols.sql_scanner import Kind, dialect_of, tokens
 
 from .change_user import converse, decode_change_user
 from .character_sets import codec_of_collation, codec_of_name
@@ -26,7 +28,7 @@ from .constants import CommandCode
 from .exchange import Answer, Command, Exchange, Handle, LongData
 from .refusal import decode_error, error_for_statement
 from .use_statements import MAYBE, UNREADABLE, opened
-from .values import BindReader, decode_block, decode_value
+from .values import BindReader, decode_block, decode_value, named_bind
 
 Reading = tuple[Command | None, tuple[Note, ...]]
 
@@ -102,26 +104,32 @@ MADE_AT_RUN_TIME = Refusal(
 )
 
 
-def skip_attributes(exchange: Exchange, payload: bytes, position: int) -> int:
-    """The position of a query's text behind its attributes. Raises Short and Malformed."""
+def read_attributes(exchange: Exchange, payload: bytes, position: int) -> tuple[int, tuple[Bind, ...] | None]:
+    """The position of a query's text behind its attributes, and these as `name=value`. Raises Short and Malformed."""
     count, position = lenenc_int(payload, position)
     _, position = lenenc_int(payload, position)
     if not count:
-        return position
+        return position, None
     if count > MAX_PARAMETERS:
         raise Malformed("more query attributes than there can be")
     block = decode_block(payload, position, count, named=True)
     if block.types is None:
         raise Malformed("query attributes without types")
     position = block.position
+    attributes: list[Bind] = []
     for index, kind in enumerate(block.types):
+        value: Bind = None
         if not block.nulls[index >> 3] >> (index & 7) & 1:
-            _, position = decode_value(kind, payload, position, exchange.codec)
-    return position
+            value, position = decode_value(kind, payload, position, exchange.codec)
+        attributes.append(named_bind(block.names[index], value, exchange.codec))
+    return position, tuple(attributes)
 
 
 def _query(exchange: Exchange, payload: bytes) -> Reading:
-    start = skip_attributes(exchange, payload, 1) if exchange.query_attributes else 1
+    attributes = None
+    start = 1
+    if exchange.query_attributes:
+        start, attributes = read_attributes(exchange, payload, 1)
     text = payload[start:].decode(exchange.codec, "backslashreplace")
     if exchange.databases:
         refusal = other_database_in(exchange, text)
@@ -131,7 +139,7 @@ def _query(exchange: Exchange, payload: bytes) -> Reading:
     command = Command(CommandCode.QUERY, Answer.RESULT, number)
     if text[:1] in _WATCHED or ";" in text:
         watch_text(exchange, command, text)
-    return command, (StatementBegins(number, "COM_QUERY", text),)
+    return command, (StatementBegins(number, "COM_QUERY", text, True, attributes),)
 
 
 _WATCHED = frozenset("uUsSeE/-# \t\r\n\f\v")
@@ -191,8 +199,9 @@ def begin_execution(exchange: Exchange, payload: bytes, handle: Handle | Command
     flags = payload[5]
     position = 10
     rewritten: bytes | None = None
-    known = handle.parameters if isinstance(handle, Handle) else None
+    known = handle.parameters if isinstance(handle, Handle) else _parameters_of(exchange, handle)
     count = known or 0
+    own = count
     if exchange.query_attributes and (count or flags & PARAMETER_COUNT_AVAILABLE):
         count, position = lenenc_int(payload, position)
         if count > MAX_PARAMETERS:
@@ -211,10 +220,12 @@ def begin_execution(exchange: Exchange, payload: bytes, handle: Handle | Command
         if types is None or len(types) != count:
             raise Malformed("an execution without the types of its parameters")
         reader = BindReader(types, block.nulls, long_data, exchange.codec)
+        if count > own and block.names:
+            reader.names = {index: block.names[index] for index in range(own, count)}
         if isinstance(handle, Handle):
             command.new_types = block.types is not None
             if block.types is not None:
-                handle.types, handle.types_unsent = types, False
+                handle.types, handle.types_unsent = types[:own], False
             elif handle.types_unsent:
                 rewritten = _with_types(payload[: position - 1], types, named=exchange.query_attributes)
                 handle.types_unsent, command.new_types = False, True
@@ -235,6 +246,15 @@ def _with_types(head: bytes, types: list[int], *, named: bool) -> bytes:
     """The head of an execution with the types put in that the client takes for known."""
     end = b"\0" if named else b""
     return head + b"\x01" + b"".join(kind.to_bytes(2, "little") + end for kind in types)
+
+
+def _parameters_of(exchange: Exchange, preparation: Command) -> int | None:
+    """How many parameters a statement has whose preparation is not answered yet; None where its text is not whole."""
+    if preparation.text_is_cut:
+        return None
+    dialect = replace(dialect_of("mysql"), backslash=exchange.backslash)
+    text = preparation.text
+    return sum(token.kind is Kind.MARK and text[token.start] == "?" for token in tokens(text, dialect))
 
 
 def _guess_parameters(exchange: Exchange, payload: bytes, position: int) -> tuple[int, BindReader | None, int]:
@@ -274,7 +294,7 @@ def _begin_bulk(exchange: Exchange, payload: bytes, handle: Handle | Command) ->
     position = 7
     types = handle.types if isinstance(handle, Handle) else None
     if flags & BULK_SEND_TYPES:
-        count = handle.parameters if isinstance(handle, Handle) else None
+        count = handle.parameters if isinstance(handle, Handle) else _parameters_of(exchange, handle)
         if count is None:
             raise Malformed("a bulk execution of a statement whose preparation is not answered yet")
         if position + 2 * count > len(payload):

@@ -99,6 +99,7 @@ class Command:
     """
 
     text: str = ""
+    text_is_cut: bool = False
     schema: str | None = None
     opens: tuple[Opened, ...] = ()
     results: int = 0

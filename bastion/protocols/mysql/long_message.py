@@ -29,9 +29,9 @@ from .commands import (
     begin_execution,
     find_handle,
     other_database,
+    read_attributes,
     refuse_unknown_handle,
     refused,
-    skip_attributes,
     watch_text,
 )
 from .constants import MAX_PACKET_PAYLOAD, CommandCode
@@ -80,18 +80,20 @@ class LongText:
         exchange = self._exchange
         prepares = command.answer is Answer.PREPARED
         start = 1
+        attributes = None
         if exchange.query_attributes and not prepares:
             try:
-                start = skip_attributes(exchange, data, 1)
+                start, attributes = read_attributes(exchange, data, 1)
             except Short:
                 raise Malformed("query attributes that are longer than a statement's first part") from None
         text = self._decoder.decode(data[start:], last)
         if prepares:
             command.text = f"{text}… (the whole text is that of statement {number})"
+            command.text_is_cut = True
             exchange.last_prepared = command
         else:
             watch_text(exchange, command, text[:4096])
-        begins = StatementBegins(number, OPERATIONS[command.code], text, last, None, prepares)
+        begins = StatementBegins(number, OPERATIONS[command.code], text, last, attributes, prepares)
         refusal = self._judged(text, last=last)
         if refusal is None:
             return (begins,)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Sequence
 
 from bastion.protocols.contract import BIND_LIMIT, BINDS_LIMIT, Bind
 
@@ -119,13 +120,21 @@ def _time_text(value: bytes, *, only_date: bool) -> str:
 class ParameterBlock:
     """The head of a block of parameters: how many, which are NULL, and their types. Values follow at `position`."""
 
-    __slots__ = ("count", "nulls", "position", "types")
+    __slots__ = ("count", "names", "nulls", "position", "types")
 
-    def __init__(self, count: int, nulls: bytes, types: list[int] | None, position: int) -> None:
+    def __init__(
+        self, count: int, nulls: bytes, types: list[int] | None, position: int, names: Sequence[bytes] = ()
+    ) -> None:
         self.count = count
         self.nulls = nulls
         self.types = types
         self.position = position
+        self.names = names
+
+
+def named_bind(name: bytes, value: Bind, codec: str) -> Bind:
+    """A query attribute among the binds."""
+    return f"{name.decode(codec, 'backslashreplace'):.256}={'NULL' if value is None else value}"
 
 
 def decode_block(data: bytes, position: int, count: int, *, named: bool) -> ParameterBlock:
@@ -142,14 +151,16 @@ def decode_block(data: bytes, position: int, count: int, *, named: bool) -> Para
     if not flag:
         return ParameterBlock(count, nulls, None, position)
     types = []
+    names = []
     for _ in range(count):
         if position + 2 > len(data):
             raise Short
         types.append(data[position] | data[position + 1] << 8)
         position += 2
         if named:
-            _, position = lenenc_bytes(data, position)
-    return ParameterBlock(count, nulls, types, position)
+            name, position = lenenc_bytes(data, position)
+            names.append(name)
+    return ParameterBlock(count, nulls, types, position, names)
 
 
 class BindReader:
@@ -162,7 +173,7 @@ class BindReader:
 
     __slots__ = (
         "_buffer", "_codec", "_digest", "_given", "_index", "_long_data", "_nulls", "_over", "_row", "_size", "_skip",
-        "_types", "binds", "detail",
+        "_types", "binds", "detail", "names",
     )  # fmt: skip
 
     def __init__(
@@ -182,6 +193,8 @@ class BindReader:
         self._over = False
         self.binds: list[Bind] = []
         self.detail: list[str] = []
+        self.names: dict[int, bytes] = {}
+        """Which values are no binds but query attributes, and their names."""
 
     def taken(self) -> tuple[Bind, ...]:
         new = tuple(self.binds)
@@ -190,6 +203,8 @@ class BindReader:
         return new
 
     def _keep(self, value: Bind) -> None:
+        if self.names and self._index in self.names:
+            value = named_bind(self.names[self._index], value, self._codec)
         self._size += len(value) if value is not None else 4
         self.binds.append(value)
         self._index += 1

@@ -61,7 +61,7 @@ def test_text_is_read_in_the_encoding_of_the_connection(collation: int, codec: s
     assert begins(session)[0].text == text
 
 
-def test_query_attributes_are_skipped() -> None:
+def test_query_attributes_are_on_record_apart_from_the_text() -> None:
     session = Session(WITH_ATTRIBUTES)
     # two attributes: a text, a NULL, and a number
     attributes = (
@@ -72,7 +72,9 @@ def test_query_attributes_are_skipped() -> None:
     session.client(packet(0, b"\x03" + attributes + b"select 1"))
     session.server(run(1, *result_set([], modern=True)))
     session.client(packet(0, b"\x03\0\x01select 2"))
-    assert [note.text for note in begins(session)] == ["select 1", "select 2"]
+    assert [(note.text, note.binds) for note in begins(session)] == [
+        ("select 1", ("trace=delete from t", "none=NULL", "n=0")), ("select 2", None),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,9 @@ def test_binds_behind_query_attributes() -> None:
     prepared(session, "select ?", 1)
     body = b"\x02\x00\x01" + b"\xfd\0\0" + b"\xfd\0\x05trace" + b"\x03abc" + b"\x02id"
     session.client(packet(0, execution(body, flags=8)))
-    assert begins(session)[-1].binds == ("abc", "id")
+    assert begins(session)[-1].binds == ("abc", "trace=id")
+    session.client(packet(0, execution(b"\x01\x00\x00" + b"\x03def", flags=8)))
+    assert begins(session)[-1].binds == ("def",)
 
 
 def test_an_execution_without_types_ever_sent_ends_the_session() -> None:
@@ -195,6 +199,21 @@ def test_a_refused_preparation_takes_the_execution_of_minus_one_with_it() -> Non
     assert session.up == before
     assert session.down.count(b"No such thing") == 2
     assert session.server_side.open_statements() == []
+
+
+DIRECT = b"\x17\xff\xff\xff\xff\0\x01\0\0\0"
+
+
+def test_the_parameters_of_minus_one_are_counted_in_the_text() -> None:
+    """Three bytes of zero could be one parameter's, or two's: the text says which."""
+    session = Session(MODERN, mariadb=True)
+    session.client(packet(0, b"\x16select ?, '?', `?` /* ? */ -- ?\n, ?"))
+    session.client(packet(0, DIRECT + b"\x00\x01" + b"\xfd\0\xfd\0" + b"\x00" + b"\x01a"))
+    assert begins(session)[-1].binds == ("", "a")
+    assert session.up.endswith(b"\x00\x01a")
+    session.client(packet(0, b"\x16insert into t values (?)"))
+    session.client(packet(0, b"\xfa\xff\xff\xff\xff\x80\0" + b"\xfd\0" + b"\0\x01a" + b"\0\x01b"))
+    assert begins(session)[-1].binds == ("a", "b")
 
 
 def test_bulk_executions_give_their_rows_as_binds() -> None:
