@@ -20,13 +20,15 @@ from typing import Any
 import asyncssh
 from asyncssh.constants import MSG_CHANNEL_DATA, MSG_IGNORE
 
+from bastion.sessions.at_once import write_at_once
+
 from .ciphers import TAG, Gcm, take_over
 
 MOST = 256 * 1024
 """Bytes that are collected in one turn at most."""
 
-_NEEDED = ("send_packet", "_send", "_send_encryption", "_send_seq", "_send_enchdrlen", "_send_blocksize", "_compressor",
-           "_kex_complete", "_rekey_bytes", "_rekey_bytes_sent", "_rekey_seconds")  # fmt: skip
+_NEEDED = ("send_packet", "_send", "_transport", "_send_encryption", "_send_seq", "_send_enchdrlen",
+           "_send_blocksize", "_compressor", "_kex_complete", "_rekey_bytes", "_rekey_bytes_sent", "_rekey_seconds")  # fmt: skip
 """What is relied on inside asyncssh. Where one of them is missing, everything stays asyncssh's own."""
 
 _head = struct.Struct(">BBII")
@@ -57,7 +59,7 @@ class Outbox:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._send_packet = connection.send_packet
-        self._send = connection._send
+        self._send = write_at_once(connection._transport)
         self._loop = asyncio.get_running_loop()
         self._waiting: list[bytes] = []
         self._size = 0
@@ -91,7 +93,8 @@ class Outbox:
             data = self._waiting[0] if len(self._waiting) == 1 else b"".join(self._waiting)
             self._waiting = []
             self._size = 0
-            self._send(data)
+            if self._connection._transport is not None:
+                self._send(data)
 
     def writer(self, channel: asyncssh.SSHTCPChannel[bytes]) -> Callable[[bytes], None]:
         """`channel.write` for a tunnel's data."""

@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from bastion.protocols.contract import Leg as Side
 from bastion.protocols.contract import TlsStarted
+
+from .at_once import write_at_once
 
 READ_AHEAD = 256 * 1024
 """Bytes that a leg keeps before its reader asks for them; beyond it the transport is told to pause."""
@@ -51,9 +54,11 @@ class TlsFailed(Exception):
 class Leg:
     """One connection. The transport's owner calls the `*_received`, `*_writing` and `connection_lost` methods."""
 
-    def __init__(self, side: Side, transport: Transport) -> None:
+    def __init__(self, side: Side, transport: Transport, write: Callable[[bytes], None] | None = None) -> None:
+        """`write` stands in for the transport's."""
         self.side = side
         self.transport = transport
+        self._send = write or transport.write
         self.handler: Handler | None = None
         self.is_closed = False
         self.failure = ""
@@ -144,7 +149,7 @@ class Leg:
     def write(self, data: bytes) -> None:
         """Sends `data`; nothing happens on a closed leg."""
         if not self.is_closed:
-            self.transport.write(data if self._tls is None else self._tls.sealed(data))
+            self._send(data if self._tls is None else self._tls.sealed(data))
 
     def pause_reading(self) -> None:
         """No more bytes for the handler until `resume_reading`."""
@@ -230,7 +235,7 @@ class Leg:
     def _flush(self, tls: _Tls) -> None:
         data = tls.outgoing.read()
         if data and not self.is_closed:
-            self.transport.write(data)
+            self._send(data)
 
     def _arrival(self) -> asyncio.Future[None]:
         """A future that the next bytes, or the end, complete. One reader at a time."""
@@ -307,7 +312,7 @@ class ServerConnection(asyncio.Protocol):
         stream = cast(asyncio.Transport, transport)  # uvloop's own is no subclass of it
         stream.set_write_buffer_limits(high=1024 * 1024)
         self._stream = stream
-        self.leg = Leg(Side.SERVER, stream)
+        self.leg = Leg(Side.SERVER, stream, write_at_once(stream))
 
     def data_received(self, data: bytes) -> None:
         assert self.leg is not None
