@@ -23,6 +23,7 @@ from . import refusal as own_words
 from .binds import ArgumentReader, parameter_types, read_bind
 from .exchange import LONGEST_PIPELINE, Awaits, Entry, Exchange
 from .long_message import LongBind, LongCopyData, LongFunctionCall, LongMessage, LongText
+from .session_settings import LONGEST_TEXT, MOST_WAITING
 
 _head = struct.Struct(">BI")
 
@@ -235,8 +236,12 @@ class PostgresClientSide:
         if not 0 <= body.find(b"\0") == len(body) - 1:
             raise ProtocolError(Leg.CLIENT, "a Query message that does not end where its text does", body)
         number = exchange.begin()
-        notes.append(StatementBegins(number, "query", body[:-1].decode(exchange.codec, "backslashreplace")))
-        exchange.expect(exchange.ending(Awaits.QUERY, number))
+        text = body[:-1].decode(exchange.codec, "backslashreplace")
+        notes.append(StatementBegins(number, "query", text))
+        entry = exchange.ending(Awaits.QUERY, number)
+        if len(text) <= LONGEST_TEXT and len(exchange.queue) < MOST_WAITING:
+            entry.text = text
+        exchange.expect(entry)
 
     def _parse(self, body: bytes, notes: list[Note]) -> None:
         exchange = self._exchange

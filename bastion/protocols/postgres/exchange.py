@@ -95,6 +95,8 @@ class Entry(msgspec.Struct, eq=False):
     describes what a Describe asks about
     changes   the handle that the message changes: in which dictionary, its name, and what stood there before
     pieces    while judging, the pieces that carry the message, as long as the relay has not let go of them
+    commands  QUERY: how many of its statements are done
+    text      QUERY: the statements, where they may be followed (session_settings)
     gone      the server never sees the message, or throws it away
     """
 
@@ -111,6 +113,8 @@ class Entry(msgspec.Struct, eq=False):
     pieces: list[weakref.ref[Piece]] | None = None
     gone: bool = False
     rows: int | None = None
+    commands: int = 0
+    text: str = ""
     error: DatabaseError | None = None
     describes: Prepared | Portal | None = None
 

@@ -52,6 +52,7 @@ from .codec import (
 from .exchange import Exchange
 from .negotiation import Negotiation
 from .server_side import PostgresServerSide
+from .session_settings import SessionSettings
 
 CLIENT, SERVER = Leg.CLIENT, Leg.SERVER
 
@@ -378,13 +379,15 @@ def _until_ready(seen: Startup, client: Inbox, server: Inbox) -> Generator[Step,
         elif kind == b"Z":
             if "client_encoding" in status:
                 exchange.codec = codec_for(status["client_encoding"])
+            settings = SessionSettings(status.get("search_path", ""), reported="search_path" in status)
+            settings.report(b"session_authorization", status.get("session_authorization", ""))
             return LoggedIn(
                 client_side=PostgresClientSide(exchange),
-                server_side=PostgresServerSide(exchange),
+                server_side=PostgresServerSide(exchange, settings),
                 login=seen.login,
                 client=seen.client,
                 catalog=shown(seen.database),
-                schema=status.get("search_path", ""),
+                schema=settings.schema,
                 server_version=status.get("server_version", ""),
                 cancel_key=key,
                 client_rest=client.buffer,

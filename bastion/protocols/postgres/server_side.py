@@ -14,6 +14,7 @@ from bastion.protocols.contract import (
     ProtocolError,
     Refusal,
     SessionChanged,
+    StatementExtends,
     Transaction,
 )
 
@@ -21,6 +22,7 @@ from . import refusal as own_words
 from .character_sets import codec_for
 from .codec import database_error, is_fatal
 from .exchange import Awaits, Entry, Exchange, Portal
+from .session_settings import TAGS, SessionSettings
 
 _head = struct.Struct(">BI")
 
@@ -35,6 +37,9 @@ DATA_ROW, COPY_DATA = ROWS = b"Dd"
 ERROR, NOTICE, FUNCTION_RESULT = b"ENV"
 PASSING = frozenset((ERROR, NOTICE, FUNCTION_RESULT))
 
+REPORTED = (b"search_path", b"session_authorization")
+"""Parameters of which the session's schema and role are read."""
+
 ALL_FORGOTTEN = (b"DEALLOCATE ALL\0", b"DISCARD ALL\0")
 """Commands that end all prepared statements."""
 
@@ -44,8 +49,10 @@ TRANSACTIONS = {b"I": Transaction.NONE, b"T": Transaction.OPEN, b"E": Transactio
 class PostgresServerSide:
     """Implements contract.ServerSide."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, settings: SessionSettings | None = None) -> None:
         self.transaction = Transaction.NONE
+        self._settings = settings or SessionSettings()
+        self._failed = False
         self.rows = 0
         self._exchange = exchange
         self._kept = bytearray()
@@ -264,16 +271,40 @@ class PostgresServerSide:
         if count is None and self.rows:
             # SHOW, EXPLAIN and old servers: a tag without a count behind rows that were.
             count = self.rows
+        if body in TAGS:
+            self._follow(body, head)
         if head.awaits is Awaits.EXECUTE:
             self._exchange.queue.popleft()
             self._end(head.number, count, portal=head.portal)
         elif head.awaits is not Awaits.QUERY:
             raise ProtocolError(Leg.SERVER, f"the end of a command instead of {head.awaits.name.lower()}", body)
-        elif count is not None:
-            head.rows = (head.rows or 0) + count
+        else:
+            head.commands += 1
+            if count is not None:
+                head.rows = (head.rows or 0) + count
         self.rows = 0
-        if body in ALL_FORGOTTEN:
+
+    def _follow(self, tag: bytes, head: Entry) -> None:
+        """A command that changes what the session is, or forgets what was prepared."""
+        if tag in ALL_FORGOTTEN:
             self._exchange.forget_prepared(head.number)
+        text = head.text
+        if head.portal is not None and head.portal.prepared is not None:
+            text = head.portal.prepared.text
+        before = self._settings.schema, self._settings.role
+        self._settings.completed(tag, text, head.commands)
+        self._note_settings(before, head.number)
+
+    def _note_settings(self, before: tuple[str, str], number: int) -> None:
+        """Puts on record what is different now; `number` is the statement that did it."""
+        schema, role = self._settings.schema, self._settings.role
+        if schema != before[0]:
+            self._notes.append(SessionChanged(schema=schema))
+        if role != before[1]:
+            self._notes.append(SessionChanged(role=role))
+            if number in self._exchange.open:
+                now = f"the role is now {role}" if role else "the role is the account's own again"
+                self._notes.append(StatementExtends(number, detail=now))
 
     def _empty_query(self, body: bytes) -> None:
         head = self._head(body)
@@ -293,6 +324,7 @@ class PostgresServerSide:
             return
         head = exchange.queue[0]
         exchange.copying = 0
+        self._failed = True
         if self._passing or len(body) > MAX_HELD_MESSAGE:
             # What is read of a long one does not depend on how much of it happens to be here.
             body = body[: LONG_ERROR - _head.size]
@@ -328,6 +360,11 @@ class PostgresServerSide:
         exchange.queue.popleft()
         exchange.copying = 0
         outcome = "done" if head.error is None else "failed"
+        if body == b"I" and self._settings.open:
+            before = self._settings.schema, self._settings.role
+            self._settings.ended(rolled_back=self._failed)
+            self._note_settings(before, head.number)
+        self._failed = False
         if head.number:
             self._end(head.number, head.rows, head.error, outcome)
         if head.parses:
@@ -342,8 +379,10 @@ class PostgresServerSide:
 
     def _parameter_status(self, body: bytes) -> None:
         name, _, value = body.rstrip(b"\0").partition(b"\0")
-        if name == b"search_path":
-            self._notes.append(SessionChanged(schema=value.decode("utf-8", "backslashreplace")))
+        if name in REPORTED:
+            before = self._settings.schema, self._settings.role
+            self._settings.report(name, value.decode("utf-8", "backslashreplace"))
+            self._note_settings(before, self.running or 0)
         elif name == b"client_encoding":
             self._exchange.codec = codec_for(value.decode("ascii", "replace"))
 
