@@ -1,1 +1,1 @@
-"""Completeness cases: what a client does, and exactly what must then be on record. See docs/auditors/completeness.md."""
+"""Completeness cases: what a client does, and exactly what must then be on record (docs/auditors/completeness.md)."""

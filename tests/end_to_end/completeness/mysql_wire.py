@@ -91,7 +91,7 @@ class Wire:
         while True:
             first = self.packet()
             if first[:1] == b"\0":
-                status = struct.unpack_from("<H", first, 3)[0]
+                status = status_of_ok(first)
             else:
                 _, status = self.until_eof()
                 if not status & CURSOR_EXISTS:
@@ -103,6 +103,14 @@ class Wire:
     def leave(self) -> None:
         """Closes the connection without a word, as a client does that dies."""
         self.connection._force_close()  # type: ignore[attr-defined]
+
+
+def status_of_ok(packet: bytes) -> int:
+    """The status flags of an OK packet: they stand behind two integers of variable length."""
+    position = 1
+    for _ in range(2):
+        position += {0xFC: 3, 0xFD: 4, 0xFE: 9}.get(packet[position], 1)
+    return int.from_bytes(packet[position : position + 2], "little")
 
 
 def bound(values: Sequence[Value], *, long: Sequence[int] = ()) -> bytes:
