@@ -17,20 +17,19 @@ PROGRAMS = Path(__file__).with_name("programs")
 
 
 @functools.cache
-def _classes(program: str) -> Path:
+def _classes(program: str, driver: Path) -> Path:
     """The folder with the compiled `programs/PROGRAM.java`: by a JDK's compiler, else by Eclipse's."""
     if shutil.which("java") is None:
         excuses.skip("no-java")
     folder = server_folder("java")
     if shutil.which("javac") is not None:
-        command = ["javac", "-d", str(folder), str(PROGRAMS / f"{program}.java")]
+        compiler = ["javac"]
     elif shutil.which("ecj") is not None:
-        command = ["ecj", "-source", "11", "-target", "11", "-d", str(folder), str(PROGRAMS / f"{program}.java")]
+        compiler = ["ecj", "-source", "11", "-target", "11"]
     else:
         excuses.skip("no-java")
-    done = subprocess.run(
-        command, env=client_environment(), capture_output=True, text=True, timeout=120, check=False
-    )  # fmt: skip
+    command = [*compiler, "-cp", str(driver), "-d", str(folder), str(PROGRAMS / f"{program}.java")]
+    done = subprocess.run(command, env=client_environment(), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -38,7 +37,7 @@ def _classes(program: str) -> Path:
 def run_java(program: str, jar: Path, words: Sequence[str], environment: Mapping[str, str] | None = None,
              limit: float = 90) -> subprocess.CompletedProcess[str]:  # fmt: skip
     """Runs `programs/PROGRAM.java` with that driver to its end."""
-    classpath = f"{_classes(program)}:{jar}"
+    classpath = f"{_classes(program, jar)}:{jar}"
     # One small heap and no optimising compiler: the program lives for a second.
     command = ["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", classpath, program, *words]
     return run_client(command, environment, limit=limit)
