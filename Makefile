@@ -15,7 +15,8 @@ help:
 	@echo "make test        style, types, import rules and all tests but the slow ones"
 	@echo "make test-slow   the slow tests"
 	@echo "make lint        style, types and import rules"
-	@echo "make bench       throughput beside OpenSSH's sshd"
+	@echo "make bench       throughput beside OpenSSH's sshd, in a few minutes"
+	@echo "make bench-all   every benchmark, in a quarter of an hour"
 	@echo "make venv        the environment for work on the sources, in $(VENV)"
 	@echo "make clean       removes what the targets made here; the demo's data and fetched servers stay"
 
@@ -76,7 +77,11 @@ test-slow: $(VENV)/.test-installed servers
 
 .PHONY: bench
 bench: $(VENV)/.test-installed servers
-	$(BIN)/python -m benchmarks.tunnel
+	$(BIN)/python -m benchmarks.tunnel --seconds 3 --rounds 1 --bulk-rounds 1 --megabytes 200 --mysql-modes simple
+
+.PHONY: bench-all
+bench-all: $(VENV)/.test-installed servers
+	$(BIN)/python -m benchmarks.all --full
 
 .PHONY: clean
 clean:

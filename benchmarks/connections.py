@@ -36,7 +36,7 @@ SSL_REQUEST = struct.pack(">II", 8, 80877103)
 PATIENCE = 20.0
 
 QUICK = ("--seconds", "1", "--rounds", "1")
-FULL = ("--seconds", "3", "--rounds", "2")
+FULL = ("--seconds", "2", "--rounds", "2")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -20,7 +20,7 @@ BASTIONS = ("written", "synced", "stored")
 WAYS = ("sshd", *BASTIONS)
 
 QUICK = ("--seconds", "2", "--rounds", "1")
-FULL = ("--seconds", "3", "--rounds", "2")
+FULL = ("--seconds", "2", "--rounds", "2")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

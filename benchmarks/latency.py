@@ -20,7 +20,7 @@ WAYS = ("direct", "sshd", "asyncssh", "bastion")
 SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 QUICK = ("--seconds", "1", "--rounds", "1")
-FULL = ("--seconds", "3", "--rounds", "3")
+FULL = ("--seconds", "2", "--rounds", "3")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -31,7 +31,7 @@ CLIENTS = (1, 8, 32)
 PART_MEGABYTES = 16
 
 QUICK = ("--seconds", "2", "--rounds", "1", "--bulk-rounds", "1", "--megabytes", "64", "--mysql-modes", "simple")
-FULL = ("--seconds", "3", "--rounds", "3", "--bulk-rounds", "2", "--megabytes", "1000", "--mysql-modes", "simple")
+FULL = ("--seconds", "2", "--rounds", "3", "--bulk-rounds", "2", "--megabytes", "1000", "--mysql-modes", "simple")
 
 
 @dataclass(frozen=True)
