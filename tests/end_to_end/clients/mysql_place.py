@@ -143,11 +143,6 @@ def done(text: str, rows: int | None = None, binds: Sequence[str | None] | None 
     return (text, None if binds is None else list(binds), "done", rows, None)
 
 
-def page(text: str, rows: int | None = None, binds: Sequence[str | None] | None = None) -> Brief:
-    """A statement with a cursor, of which that many rows were fetched and more may follow."""
-    return (text, None if binds is None else list(binds), "suspended", rows, None)
-
-
 def failed(text: str, error: str, rows: int | None = None, binds: Sequence[str | None] | None = None) -> Brief:
     """A statement that the database refused, with its words."""
     return (text, None if binds is None else list(binds), "failed", rows, error)
