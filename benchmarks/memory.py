@@ -3,8 +3,9 @@
     python -m benchmarks.memory [--sessions 500] [--connections 5] [--seconds 4] [--json FILE]
 
 The memory (PSS) of the processes in the middle with N sessions less that without, by N: with an SSH connection for each
-session, and with all in a few SSH connections. A few sessions come and go before, so that what is loaded once does not
-count. Busy: each session has a statement of 100 rows under way, again and again; the most of several looks.
+session, and with all in a few SSH connections, each time in processes that have served nobody before but a few
+sessions, so that what is loaded once does not count. Busy: each session has a statement of 100 rows under way, again
+and again; the most of several looks.
 """
 
 from __future__ import annotations
@@ -39,13 +40,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(setting: Setting, options: argparse.Namespace) -> None:
     columns = ["SSH connections", "way", "before, MiB", "idle, KiB a session", "busy, KiB a session"]
     setting.report.table(f"Memory at {options.sessions} sessions", columns, texts=2)
+    share = KIB * options.sessions
     for connections in (options.sessions, options.connections):
-        for name in WAYS:
-            before, idle, busy = _measure(setting, name, options.sessions, connections, options.seconds)
-            share = KIB * options.sessions
-            setting.report.row(
-                str(connections), name, before / KIB / KIB, (idle - before) / share, (busy - before) / share
-            )
+        # What a process has freed before would be taken again and not be seen.
+        with setting.with_fresh_peers() as fresh:
+            for name in WAYS:
+                before, idle, busy = _measure(fresh, name, options.sessions, connections, options.seconds)
+                figures = [before / KIB / KIB, (idle - before) / share, (busy - before) / share]
+                setting.report.row(str(connections), name, *figures)
 
 
 def _measure(setting: Setting, name: str, sessions: int, connections: int, seconds: int) -> tuple[int, int, int]:

@@ -74,6 +74,12 @@ class Setting:
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
 
+    def with_fresh_peers(self) -> Setting:
+        """The same PostgreSQL with peers of its own, which have served nobody yet. A context manager as well."""
+        fresh = Setting(self.cipher, self.report)
+        fresh.__dict__["postgres"] = self.postgres  # in place of a cached one: it ends with this setting, not with that
+        return fresh
+
     @cached_property
     def folder(self) -> Path:
         return Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="casemate-bench-")))
