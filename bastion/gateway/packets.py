@@ -28,7 +28,8 @@ MOST = 256 * 1024
 """Bytes that are collected in one turn at most."""
 
 _NEEDED = ("send_packet", "_send", "_transport", "_send_encryption", "_send_seq", "_send_enchdrlen",
-           "_send_blocksize", "_compressor", "_kex_complete", "_rekey_bytes", "_rekey_bytes_sent", "_rekey_seconds")  # fmt: skip
+           "_send_blocksize", "_compressor", "_kex_complete", "_rekey_bytes", "_rekey_bytes_sent",
+           "_rekey_seconds")  # fmt: skip
 """What is relied on inside asyncssh. Where one of them is missing, everything stays asyncssh's own."""
 
 _head = struct.Struct(">BBII")
