@@ -32,6 +32,12 @@ SLOW = "SELECT SLEEP(61), id FROM items"
 INTERRUPTED = [1317, "Query execution was interrupted"]
 """What a client sees of SLOW after a KILL QUERY."""
 
+WHO = (
+    "SELECT ATTR_VALUE FROM performance_schema.session_connect_attrs WHERE PROCESSLIST_ID = CONNECTION_ID() "
+    "AND ATTR_NAME IN ('casemate_user', 'program_name') ORDER BY ATTR_NAME"
+)
+"""Whom the database takes the client for: two rows, the person's name and the program's."""
+
 Brief = tuple[str, Sequence[str | None] | None, str, int | None, str | None]
 """A statement's text, binds, state, rows and error, as `Place.record` shows it."""
 

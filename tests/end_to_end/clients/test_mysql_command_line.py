@@ -15,7 +15,7 @@ from tests.servers.mysql import client_command, tree
 from tests.servers.processes import wait_for
 
 from ..stock_clients import client_environment, run_client
-from .mysql_place import ACCOUNT, CATALOG, SLOW, Place, done, failed
+from .mysql_place import ACCOUNT, CATALOG, SLOW, WHO, Place, done, failed
 
 
 def _program(name: str) -> list[str]:
@@ -51,6 +51,7 @@ def run(
 
 
 SCRIPT = """SELECT 'begin';
+{who};
 SELECT id, name FROM items WHERE id < 3;
 SELECT no_such_column FROM items;
 SELECT '数据 café 😀', NULL;
@@ -74,10 +75,11 @@ SELECT REPEAT('y', 3000000);
 
 @pytest.mark.parametrize("name", ["mysql", "mariadb"])
 def test_a_script(mysql: Place, name: str) -> None:
-    ended = run(name, mysql, "--force", "--local-infile=1", script=SCRIPT.format(file=mysql.file))
-    assert ended.stderr.splitlines()[-1] == f"ERROR 1054 (42S22) at line 3: {mysql.unknown_column}"
+    ended = run(name, mysql, "--force", "--local-infile=1", script=SCRIPT.format(file=mysql.file, who=WHO))
+    assert ended.stderr.splitlines()[-1] == f"ERROR 1054 (42S22) at line 4: {mysql.unknown_column}"
     assert ended.stdout.splitlines() == [
-        "begin", "1\titem 1", "2\titem 2", "数据 café 😀\tNULL", "mysql", "1", "2", "3", "42", "1000", "y" * 3_000_000,
+        "begin", "alice", "mysql (alice)", "1\titem 1", "2\titem 2", "数据 café 😀\tNULL", "mysql", "1", "2", "3",
+        "42", "1000", "y" * 3_000_000,
     ]  # fmt: skip
     [session] = mysql.sessions()
     assert session["client"].startswith("mysql ")
@@ -86,6 +88,7 @@ def test_a_script(mysql: Place, name: str) -> None:
     # Both programs ask for the schema before they change it.
     asked = done("SELECT DATABASE()", 1)
     assert record == [
+        done(WHO, 2),
         done("SELECT id, name FROM items WHERE id < 3", 2),
         failed("SELECT no_such_column FROM items", f"1054 (42S22): {mysql.unknown_column}"),
         done("SELECT '数据 café 😀', NULL", 1),

@@ -15,7 +15,7 @@ from tests.servers import excuses
 from tests.servers.processes import wait_for
 
 from ..stock_clients import client_environment, run_client
-from .mysql_place import CATALOG, SLOW, Place, done, failed
+from .mysql_place import CATALOG, SLOW, WHO, Place, done, failed
 
 
 def _dump(host: str, port: int, user: str, tls: list[str], password: str = "") -> subprocess.CompletedProcess[str]:
@@ -67,22 +67,29 @@ def _mycli(place: Path, mysql: Place, *words: str) -> tuple[list[str], dict[str,
 
 
 def test_mycli_runs_a_script(mysql: Place, tmp_path: Path) -> None:
-    statements = ["SELECT id, name FROM items WHERE id < 3", "SELECT '数据 café'", "SELECT no_such_column FROM items"]
+    statements = [
+        WHO,
+        "SELECT id, name FROM items WHERE id < 3",
+        "SELECT '数据 café'",
+        "SELECT no_such_column FROM items",
+    ]
     script = "".join(f"{each};\n" for each in ["SELECT 'begin'", *statements])
     command, environment = _mycli(tmp_path, mysql)
     ended = subprocess.run(
         command, env=environment, input=script, capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.stdout.splitlines() == [
-        "begin", "begin", "id\tname", "1\titem 1", "2\titem 2", "数据 café", "数据 café",
+        "begin", "begin", "ATTR_VALUE", "alice", "mycli (alice)", "id\tname", "1\titem 1", "2\titem 2",
+        "数据 café", "数据 café",
     ]  # fmt: skip
     assert mysql.unknown_column in ended.stderr
     [session] = mysql.sessions()
     assert session["client"].startswith("mycli ")
     assert mysql.record(session) == [
         done(statements[0], 2),
-        done(statements[1], 1),
-        failed(statements[2], f"1054 (42S22): {mysql.unknown_column}"),
+        done(statements[1], 2),
+        done(statements[2], 1),
+        failed(statements[3], f"1054 (42S22): {mysql.unknown_column}"),
     ]
 
 
