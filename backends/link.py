@@ -35,6 +35,9 @@ DEFAULT_PORT = 60022
 SUBSYSTEM = "casemate"
 CONNECT_SECONDS = 20.0
 CALL_SECONDS = 30.0
+CIPHERS = ("aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-ctr")
+"""What processors do themselves comes first; the bastion has a shorter way for it too."""
+
 KEEPALIVE_SECONDS = 15.0
 BANNER_CHARACTERS = 2000
 
@@ -325,6 +328,7 @@ class Link:
                     sock=sock,
                     config=None,
                     compression_algs=["none"],
+                    encryption_algs=CIPHERS,
                     keepalive_interval=KEEPALIVE_SECONDS,
                     keepalive_count_max=3,
                     login_timeout=timeout,
