@@ -22,7 +22,7 @@ PIECE_COST = 400
 class SessionRecording:
     """The recording of one live session. `take` is called with every piece of the server, in order."""
 
-    __slots__ = ("_held", "_items", "_per_statement", "_recorder", "_run", "_side", "_skipped", "_track", "take")
+    __slots__ = ("_enough", "_held", "_items", "_recorder", "_run", "_side", "_skipped", "_track", "take")
 
     take: Callable[[Piece], None]
 
@@ -30,7 +30,8 @@ class SessionRecording:
         self._recorder = recorder
         self._side = side
         self._track = Track(session, engine)
-        self._per_statement = recorder.limits.per_statement
+        # More than the limit: bytes between two statements are counted with the second one here.
+        self._enough = recorder.limits.per_statement + HANDED_OVER
         self._items: Items = []
         self._held = 0
         self._run = 0
@@ -44,9 +45,9 @@ class SessionRecording:
             if self._skipped:
                 self._note_skipped("statement")
         else:
-            self._run += size
-            if self._run > self._per_statement + HANDED_OVER and self._skip(size):
+            if self._run > self._enough and self._skip(size):
                 return
+            self._run += size
         if not self._held:
             self._recorder.holding[self] = None
         self._items.append(piece)
@@ -57,7 +58,7 @@ class SessionRecording:
     def _skip(self, size: int) -> bool:
         """Whether the piece is beyond the limit of its statement: then it is not even handed over."""
         if self._side.running is None:
-            self._run = size
+            self._run = 0
             return False
         self._skipped += size
         return True

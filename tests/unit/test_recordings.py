@@ -58,24 +58,25 @@ async def test_nothing_of_the_data_is_readable_in_the_file_and_nobody_else_may_o
             kept_answer(stage.folder, other, "s1", 1)
 
 
-async def test_of_a_long_answer_exactly_the_limit_is_kept_and_the_next_one_whole(tmp_path: Path) -> None:
-    limits = RecordingLimits(per_statement=100_000)
+@pytest.mark.parametrize("read", [1000, 16_384, 256_000])
+async def test_of_a_long_answer_exactly_the_limit_is_kept_and_the_next_one_whole(tmp_path: Path, read: int) -> None:
+    limits = RecordingLimits(per_statement=300_000)
     async with stage_in(tmp_path, limits) as stage:
         session = stage.session()
-        session.answer(1, random_bytes(1_500_000))
+        session.answer(1, random_bytes(1_500_000), read=read)
         session.answer(2, b"short")
-        session.answer(3, random_bytes(100_000, 2))
+        session.answer(3, random_bytes(300_000, 2))
         record = await session.recording.close(session.position)
         long, short, fitting = stage.kept(1), stage.kept(2), stage.kept(3)
         assert isinstance(long, KeptAnswer)
         assert isinstance(short, KeptAnswer)
         assert isinstance(fitting, KeptAnswer)
-        assert long.data == session.answers[1][:100_000]
+        assert long.data == session.answers[1][:300_000]
         assert (long.total, long.why) == (1_500_000, "statement")
         assert (short.data, short.why) == (b"short", "")
         assert (fitting.data, fitting.why) == (session.answers[3], "")
         assert record is not None
-        assert (record.kept, record.left_out, record.cut) == (200_005, 1_400_000, "")
+        assert (record.kept, record.left_out, record.cut) == (600_005, 1_200_000, "")
 
 
 async def test_what_is_far_beyond_the_limit_is_not_even_handed_over(tmp_path: Path) -> None:
