@@ -6,6 +6,8 @@ OIDs and binary forms: PostgreSQL source, pg_type.dat and the types' `*send` fun
 from __future__ import annotations
 
 import hashlib
+import ipaddress
+import math
 import re
 import struct
 import uuid
@@ -13,6 +15,9 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
 from bastion.protocols.contract import BIND_LIMIT
+
+MOST_DIMENSIONS = 6
+"""Dimensions of an array (MAXDIM)."""
 
 ZERO_GROUPS = 100
 """Groups of four zeros that a number may be written out with: eight bytes may stand for 131,072 digits."""
@@ -39,11 +44,15 @@ def value_text(oid: int, binary: bool, value: bytes, codec: str) -> str:
     """A whole value, however long, as its type is read."""
     if not binary or oid in _TEXTUAL:
         return value.decode(codec, "backslashreplace")
-    if oid == _JSONB and value[:1] == b"\x01":
+    if oid in (_JSONB, _JSONPATH) and value[:1] == b"\x01":
         return value[1:].decode(codec, "backslashreplace")
     try:
         if oid in _ARRAYS:
             return _array(value, codec)
+        if oid in _RANGES:
+            return _range(_RANGES[oid], value, codec)
+        if oid in _MULTIRANGES:
+            return _multirange(_MULTIRANGES[oid], value, codec)
         decode = _BINARY.get(oid)
         if decode is not None:
             return decode(value)
@@ -110,12 +119,17 @@ def _moment(value: bytes) -> datetime | str:
 
 def _timestamp(value: bytes) -> str:
     moment = _moment(value)
-    return moment if isinstance(moment, str) else moment.replace(tzinfo=None).isoformat(sep=" ")
+    return moment if isinstance(moment, str) else _written(moment)
 
 
 def _timestamp_tz(value: bytes) -> str:
     moment = _moment(value)
-    return moment if isinstance(moment, str) else moment.isoformat(sep=" ")
+    return moment if isinstance(moment, str) else _written(moment) + "+00:00"
+
+
+def _written(moment: datetime) -> str:
+    text = moment.replace(tzinfo=None).isoformat(sep=" ")
+    return text.rstrip("0") if moment.microsecond else text
 
 
 def _time(value: bytes) -> str:
@@ -130,10 +144,10 @@ def _time_tz(value: bytes) -> str:
 
 
 def _clock(micros: int) -> str:
-    """HH:MM:SS[.ffffff] with as many hours as there are."""
+    """HH:MM:SS[.ffffff] with as many hours as there are, without zeros at the end."""
     seconds, fraction = divmod(abs(micros), 1_000_000)
     text = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-    return ("-" if micros < 0 else "") + text + (f".{fraction:06}" if fraction else "")
+    return ("-" if micros < 0 else "") + text + (f".{fraction:06}".rstrip("0") if fraction else "")
 
 
 def _numeric(value: bytes) -> str:
@@ -154,57 +168,169 @@ def _numeric(value: bytes) -> str:
 
 
 def _interval(value: bytes) -> str:
+    """As the server writes it (intervalstyle postgres): `1 year 2 mons -3 days +04:05:06`."""
     micros, days, months = struct.unpack(">qii", value)
-    parts = []
-    if months:
-        parts.append(f"{months} mons")
-    if days:
-        parts.append(f"{days} days")
+    if (micros, days, months) in _INFINITE_INTERVALS:
+        return _INFINITE_INTERVALS[micros, days, months]
+    years = int(months / 12)
+    parts: list[str] = []
+    negative = False
+    for count, unit in ((years, "year"), (months - 12 * years, "mon"), (days, "day")):
+        if count:
+            sign = "+" if negative and count > 0 else ""
+            parts.append(f"{sign}{count} {unit}{'' if count == 1 else 's'}")
+            negative = count < 0
     if micros or not parts:
-        parts.append(_clock(micros))
+        parts.append(("+" if negative and micros > 0 else "") + _clock(micros))
     return " ".join(parts)
 
 
-def _array(value: bytes, codec: str) -> str:
-    """PostgreSQL's own text of an array, with its quotes."""
-    dimensions, _, oid = struct.unpack_from(">iiI", value)
-    if dimensions == 0:
-        return "{}"
-    if dimensions != 1:
-        raise ValueError("an array of several dimensions is shown as it came")
-    count = struct.unpack_from(">i", value, 12)[0]
-    position, parts = 20, []
+def _inet(value: bytes) -> str:
+    """inet and cidr: family (2 or 3), bits, whether it is a cidr, length, address."""
+    family, bits, is_cidr, size = value[:4]
+    if (family, size) not in ((2, 4), (3, 16)) or len(value) != 4 + size:
+        raise ValueError("no address")
+    address = ipaddress.ip_address(value[4:])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    text = f"::ffff:{mapped}" if mapped is not None else str(address)
+    return text if bits == 8 * size and not is_cidr else f"{text}/{bits}"
+
+
+def _bits(value: bytes) -> str:
+    count = struct.unpack_from(">i", value)[0]
+    if not 0 <= count <= 8 * (len(value) - 4):
+        raise ValueError("no bits")
+    return "".join(f"{byte:08b}" for byte in value[4:])[:count]
+
+
+def _points(value: bytes, start: int = 0) -> list[str]:
+    count, rest = divmod(len(value) - start, 16)
+    if rest:
+        raise ValueError("no points")
+    numbers = [_double_text(number) for number in struct.unpack_from(f">{2 * count}d", value, start)]
+    return [f"({x},{y})" for x, y in zip(numbers[::2], numbers[1::2], strict=True)]
+
+
+def _circle(value: bytes) -> str:
+    radius = struct.unpack_from(">d", value, 16)[0]
+    return f"<{_points(value[:16])[0]},{_double_text(radius)}>"
+
+
+def _path(value: bytes) -> str:
+    inside = ",".join(_points(value, 5))
+    return f"({inside})" if value[0] else f"[{inside}]"
+
+
+def _line(value: bytes) -> str:
+    return "{" + ",".join(_double_text(number) for number in struct.unpack(">3d", value)) + "}"
+
+
+def _range(oid: int, value: bytes, codec: str) -> str:
+    """Flags, then the bounds that there are, each with its length."""
+    flags, position = value[0], 1
+    if flags & 0x01:
+        return "empty"
+    bounds = []
+    for infinite in (0x08, 0x10):
+        if flags & infinite:
+            bounds.append("")
+            continue
+        size = struct.unpack_from(">i", value, position)[0]
+        text = value_text(oid, True, value[position + 4 : position + 4 + size], codec)
+        bounds.append('"' + text + '"' if not text or _NEEDS_QUOTES_IN_RANGE.search(text) else text)
+        position += 4 + size
+    if position != len(value):
+        raise ValueError("a range that does not end where it says")
+    return f"{'[' if flags & 0x02 else '('}{bounds[0]},{bounds[1]}{']' if flags & 0x04 else ')'}"
+
+
+def _multirange(oid: int, value: bytes, codec: str) -> str:
+    count, position, parts = struct.unpack_from(">i", value)[0], 4, []
     for _i in range(count):
         size = struct.unpack_from(">i", value, position)[0]
-        position += 4
-        if size < 0:
-            parts.append("NULL")
-        else:
-            parts.append(_quoted(value_text(oid, True, value[position : position + size], codec)))
-            position += size
+        parts.append(_range(oid, value[position + 4 : position + 4 + size], codec))
+        position += 4 + size
     if position != len(value):
-        raise ValueError("an array that does not end where it says")
+        raise ValueError("ranges that do not end where they say")
     return "{" + ",".join(parts) + "}"
 
 
-def _quoted(text: str) -> str:
-    if text and text.upper() != "NULL" and not _NEEDS_QUOTES.search(text):
+def _array(value: bytes, codec: str) -> str:
+    """PostgreSQL's own text of an array, with its quotes; dimensions that do not begin at 1 are written in front."""
+    dimensions, _, oid = struct.unpack_from(">iiI", value)
+    if not 0 <= dimensions <= MOST_DIMENSIONS or oid in _ARRAYS:
+        raise ValueError("no array")
+    if dimensions == 0:
+        return "{}"
+    numbers = struct.unpack_from(f">{2 * dimensions}i", value, 12)
+    counts, lower = numbers[::2], numbers[1::2]
+    position, elements = 12 + 8 * dimensions, []
+    separator = ";" if oid == _BOX else ","
+    for _i in range(math.prod(counts)):
+        size = struct.unpack_from(">i", value, position)[0]
+        position += 4
+        if size < 0:
+            elements.append("NULL")
+        else:
+            elements.append(_quoted(value_text(oid, True, value[position : position + size], codec), separator))
+            position += size
+    if position != len(value) or min(counts) < 1:
+        raise ValueError("an array that does not end where it says")
+    for count in reversed(counts):
+        elements = [
+            "{" + separator.join(elements[start : start + count]) + "}" for start in range(0, len(elements), count)
+        ]
+    bounds = "".join(f"[{low}:{low + count - 1}]" for low, count in zip(lower, counts, strict=True))
+    return elements[0] if set(lower) == {1} else f"{bounds}={elements[0]}"
+
+
+def _quoted(text: str, separator: str) -> str:
+    if text and text.upper() != "NULL" and separator not in text and not _NEEDS_QUOTES.search(text):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-_NEEDS_QUOTES = re.compile(r'[{},"\\\s]')
-_JSONB = 3802
-_TEXTUAL = {18, 19, 25, 114, 142, 194, 705, 1042, 1043, 2275, 3734, 3769}
-_ARRAYS = {1000, 1001, 1005, 1007, 1009, 1014, 1015, 1016, 1021, 1022, 1028, 1115, 1182, 1185, 1231, 2951, 199, 3807}
+_NEEDS_QUOTES = re.compile(r'[{}"\\\s]')
+_NEEDS_QUOTES_IN_RANGE = re.compile(r'[()\[\],"\\\s]')
+_INFINITE_INTERVALS = {
+    (2**63 - 1, 2**31 - 1, 2**31 - 1): "infinity",
+    (-(2**63), -(2**31), -(2**31)): "-infinity",
+}
+_JSONB, _JSONPATH, _BOX = 3802, 4072, 603
+_TEXTUAL = {18, 19, 25, 114, 142, 194, 705, 1042, 1043, 1790, 2275}
+_ARRAYS = {
+    22, 30, 143, 199, 271, 629, 651, 719, 775, 791, 1000, 1001, 1002, 1003, 1005, 1007, 1008, 1009, 1010, 1011, 1012,
+    1014, 1015, 1016, 1017, 1018, 1019, 1020, 1021, 1022, 1027, 1028, 1040, 1041, 1115, 1182, 1183, 1185, 1187,
+    1231, 1263, 1270, 1561, 1563, 2207, 2208, 2209, 2210, 2211, 2951, 3221, 3807, 3905, 3907, 3909, 3911, 3913, 3927,
+    2201, 3735, 3770, 4073, 4090, 4097, 4192, 6150, 6151, 6152, 6153, 6155, 6157,
+}  # fmt: skip
+_RANGES = {3904: 23, 3906: 1700, 3908: 1114, 3910: 1184, 3912: 1082, 3926: 20}
+"""Ranges, with the type of their bounds."""
+_MULTIRANGES = {4451: 23, 4532: 1700, 4533: 1114, 4534: 1184, 4535: 1082, 4536: 20}
+_NUMBERED = {24, 26, 28, 29, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191}
+"""OIDs and what is sent as one: regclass and its kin, xid, cid."""
 _BINARY: dict[int, Callable[[bytes], str]] = {
     16: _boolean,
     17: lambda value: "\\x" + value.hex(),
     20: _unpacked(">q"),
     21: _unpacked(">h"),
     23: _unpacked(">i"),
-    26: _unpacked(">I"),
-    28: _unpacked(">I"),
+    **dict.fromkeys(_NUMBERED, _unpacked(">I")),
+    27: lambda value: "({},{})".format(*struct.unpack(">IH", value)),
+    600: lambda value: _points(value)[0],
+    601: lambda value: "[" + ",".join(_points(value)) + "]",
+    602: _path,
+    603: lambda value: ",".join(_points(value)),
+    604: lambda value: "(" + ",".join(_points(value, 4)) + ")",
+    628: _line,
+    650: _inet,
+    718: _circle,
+    774: lambda value: value.hex(":"),
+    829: lambda value: value.hex(":"),
+    869: _inet,
+    1560: _bits,
+    1562: _bits,
+    5069: _unpacked(">Q"),
     700: _single,
     701: _double,
     790: _money,

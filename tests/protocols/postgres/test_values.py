@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
+import struct
 import uuid
 from decimal import Decimal
 from typing import Any
@@ -17,7 +17,7 @@ from psycopg.types.json import Json, Jsonb
 
 from bastion.protocols.contract import BIND_LIMIT
 from bastion.protocols.postgres.character_sets import codec_for
-from bastion.protocols.postgres.values import bind_text
+from bastion.protocols.postgres.values import bind_text, value_text
 
 
 def dumped(value: Any) -> tuple[int, bytes]:
@@ -133,7 +133,7 @@ def test_types_beside_the_first_choice(name: str, value: Any, text: str) -> None
         (1114, "7fffffffffffffff", "infinity"),
         (1184, "8000000000000000", "-infinity"),
         (1083, (86_400_000_000).to_bytes(8, "big").hex(), "24:00:00"),
-        (1186, "ffffffff25c992c0" + "00000002" + "0000000e", "14 mons 2 days -01:01:01"),
+        (1186, "ffffffff25c992c0" + "00000002" + "0000000e", "1 year 2 mons 2 days -01:01:01"),
         (790, (12345).to_bytes(8, "big").hex(), "12345"),
         (3220, "0000000100000abc", "1/ABC"),
         (1700, "0001 0001 0000 0000 0001".replace(" ", ""), "10000"),
@@ -197,9 +197,17 @@ def test_text_in_both_formats(text: str) -> None:
         assert bind_text(25, binary, text.encode(), "utf-8") == text
 
 
-def test_the_address_of_a_type_that_is_not_decoded_is_shown_as_bytes() -> None:
-    oid, data = dumped(ipaddress.ip_address("10.0.0.1"))
-    assert bind_text(oid, True, data, "utf-8") == "\\x" + data.hex()
+@pytest.mark.parametrize("oid", [0, 600_000, 3614, 3615])
+def test_a_type_that_is_not_decoded_is_shown_as_bytes(oid: int) -> None:
+    assert bind_text(oid, True, b"\x02\x20", "utf-8") == "\\x0220"
+
+
+def test_arrays_in_arrays_are_no_arrays() -> None:
+    """The server never sends them, and a reader that follows them has no end."""
+    value = b"\0\0\0\x01"
+    for _ in range(5_000):
+        value = struct.pack(">iiIiii", 1, 0, 1007, 1, 1, len(value)) + value
+    assert value_text(1007, True, value, "utf-8") == "\\x" + value.hex()
 
 
 def test_long_values_are_cut_with_length_and_digest() -> None:
