@@ -8,6 +8,8 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -16,7 +18,7 @@ import pytest
 
 from tests.end_to_end.completeness.case import Place
 from tests.end_to_end.completeness.postgresql_wire import Wire
-from tests.end_to_end.stock_clients import SshTunnel, open_tunnel, session_of
+from tests.end_to_end.stock_clients import SshTunnel, open_tunnel, session_of, ssh_tunnel, token_of
 from tests.protocols.postgres import messages as m
 from tests.servers.bastion_process import BastionProcess
 from tests.servers.mariadb import MariadbServer
@@ -306,3 +308,44 @@ def test_an_idle_session_that_is_ended_is_gone_on_the_database(
             assert (ended["state"], ended["end_reason"]) == ("closed", "ended by auditor")
     finally:
         idle.close()
+
+
+@pytest.mark.slow
+def test_its_token_expires(stock_bastion: BastionProcess, on_postgres: PostgresServer) -> None:
+    """A minute is the shortest that a token lives. By the rule `now` the statement is cancelled; else it may finish."""
+    for name in ("expires-now", "expires-finish"):
+        stock_bastion.declare_database(name, on_postgres, account="endings_app", password=PASSWORD, to="alice")
+    policy = {"name": "expiry", "to": ["*"], "on": ["expires-now"], "at_expiry": "now"}
+    stock_bastion.apply({"policies": [policy]})
+
+    def run(name: str, text: str) -> tuple[SshTunnel, str]:
+        token = token_of(stock_bastion, "alice", name, "--for", "1m")
+        with ssh_tunnel(
+            user="alice", token=token["token"], bastion=stock_bastion.address, known_hosts=stock_bastion.known_hosts,
+            to=(token["host"], token["port"]),
+        ) as tunnel:  # fmt: skip
+            wire = Wire(Place(tunnel.host, tunnel.port, DATABASE, client=name, patience=120))
+            kinds = wire.ask(m.query(text)) if name == "expires-finish" else _until_hung_up(wire, text)
+        return replace(tunnel, database=name), kinds
+
+    with ThreadPoolExecutor(2) as threads:
+        now = threads.submit(run, "expires-now", "SELECT pg_sleep(310)")
+        finish = threads.submit(run, "expires-finish", "SELECT pg_sleep(70)")
+        (tunnel_now, _), (tunnel_finish, kinds) = now.result(), finish.result()
+    assert kinds == "TDCZ"
+    assert backends_on_postgres(on_postgres) == []
+    session = session_of(stock_bastion, tunnel_now)
+    assert_on_record(stock_bastion, session, by="bastion", reason="token-expired", ending="token-expired")
+    session = session_of(stock_bastion, tunnel_finish)
+    assert session["end_reason"] == "token-expired"
+    [statement] = stock_bastion.statements(session["id"])
+    assert (statement["state"], statement["rows"]) == ("done", 1)
+
+
+def _until_hung_up(wire: Wire, text: str) -> str:
+    wire.send(m.query(text))
+    kinds = ""
+    with contextlib.suppress(ConnectionError):
+        while True:
+            kinds += wire.message()[0]
+    return kinds

@@ -19,6 +19,8 @@ class Place:
     password: str = ""
     client: str = ""
     """The name that the client gives itself, by which the case's session is found again."""
+    patience: float = 60.0
+    """Seconds that an answer may take."""
 
 
 @dataclass(frozen=True)

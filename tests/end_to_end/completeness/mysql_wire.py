@@ -28,7 +28,8 @@ class Wire:
     def __init__(self, place: Place, **settings: Any) -> None:
         self.connection = pymysql.connect(
             host=place.host, port=place.port, user=place.user, password=place.password, database=place.database,
-            program_name=place.client, autocommit=None, charset="utf8mb4", connect_timeout=20, read_timeout=20,
+            program_name=place.client, autocommit=None, charset="utf8mb4", connect_timeout=20,
+            read_timeout=place.patience,
             client_flag=CLIENT.MULTI_STATEMENTS, **settings,
         )  # fmt: skip
 

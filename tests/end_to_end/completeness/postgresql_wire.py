@@ -16,6 +16,7 @@ class Wire:
 
     def __init__(self, place: Place) -> None:
         self._socket = socket.create_connection((place.host, place.port), 20)
+        self._socket.settimeout(place.patience)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
         self.send(m.startup(user=place.user, database=place.database, application_name=place.client))
