@@ -460,6 +460,12 @@ def _plain(code: CommandCode, answer: Answer) -> Callable[[Exchange, bytes], Rea
     return read
 
 
+def _reset_connection(exchange: Exchange, payload: bytes) -> Reading:
+    command = Command(CommandCode.RESET_CONNECTION, Answer.SIMPLE, None)
+    command.codec = exchange.codec_at_reset
+    return command, ()
+
+
 def _quit(exchange: Exchange, payload: bytes) -> Reading:
     return None, ()
 
@@ -491,6 +497,6 @@ READERS: dict[int, Callable[[Exchange, bytes], Reading]] = {
     CommandCode.STMT_RESET: _reset,
     CommandCode.SET_OPTION: _plain(CommandCode.SET_OPTION, Answer.SIMPLE),
     CommandCode.STMT_FETCH: _fetch,
-    CommandCode.RESET_CONNECTION: _plain(CommandCode.RESET_CONNECTION, Answer.SIMPLE),
+    CommandCode.RESET_CONNECTION: _reset_connection,
 }
 """Commands that are read. Whatever is not here is refused: COM_SLEEP, COM_CONNECT, COM_TIME, COM_CLONE, …"""

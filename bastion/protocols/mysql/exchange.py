@@ -95,6 +95,7 @@ class Command:
     rests_on  the preparation, not answered yet, whose statement it runs
     rewritten the payload that goes on in place of the client's
     counted   the server has said how many rows there are, or sent some
+    in_out_parameters  the values of OUT parameters are what is being answered
     cursor    the prepared statement whose cursor it reads
     """
 
@@ -115,6 +116,7 @@ class Command:
     used_long_data: bool = False
     rows: int = 0
     counted: bool = False
+    in_out_parameters: bool = False
     cursor: Handle | None = None
     bytes_down: int = 0
 
@@ -137,6 +139,7 @@ class Exchange:
         databases: tuple[str, ...] = (),
         allow_replication: bool = False,
         terms: LoginTerms | None = None,
+        default_collation: int | None = None,
     ) -> None:
         self.capabilities = capabilities
         self.deprecate_eof = bool(capabilities & Capability.DEPRECATE_EOF)
@@ -144,6 +147,8 @@ class Exchange:
         self.query_attributes = bool(capabilities & Capability.QUERY_ATTRIBUTES)
         self.mariadb = mariadb
         self.codec = codec_of_collation(collation)
+        self.codec_at_reset = self.codec if default_collation is None else codec_of_collation(default_collation)
+        """What COM_RESET_CONNECTION leaves: MariaDB goes back to the login's, MySQL to the server's own."""
         self.schema = schema
         self.status = 0
         """Server status flags, as they were told last."""

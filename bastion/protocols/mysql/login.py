@@ -215,6 +215,7 @@ class _Attempt:
             databases=self.request.databases,
             allow_replication=self.request.allow_replication,
             terms=self._terms(greeting, theirs, ours),
+            default_collation=None if greeting.mariadb else greeting.collation,
         )
         server_side = MysqlServerSide(exchange)
         server_side.logged_in(ok)

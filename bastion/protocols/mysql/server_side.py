@@ -367,8 +367,8 @@ class MysqlServerSide:
         if first != 0xFE:
             raise Malformed("something else where the end of a list was expected")
         status = self._read_ok(payload, command)
-        if status & Status.OUT_PARAMETERS and state == ROWS:
-            command.rows -= 1  # the values of a procedure's OUT parameters come as a row, which is none of a result
+        if status & Status.OUT_PARAMETERS or command.in_out_parameters:
+            status = self._out_parameters(status, command)
         if command.opens and state == ROWS:
             self._follow(command, status)
         if state == DEFINITIONS_END:
@@ -432,6 +432,19 @@ class MysqlServerSide:
         self._end(command, command.rows if command.counted else None, "done")
         return "OK"
 
+    def _out_parameters(self, status: int, command: Command) -> int:
+        """The values of a procedure's OUT parameters come as a result of one row, which is counted with none.
+
+        Its flag stands at the end of the definitions and of the rows, or (MySQL 9.7 without CLIENT_DEPRECATE_EOF) at
+        the first of the two only, where the second does not say either that the procedure's own OK follows.
+        """
+        if self._state == ROWS:
+            command.rows -= 1
+            command.in_out_parameters = False
+            return status | Status.MORE_RESULTS
+        command.in_out_parameters = True
+        return status
+
     def _follow(self, command: Command, status: int) -> None:
         """A result of a text that opens databases has been answered: what its statement opened is open now."""
         for each in command.opens:
@@ -471,6 +484,8 @@ class MysqlServerSide:
     def _read_ok(self, payload: bytes, command: Command | None) -> int:
         """Reads an OK or EOF packet into the session's state; returns its status flags. Raises Short and Malformed."""
         exchange = self._exchange
+        if command is not None and command.codec is not None:
+            exchange.codec = command.codec
         if payload[0] == 0xFE and len(payload) <= 5:
             status = int.from_bytes(payload[3:5], "little")
         else:
@@ -487,8 +502,6 @@ class MysqlServerSide:
                 self._set_schema(command.schema)
             if status & Status.SESSION_STATE_CHANGED and exchange.session_track:
                 self._read_changes(payload, position + 4)
-        if command is not None and command.codec is not None:
-            exchange.codec = command.codec
         exchange.status = status
         transaction = Transaction.OPEN if status & Status.IN_TRANSACTION else Transaction.NONE
         if transaction is not self.transaction:

@@ -9,6 +9,7 @@ from bastion.protocols.contract import (
     ProtocolError,
     Refusal,
     SessionChanged,
+    StatementBegins,
     StatementEnds,
     StatementExtends,
     Transaction,
@@ -309,3 +310,35 @@ def test_sessions_share_nothing() -> None:
     assert [note.text for note in first.notes if hasattr(note, "text")] == ["select 'first'"]
     assert first.server_side.running == 1
     assert second.server_side.running is None
+
+
+@BOTH
+@pytest.mark.parametrize("flagged_at_the_end", [False, True])
+def test_the_row_of_out_parameters_is_none_of_the_results(capabilities: int, flagged_at_the_end: bool) -> None:
+    """Without CLIENT_DEPRECATE_EOF MySQL 9.7 flags that result only in front, and ends it as if it were the last."""
+    modern = capabilities == MODERN
+    session = Session(capabilities)
+    session.client(query("call p(1, @b)"))
+    out = result_set([b"\0\0\x07"], modern=modern, status=0x100A)
+    if not modern:
+        out[-3] = eof(0x100A)
+        out[-1] = eof(0x100A if flagged_at_the_end else 0x0022)
+    rows = result_set([b"\x011", b"\x012"], modern=modern, status=0x0A)
+    session.server(run(1, *rows, *out))
+    assert session.server_side.running == 1
+    session.server(run(20, ok()))
+    assert session.server_side.running is None
+    assert ends(session)[-1].rows == 2
+
+
+def test_the_encoding_behind_a_reset_is_the_logins_or_the_servers_own() -> None:
+    for mariadb, settings, expected in ((True, {}, "café"), (False, {"default_collation": 255}, "caf\\xe9")):
+        session = Session(CLASSIC, mariadb=mariadb, collation=8, **settings)
+        session.client(query("set names utf8mb4"))
+        session.server(run(1, ok()))
+        session.client(packet(0, b"\x1f"))
+        session.server(run(1, ok()))
+        session.client(packet(0, b"\x03select 'caf\xe9'"))
+        begins = session.noted(StatementBegins)[-1]
+        assert isinstance(begins, StatementBegins)
+        assert begins.text == f"select '{expected}'"
