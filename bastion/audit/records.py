@@ -130,6 +130,8 @@ class StatementExtended(Record, tag="statement-extended", frozen=True):
     statement_kind: str = ""
     data_bytes: int = 0
     detail: str = ""
+    redacted: list[str] = []
+    """Keyed digests of the credentials that were taken out of this part, in order."""
 
 
 class StatementDone(Record, tag="statement-done", frozen=True):

@@ -107,6 +107,9 @@ class Mode(enum.Enum):
     """One whose literals may be statements."""
 
 
+_CUT = r"[\w$#]*\Z|/\*|[/*-]\Z|--"
+"""Where the text ends before it can be told what it is, or a comment whose end is not to be seen."""
+
 _SPACE = r"[\s\0\ufeff]"
 
 
@@ -129,7 +132,7 @@ def _line_comment(dialect: Dialect) -> str:
 
 def _followed(gap: str, what: str) -> str:
     """That `what` follows, or something of which it cannot be told whether it does."""
-    return rf"(?={gap}(?:{what}|[\w$#]*\Z|/\*|[/*-]\Z|--))"
+    return rf"(?={gap}(?:{what}|{_CUT}))"
 
 
 @cache
@@ -187,7 +190,9 @@ def skipper(engine: str, mode: Mode, *, backslash: bool, literals: bool, final: 
     if family == "sqlserver":
         words += [f"(?:openrowset|opendatasource|{'|'.join([*PROCEDURES, *PASS_PHRASES])}){end}"]
     if mode in (Mode.OPENED, Mode.RUNS):
-        value = rf"(?:(?:=|to){gap})?(?:['\"$?]|0x|[a-z_&]{{1,32}}+['\"&])" if family != "oracle" else r"[^\s]"
+        value = (
+            rf"(?:(?:=|to){gap})?(?:['\"$?]|0x|\w{{1,32}}+(?:&?['\"]|&?\Z)|{_CUT})" if family != "oracle" else r"[^\s]"
+        )
         words += [f"primary_conninfo{end}", f"connection{end}", rf"[\w$#]*?password{end}{_followed(gap, value)}"]
         quotable += [r"\w*password", "primary_conninfo", "connection"]
         if family == "sqlserver":
@@ -214,7 +219,7 @@ def skipper(engine: str, mode: Mode, *, backslash: bool, literals: bool, final: 
         parts.append(";")
     elif mode is Mode.PLAIN:
         runs = rf"{gap}(?:{'|'.join(sorted(RUNS_TEXT))}){end}"
-        parts.append(rf";(?!{runs}|{gap}(?:[\w$#]*\Z|/\*|[/*-]\Z|--)){whole}")
+        parts.append(rf";(?!{runs}|{gap}(?:{_CUT})){whole}")
     if dialect.double_strings:
         plus = "" if times != "*+" else "++"
         parts.append(rf'"(?:[^"{inner}]{plus}{escaped}|""){times}"(?!"){whole}')
@@ -252,6 +257,6 @@ def _openers(gap: str, end: str) -> str:
             ways.append(f"{word}{end}")
             continue
         before = rf"(?:(?:{'|'.join(sorted(BEFORE_OBJECT))}){end}{gap})*+"
-        following = f"{before}(?:{'|'.join(sorted(objects))}){end}"
+        following = f"{before}(?:{'|'.join(sorted(objects))}){end}|{before}(?:{_CUT})"
         ways.append(f"{word}{end}{_followed(gap, following)}")
     return "|".join(ways)

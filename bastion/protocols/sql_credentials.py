@@ -91,6 +91,7 @@ class Part:
 _NAMED_ARGUMENTS = frozenset({"passwd", "password", "rmtpassword", "old", "new", "newpwd"})
 _STRICT = frozenset({"create", "alter", "grant", "set", "change", "start"})
 _ESCAPED_QUOTE = re.compile(r"\\['\"]")
+_TAG_BEGUN = re.compile(r"\$\w{0,64}\Z")
 _PARAMETER = re.compile(r"\$(\d{1,5})")
 _WORD = re.compile(r"[^\W\d][\w$#]*+(?!['\"&])")
 
@@ -229,9 +230,18 @@ class _Redaction:
             if token is None:
                 self._ran_out = True
                 return None
-            self._ran_out = self._ran_out or token.end >= len(self._text)
+            self._ran_out = self._ran_out or self._may_go_on(token)
             self._tokens.append(token)
         return self._tokens[at]
+
+    def _may_go_on(self, token: Token) -> bool:
+        """Whether more text may make another token of it."""
+        left = len(self._text) - token.end
+        if token.kind is Kind.WORD:
+            return left < 2  # the prefix of a string: U&'…'
+        if token.kind is Kind.MARK and self._text[token.start] == "$" and self._dialect.dollar_strings:
+            return _TAG_BEGUN.match(self._text, token.start) is not None
+        return left == 0
 
     def _word(self, at: int) -> str:
         """The word or mark at `at` in lower case; '' for literals, quoted names and beyond the end."""

@@ -20,6 +20,7 @@ from bastion.audit.records import (
     StatementSent,
 )
 from bastion.protocols.contract import (
+    DatabaseError,
     Note,
     ProtocolError,
     SessionChanged,
@@ -27,7 +28,9 @@ from bastion.protocols.contract import (
     StatementEnds,
     StatementExtends,
 )
-from bastion.protocols.sql_text import redact, statement_kind
+from bastion.protocols.sql_text import Redacted, redact, statement_kind
+
+from .credentials import StatementCredentials
 
 SHORT_TEXT = 4096
 """Characters up to which what a text is gets remembered: the same statements come again and again."""
@@ -60,6 +63,8 @@ class _Open(msgspec.Struct, eq=False):
     since: float
     text: str
     cancelled: bool = False
+    credentials: StatementCredentials | None = None
+    """What there is to be kept out of the rest of its record; None for nearly every statement."""
 
 
 class SessionRecord:
@@ -132,9 +137,11 @@ class SessionRecord:
         return None
 
     def _begun(self, note: StatementBegins, at: str, verdict: str) -> StatementSent:
-        kind, text, secrets = _described(note.text, self._engine)
+        kind, is_clean = _remembered(note.text, self._engine) if len(note.text) <= SHORT_TEXT else ("", False)
+        if not is_clean or not note.complete:
+            return self._begun_with_care(note, at, verdict)
         self.statements += 1
-        self._open[note.number] = _Open(monotonic(), text[:RUNNING_TEXT])
+        self._open[note.number] = _Open(monotonic(), note.text[:RUNNING_TEXT])
         return StatementSent(
             at=at,
             session=self._session,
@@ -142,29 +149,56 @@ class SessionRecord:
             operation=note.operation,
             statement_kind="prepare" if note.prepares else kind,
             schema=self.schema,
-            text=text,
-            complete=note.complete,
+            text=note.text,
+            complete=True,
             binds=None if note.binds is None else list(note.binds),
             verdict=verdict,
             tool="",
-            redacted=[self._digest(secret) for secret in secrets],
+        )
+
+    def _begun_with_care(self, note: StatementBegins, at: str, verdict: str) -> StatementSent:
+        """A statement that is long, or has a credential in its text or among its binds."""
+        credentials = StatementCredentials(self._engine)
+        text, secrets = credentials.text(note.text, last=note.complete)
+        binds, bound = credentials.binds(note.binds)
+        self.statements += 1
+        kept = credentials if credentials.matter else None
+        self._open[note.number] = _Open(monotonic(), text[:RUNNING_TEXT], credentials=kept)
+        return StatementSent(
+            at=at,
+            session=self._session,
+            seq=note.number,
+            operation=note.operation,
+            statement_kind="prepare" if note.prepares else statement_kind(note.text, self._engine),
+            schema=self.schema,
+            text=text,
+            complete=note.complete,
+            binds=None if binds is None else list(binds),
+            verdict=verdict,
+            tool="",
+            redacted=[self._digest(secret) for secret in secrets + bound],
         )
 
     def _extended(self, note: StatementExtends, at: str) -> StatementExtended:
-        kind = ""
-        if note.runs:
-            statement = self._open.get(note.number)
-            kind = _described(statement.text, self._engine)[0] if statement is not None else ""
+        statement = self._open.get(note.number)
+        kind = _remembered(statement.text, self._engine)[0] if note.runs and statement is not None else ""
+        text, binds = note.text, note.binds
+        secrets: tuple[str, ...] = ()
+        if statement is not None and statement.credentials is not None:
+            text, secrets = statement.credentials.text(text, last=note.complete)
+            binds, bound = statement.credentials.binds(binds)
+            secrets += bound
         return StatementExtended(
             at=at,
             session=self._session,
             seq=note.number,
-            text=note.text,
+            text=text,
             complete=note.complete,
-            binds=None if note.binds is None else list(note.binds),
+            binds=None if binds is None else list(binds),
             statement_kind=kind,
             data_bytes=note.data_bytes,
             detail=note.detail,
+            redacted=[self._digest(secret) for secret in secrets],
         )
 
     def _not_sent(self, note: StatementEnds, at: str) -> StatementDone:
@@ -183,7 +217,7 @@ class SessionRecord:
             seq=note.number,
             state="done" if state == "suspended" else state,
             rows=note.rows,
-            error=None if note.error is None else str(note.error),
+            error=None if note.error is None else _said(note.error, statement),
             duration_ms=0.0 if statement is None else round((monotonic() - statement.since) * 1000, 3),
             bytes_down=note.bytes_down,
         )
@@ -201,19 +235,14 @@ def raw_bytes(session: str, error: ProtocolError) -> RawBytes:
     )
 
 
-def _described(text: str, engine: str) -> tuple[str, str, tuple[str, ...]]:
-    """Kind, text without credentials, and the credentials."""
-    if len(text) > SHORT_TEXT:
-        redacted = redact(text, engine)
-        return statement_kind(text, engine), redacted.text, redacted.secrets
-    kind, is_clean = _remembered(text, engine)
-    if is_clean:
-        return kind, text, ()
-    redacted = redact(text, engine)
-    return kind, redacted.text, redacted.secrets
+def _said(error: DatabaseError, statement: _Open | None) -> str:
+    """The database's words. It repeats a part of the statement where that is wrong."""
+    if statement is None or statement.credentials is None:
+        return str(error)
+    return statement.credentials.hidden(str(error))
 
 
 @lru_cache(maxsize=512)
 def _remembered(text: str, engine: str) -> tuple[str, bool]:
-    """Kind, and whether there is no credential in it; what the credential is, is not remembered."""
-    return statement_kind(text, engine), not redact(text, engine).secrets
+    """Kind, and whether no credential is in it or bound to it; what the credential is, is not remembered."""
+    return statement_kind(text, engine), redact(text, engine) == Redacted(text)

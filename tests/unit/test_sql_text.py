@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bastion.protocols.sql_credentials import CHARACTERS_AN_ANCHOR, FEWEST_ANCHORS, MOST_SECRETS
@@ -325,6 +325,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(PIECES, max_size=60).map("".join), st.sampled_from(ENGINES))
 def test_any_text_is_read_to_its_end(text: str, engine: str) -> None:
     position = 0
@@ -338,6 +339,7 @@ def test_any_text_is_read_to_its_end(text: str, engine: str) -> None:
     assert bool(redacted.secrets) == (redacted.text != text) or "***" in redacted.text or "" in redacted.secrets
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30), st.sampled_from(sorted(DIALECTS)))
 def test_a_password_of_any_characters_is_taken_out_whole(password: str, engine: str) -> None:
     quoted = password.replace("'", "''")
