@@ -26,12 +26,13 @@ LIMIT = 30.0
 
 @dataclass(frozen=True)
 class Way:
-    """`host`:`port` leads to the database through an SSH tunnel with the person's token."""
+    """`host`:`port` leads to the database through an SSH tunnel with the person's token (`token` is its id)."""
 
     host: str
     port: int
     database: str
     token: str
+    token_text: str
     opened_at: datetime
 
 
@@ -99,9 +100,12 @@ class Desk:
 
         return self._now(work())
 
-    def way(self, database: str, person: str = "alice") -> Way:
-        """A tunnel to the database; its SSH connection is kept for the next one who asks."""
-        token = self.call(person, "token.request", database=database)
+    def way(self, database: str, person: str = "alice", **request: Any) -> Way:
+        """A tunnel to the database; its SSH connection is kept for the next one who asks.
+
+        `request` is what else the token's request says (methods.TokenRequest).
+        """
+        token = self.call(person, "token.request", database=database, **request)
 
         async def work() -> int:
             if token["token"] not in self._tunnels:
@@ -110,7 +114,8 @@ class Desk:
                 self._tunnels[token["token"]] = connection, listener.get_port()
             return self._tunnels[token["token"]][1]
 
-        return Way("127.0.0.1", self._now(work()), database, token["id"], datetime.now(UTC))
+        port = self._now(work())
+        return Way("127.0.0.1", port, database, token["id"], token["token"], datetime.now(UTC))
 
     def sessions(self, way: Way, count: int = 1) -> list[dict[str, Any]]:
         """All sessions since the way was asked for, oldest first, once all are over and there are `count` at least."""
