@@ -1,0 +1,377 @@
+"""The shorter ways of tunnel data in and out of an SSH connection, against asyncssh's own client."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
+
+import asyncssh
+import pytest
+
+from bastion.gateway.arrivals import Arrivals
+from bastion.gateway.ciphers import Gcm
+from bastion.gateway.packets import Outbox, shorten
+from bastion.gateway.tunnel import PACKET, WINDOW, Tunnel
+from bastion.protocols.contract import Leg as Side
+from bastion.sessions.at_once import write_at_once
+from bastion.sessions.legs import Leg
+
+GCM = "aes256-gcm@openssh.com"
+CIPHERS = (GCM, "aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-ctr")
+LIMIT = 30.0
+"""Seconds for one test's traffic; a hang fails instead of staying."""
+
+
+class Echo:
+    """A session that sends back what it is given, and keeps it."""
+
+    def __init__(self, leg: Leg) -> None:
+        self.leg = leg
+        self.given = bytearray()
+        self.over = asyncio.Event()
+        self.writable_again = asyncio.Event()
+        self.blocked = False
+
+    def data(self, side: Side, data: bytes) -> None:
+        self.given += data
+        self.leg.write(data)
+
+    def closed(self, side: Side) -> None:
+        self.over.set()
+
+    def writable(self, side: Side, ready: bool) -> None:
+        self.blocked = not ready
+        if ready:
+            self.writable_again.set()
+
+
+class Server(asyncssh.SSHServer):
+    """A gateway of nothing but tunnels."""
+
+    def __init__(self, made: Server.Made) -> None:
+        self.made = made
+
+    class Made:
+        """What a test looks at."""
+
+        def __init__(self) -> None:
+            self.connection: Any = None
+            self.outbox: Outbox | None = None
+            self.arrivals: Arrivals | None = None
+            self.echoes: list[Echo] = []
+            self.key_exchanges = 0
+            self.short_arrivals = 0
+            self.lost: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        made = self.made
+        made.connection = conn
+        made.outbox = shorten(conn)
+        made.arrivals = Arrivals.install(conn)
+        inner: Any = conn
+        exchange = inner._send_kexinit
+
+        def counted() -> None:
+            made.key_exchanges += 1
+            exchange()
+
+        inner._send_kexinit = counted
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.made.lost.set_result(exc)
+
+    def begin_auth(self, username: str) -> bool:
+        return False
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
+        made = self.made
+        assert made.outbox is not None
+        channel = made.connection.create_tcp_channel(encoding=None, window=WINDOW, max_pktsize=PACKET)
+
+        async def run(leg: Leg) -> None:
+            echo = Echo(leg)
+            made.echoes.append(echo)
+            leg.start_handling(echo)
+            await echo.over.wait()
+            leg.close()
+
+        def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+            return asyncio.get_running_loop().create_task(work)
+
+        arrivals = made.arrivals
+        assert arrivals is not None
+        add = arrivals.add
+
+        def counting(channel: Any, receive: Callable[[bytes], None]) -> None:
+            def received(data: bytes) -> None:
+                made.short_arrivals += 1
+                receive(data)
+
+            add(channel, received)
+
+        arrivals.add = counting  # type: ignore[method-assign]
+        write = made.outbox.writer(channel)
+        return channel, Tunnel(run, start, lambda tunnel: None, lambda tunnel: None, write, arrivals)
+
+
+@contextlib.asynccontextmanager
+async def served(**options: Any) -> AsyncIterator[tuple[Server.Made, int]]:
+    """A listening server, and its port."""
+    made = Server.Made()
+    listener = await asyncssh.listen(
+        "127.0.0.1", 0, server_factory=lambda: Server(made), encoding=None,
+        server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")], **options,
+    )  # fmt: skip
+    try:
+        yield made, listener.get_port()
+    finally:
+        listener.close()
+        await listener.wait_closed()
+
+
+def connect(port: int, cipher: str = GCM, **options: Any) -> Any:
+    """asyncssh's client."""
+    return asyncssh.connect(
+        "127.0.0.1", port, username="x", known_hosts=None, config=None, client_keys=None,
+        encryption_algs=[cipher], **{"compression_algs": ["none"], **options},
+    )  # fmt: skip
+
+
+async def echoed(connection: asyncssh.SSHClientConnection, data: bytes) -> bytes:
+    """What comes back for `data` through a tunnel of its own."""
+    reader, writer = await connection.open_connection("database", 1, encoding=None)
+
+    async def send() -> None:
+        for start in range(0, len(data), 100_000):
+            writer.write(data[start : start + 100_000])
+            await writer.drain()
+
+    sending = asyncio.create_task(send())
+    back: bytes = await reader.readexactly(len(data))
+    await sending
+    writer.close()
+    return back
+
+
+@pytest.mark.parametrize("compression", ["none", "zlib@openssh.com"])
+@pytest.mark.parametrize("cipher", CIPHERS)
+async def test_data_passes_whole_with_every_cipher(cipher: str, compression: str) -> None:
+    data = os.urandom(300_000) * 20
+    async with (
+        asyncio.timeout(LIMIT),
+        served(compression_algs=["none", "zlib@openssh.com"]) as (made, port),
+        connect(port, cipher, compression_algs=[compression]) as connection,
+    ):
+        assert await echoed(connection, data) == data
+        assert bytes(made.echoes[0].given) == data
+    short = "gcm" in cipher and compression == "none"
+    assert (made.short_arrivals > 0) == short
+
+
+async def test_keys_change_in_the_middle_of_the_data() -> None:
+    data = os.urandom(1_000_000) * 6
+    async with (
+        asyncio.timeout(LIMIT),
+        served() as (made, port),
+        connect(port, rekey_bytes=1_000_000) as connection,
+    ):
+        assert await echoed(connection, data) == data
+        assert await echoed(connection, data[:100]) == data[:100]
+    assert made.key_exchanges > 3
+    assert made.short_arrivals > 10
+
+
+async def test_the_server_changes_the_keys() -> None:
+    data = os.urandom(3_000_000)
+    async with (
+        asyncio.timeout(LIMIT),
+        served(rekey_bytes=200_000) as (made, port),
+        connect(port) as connection,
+    ):
+        assert await echoed(connection, data) == data
+    assert made.key_exchanges > 5
+
+
+async def test_several_tunnels_of_one_connection_do_not_mix() -> None:
+    contents = [os.urandom(200_000 + number) for number in range(8)]
+    async with asyncio.timeout(LIMIT), served() as (_, port), connect(port) as connection:
+        assert await asyncio.gather(*(echoed(connection, content) for content in contents)) == contents
+
+
+Change = Callable[[bytes], bytes]
+
+
+@contextlib.asynccontextmanager
+async def between(port: int, pass_on: Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[int]:
+    """A port whose connections go on to `port`; what the client sends is given to `pass_on`."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter, up: bool) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await source.read(65536):
+                if up:
+                    await pass_on(data, target)
+                else:
+                    target.write(data)
+        target.close()
+
+    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
+        tasks.add(asyncio.create_task(copy(reader, server_writer, True)))
+        tasks.add(asyncio.create_task(copy(server_reader, writer, False)))
+
+    listener = await asyncio.start_server(accepted, "127.0.0.1", 0)
+    try:
+        yield listener.sockets[0].getsockname()[1]
+    finally:
+        listener.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_packets_may_come_a_byte_at_a_time() -> None:
+    async def drip(data: bytes, target: asyncio.StreamWriter) -> None:
+        target.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(len(data)):
+            target.write(data[start : start + 1])
+            await target.drain()
+            await asyncio.sleep(0)
+
+    async with (
+        asyncio.timeout(LIMIT),
+        served() as (made, port),
+        between(port, drip) as dripping,
+        connect(dripping) as connection,
+    ):
+        assert await echoed(connection, b"select 1" * 40) == b"select 1" * 40
+    assert made.short_arrivals > 0
+
+
+@pytest.mark.parametrize("where", [4, 20, -1])
+async def test_a_changed_packet_ends_the_connection_and_nothing_of_it_passes(where: int) -> None:
+    """One bit of the packet's body, or of its tag."""
+    changing = asyncio.Event()
+
+    async def change(data: bytes, target: asyncio.StreamWriter) -> None:
+        if changing.is_set():
+            changed = bytearray(data)
+            changed[where] ^= 1
+            data = bytes(changed)
+        target.write(data)
+
+    async with (
+        asyncio.timeout(LIMIT),
+        served() as (made, port),
+        between(port, change) as changed_port,
+        connect(changed_port) as connection,
+    ):
+        reader, writer = await connection.open_connection("database", 1, encoding=None)
+        writer.write(b"first")
+        assert await reader.readexactly(5) == b"first"
+        changing.set()
+        writer.write(b"second")
+        with contextlib.suppress(asyncssh.Error, ConnectionError, asyncio.IncompleteReadError):
+            await reader.readexactly(6)
+        assert isinstance(await made.lost, asyncssh.MACError)
+    assert bytes(made.echoes[0].given) == b"first"
+
+
+async def test_a_length_beyond_the_limit_ends_the_connection_at_once() -> None:
+    changing = asyncio.Event()
+
+    async def change(data: bytes, target: asyncio.StreamWriter) -> None:
+        target.write(b"\x7f" + data[1:] if changing.is_set() else data)
+
+    async with (
+        asyncio.timeout(LIMIT),
+        served() as (made, port),
+        between(port, change) as changed_port,
+        connect(changed_port) as connection,
+    ):
+        _, writer = await connection.open_connection("database", 1, encoding=None)
+        changing.set()
+        writer.write(b"x")
+        assert isinstance(await made.lost, asyncssh.ProtocolError)
+
+
+async def test_a_paused_session_is_given_nothing_and_the_client_is_held_back() -> None:
+    data = os.urandom(2 * WINDOW)
+    async with asyncio.timeout(LIMIT), served() as (made, port), connect(port) as connection:
+        reader, writer = await connection.open_connection("database", 1, encoding=None)
+        writer.write(b"x")
+        assert await reader.readexactly(1) == b"x"
+        echo = made.echoes[0]
+        echo.leg.pause_reading()
+        writer.write(data)
+        # What the client may send ahead is the window, of which the first byte has taken one.
+        while writer.channel.get_write_buffer_size() > len(data) - (WINDOW - 1):
+            await asyncio.sleep(0)
+        assert bytes(echo.given) == b"x"
+        echo.leg.resume_reading()
+        assert await reader.readexactly(len(data)) == data
+
+
+def test_invocations_are_counted_by_both_ways() -> None:
+    key, nonce = bytes(32), bytes(4) + (2**64 - 2).to_bytes(8, "big")
+    sender, receiver = Gcm(key, nonce), Gcm(key, nonce)
+    header = b"\0\0\0\x08"
+    for number in range(5):
+        body = b"message%d" % number
+        if number % 2:
+            packet, tag = sender.encrypt_and_sign(header, body)
+            assert receiver.open(header, packet[4:] + tag) == body
+        else:
+            sealed = sender.seal(header, body)
+            assert receiver.verify_and_decrypt(header, sealed[:-16], sealed[-16:]) == body
+
+
+async def test_a_socket_that_is_not_read_gets_all_in_order_and_the_writer_is_paused() -> None:
+    near, far = socket.socketpair()
+    paused = asyncio.Event()
+
+    class Peer(asyncio.Protocol):
+        def pause_writing(self) -> None:
+            paused.set()
+
+    transport, _ = await asyncio.get_running_loop().create_connection(Peer, sock=near)
+    write = write_at_once(transport)
+    content = os.urandom(1_000_000)
+    sent = 0
+    while not paused.is_set():
+        write(content[sent : sent + 10_000])
+        sent += 10_000
+    far.setblocking(False)
+    got = bytearray()
+    async with asyncio.timeout(LIMIT):
+        while len(got) < sent:
+            got += await asyncio.get_running_loop().sock_recv(far, 65536)
+    assert bytes(got) == content[:sent]
+    transport.close()
+    far.close()
+
+
+async def test_a_closed_transport_s_number_is_never_written_to() -> None:
+    near, far = socket.socketpair()
+    transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=near)
+    write = write_at_once(transport)
+    number = near.fileno()
+    transport.abort()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    taken = os.open(os.devnull, os.O_RDONLY)  # the closed one's number, most likely, which the pipe then does not get
+    reader, writer = os.pipe()
+    os.dup2(writer, number)
+    try:
+        write(b"for the session that has ended")
+        os.set_blocking(reader, False)
+        with pytest.raises(BlockingIOError):
+            os.read(reader, 10)
+    finally:
+        for each in {reader, writer, number, taken}:
+            os.close(each)
+        far.close()
