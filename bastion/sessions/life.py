@@ -258,7 +258,7 @@ class Life:
             done, _ = await asyncio.wait((session.ending,), timeout=left)
             if done:
                 return session.ending.result()
-        if self.admission.at_expiry == "finish" and relay.server_side.running is not None:
+        if self.admission.at_expiry == "finish" and relay.at_work is not None:
             relay.stop_reading_client()
             await self._idle_or_ending(relay)
         if session.ending.done():
@@ -301,7 +301,7 @@ class Life:
         """
         clock = asyncio.get_running_loop().time
         end = clock() + LINGER
-        while (number := relay.server_side.running) is not None and not relay.server.is_closed:
+        while (number := relay.at_work) is not None and not relay.server.is_closed:
             left = end - clock()
             if left <= 0:
                 logger.warning("session %s: the database did not answer a cancelled statement", self.session.id)

@@ -122,6 +122,23 @@ class SessionRecord:
             return number
         return None
 
+    def not_passed_on(self, number: int) -> None:
+        """Writes that a recorded statement will never be sent: its session ended first. Raises JournalFailed."""
+        statement = self._open.pop(number, None)
+        if statement is not None:
+            self._journal.append_soon(
+                StatementDone(
+                    at=now(),
+                    session=self._session,
+                    seq=number,
+                    state="skipped",
+                    rows=None,
+                    error="not passed on: the session ended before its record was safe",
+                    duration_ms=round((monotonic() - statement.since) * 1000, 3),
+                    bytes_down=0,
+                )
+            )
+
     @property
     def running(self) -> str | None:
         """The beginning of the oldest statement without outcome."""

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 
 from bastion.audit.journal import JournalFailed
-from bastion.protocols.contract import ClientSide, Piece, ProtocolError, Refusal, Reply, ServerSide
+from bastion.protocols.contract import ClientSide, Piece, ProtocolError, Refusal, Reply, ServerSide, StatementBegins
 from bastion.protocols.contract import Leg as Side
 
 from .legs import Leg
@@ -50,6 +50,7 @@ class Relay:
         self._over = False
         self._idle: asyncio.Event | None = None
         self._awaited: int | None = None
+        self._unsent: int | None = None
         self.bytes_up = 0
         self.bytes_down = 0
         self.unattributed = 0
@@ -113,6 +114,7 @@ class Relay:
                 try:
                     pending = self.record.before(piece.notes)
                 except JournalFailed:
+                    self._waiting.extend(pieces[index:])
                     self._end("record-failed", "")
                     return
                 if pending is not None:
@@ -222,15 +224,21 @@ class Relay:
         return True
 
     def _has_run(self) -> None:
-        running = self.server_side.running
+        running = self.at_work
         over = running is None or self.server.is_closed or (self._awaited is not None and running != self._awaited)
         if self._idle is not None and over:
             self._idle.set()
 
+    @property
+    def at_work(self) -> int | None:
+        """The oldest statement that was passed on and has no outcome; None where the database owes nothing."""
+        number = self.server_side.running
+        return None if number is None or (self._unsent is not None and number >= self._unsent) else number
+
     def stop_reading_client(self) -> None:
         """Nothing more of the client goes on; what the database still says does."""
         self._over = True
-        self._waiting.clear()
+        self._give_up_waiting()
         self.client.pause_reading()
 
     def say_farewell(self, refusal: Refusal) -> None:
@@ -262,5 +270,17 @@ class Relay:
     def _end(self, reason: str, detail: str) -> None:
         if not self._over:
             self._over = True
-            self._waiting.clear()
+            self._give_up_waiting()
             self._ended(reason, detail)
+
+    def _give_up_waiting(self) -> None:
+        """What still waits for its record is never passed on; where it is on record by now, that is too."""
+        for piece in self._waiting:
+            for note in piece.notes:
+                if isinstance(note, StatementBegins):
+                    self._unsent = min(note.number, self._unsent or note.number)
+                    try:
+                        self.record.not_passed_on(note.number)
+                    except JournalFailed:
+                        break  # nothing can be recorded any more: the session ends for that, and the log says so
+        self._waiting.clear()

@@ -200,8 +200,28 @@ async def test_a_record_that_fails_late_sends_nothing(stage: Stage) -> None:
     stage.journal.later[0].set_exception(JournalFailed("disk"))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert [name for name, _ in stage.events] == ["journal"]
+    assert [name for name, _ in stage.events] == ["journal", "journal"]
     assert stage.ended == [("record-failed", "")]
+    done = stage.journal.records[-1]
+    assert isinstance(done, StatementDone)
+    assert (done.seq, done.state) == (1, "skipped")
+    # The database owes nothing, so there is nothing to cancel on it.
+    assert stage.relay.at_work is None
+
+
+async def test_a_session_that_ends_while_a_record_is_awaited_says_what_was_not_sent(stage: Stage) -> None:
+    stage.client.data_received(b"a\n")
+    stage.journal.mode = stage.journal.slow
+    stage.client.data_received(b"b\n")
+    stage.client.data_received(b"c\n")
+    stage.relay.stop_reading_client()
+    assert stage.relay.at_work == 1
+    stage.journal.later[0].set_result(None)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [data for name, data in stage.events if name == "server"] == [b"a\n"]
+    outcomes = [(each.seq, each.state) for each in stage.journal.records if isinstance(each, StatementDone)]
+    assert outcomes == [(2, "skipped")]
 
 
 async def test_what_cannot_be_read_is_recorded_raw_and_not_passed(stage: Stage) -> None:
