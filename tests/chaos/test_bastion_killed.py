@@ -98,7 +98,7 @@ def _wait_until_recorded(bastion: BastionProcess, text: str, data_bytes: int) ->
                     if other["kind"] == "statement-extended"
                     and (other["session"], other["seq"]) == (each["session"], each["seq"])
                 ]
-                return sum(mine) == data_bytes
+                return bool(sum(mine) == data_bytes)
         return False
 
     wait_for("the data on record", recorded)

@@ -311,6 +311,7 @@ def test_an_idle_session_that_is_ended_is_gone_on_the_database(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_its_token_expires(stock_bastion: BastionProcess, on_postgres: PostgresServer) -> None:
     """A minute is the shortest that a token lives. By the rule `now` the statement is cancelled; else it may finish."""
     for name in ("expires-now", "expires-finish"):

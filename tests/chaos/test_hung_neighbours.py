@@ -149,7 +149,7 @@ def read_result(tunnel: SshTunnel, megabytes: int, took: list[int]) -> None:
         took.append(total)
 
 
-@pytest.mark.parametrize("megabytes", [300, pytest.param(4096, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("megabytes", [300, pytest.param(4096, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
 def test_the_others_go_on(own_bastion: BastionProcess, server: PostgresServer, silent: Silent, megabytes: int) -> None:
     own_bastion.declare_database("orders", server, account="neighbour", password="hosted-secret", to="alice")
     with open_tunnel(own_bastion, "alice", "orders") as tunnel, ExitStack() as stack:

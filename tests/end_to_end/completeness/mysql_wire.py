@@ -33,6 +33,11 @@ class Wire:
             client_flag=CLIENT.MULTI_STATEMENTS, **settings,
         )  # fmt: skip
 
+    @property
+    def id(self) -> int:
+        """The connection's id in the server."""
+        return int(self.connection.server_thread_id[0])  # type: ignore[attr-defined]
+
     def __enter__(self) -> Wire:
         return self
 
@@ -56,7 +61,7 @@ class Wire:
 
     def packet(self) -> bytes:
         """The next packet of the answer; raises the server's error."""
-        return bytes(self.connection._read_packet().get_all_data())  # type: ignore[attr-defined]
+        return bytes(self.connection._read_packet().get_all_data())  # type: ignore[no-untyped-call]
 
     def simple(self, command: int, payload: bytes = b"") -> bytes:
         """A command that is answered by one packet."""
