@@ -79,6 +79,10 @@ def tls_context(target: Target, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
     if target.tls_mode in (TlsMode.VERIFY_CA, TlsMode.VERIFY_FULL):
         if target.ca is not None:
             context = ssl.create_default_context(cadata=target.ca)
+            # The given certificate is the anchor, also where it is no root or the server's own.
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        # Private authorities leave out extensions that RFC 5280 asks for; libpq takes them, Python 3.13 would not.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         context.check_hostname = target.tls_mode is TlsMode.VERIFY_FULL
     else:
         context.check_hostname = False

@@ -223,6 +223,42 @@ def test_the_key_of_another_person_cancels_nothing(
     assert ("not of bob" in refused["end_reason"]) is (whose == "bob")
 
 
+# ------------------------------------------------------------------------------------------------ schema and role
+
+
+def test_schema_and_role_are_on_record(
+    bastion: BastionProcess, desk: Desk, server: TlsPostgresServer, declared: None
+) -> None:
+    with server.admin() as admin:
+        admin.execute("DROP ROLE IF EXISTS roads_role")
+        admin.execute(f"CREATE ROLE roads_role ROLE {ACCOUNT}")
+    way = desk.way("roads")
+    with Conversation(way) as asker:
+        for text in (
+            "SET search_path TO one, \"Two\"", "BEGIN; SET LOCAL search_path TO three; SET LOCAL ROLE roads_role",
+            "SELECT current_user", "ROLLBACK", "SELECT current_user", "SET ROLE roads_role", "DISCARD ALL", "SELECT 1",
+        ):  # fmt: skip
+            asker.ask(text)
+    session = desk.session(way)
+    assert [(each["text"], each["schema"]) for each in desk.statements(session)] == [
+        ('SET search_path TO one, "Two"', '"$user", public'),
+        ("BEGIN; SET LOCAL search_path TO three; SET LOCAL ROLE roads_role", 'one, "Two"'),
+        ("SELECT current_user", "three"),
+        ("ROLLBACK", "three"),
+        ("SELECT current_user", 'one, "Two"'),
+        ("SET ROLE roads_role", 'one, "Two"'),
+        ("DISCARD ALL", 'one, "Two"'),
+        ("SELECT 1", '"$user", public'),
+    ]
+    roles = [
+        (record["seq"], record["detail"])
+        for record in bastion.journal()
+        if record["kind"] == "statement-extended" and record["session"] == session["id"] and record["detail"]
+    ]
+    own = "the role is the account's own again"
+    assert roles == [(2, "the role is now roads_role"), (4, own), (6, "the role is now roads_role"), (7, own)]
+
+
 # ----------------------------------------------------------------------------------------------- replication
 
 

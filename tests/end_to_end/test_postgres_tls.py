@@ -138,6 +138,7 @@ def declared(
         database("tls-require", server, "require", host="127.0.0.1"),
         database("tls-verify-ca", server, "verify-ca", host="127.0.0.1", ca=own),
         database("tls-verify-full", server, "verify-full", ca=own),
+        database("tls-own-certificate", server, "verify-full", ca=server.certificates.certificate),
         database("bad-ca", server, "verify-ca", ca=other),
         database("bad-ca-full", server, "verify-full", ca=other),
         database("bad-system-cas", server, "verify-full"),
@@ -189,7 +190,7 @@ def asked(desk: Desk, server: TlsPostgresServer, name: str, text: str = WHO) -> 
 # ------------------------------------------------------------------------------------------------- to the database
 
 
-@pytest.mark.parametrize("mode", ["disable", "prefer", "require", "verify-ca", "verify-full"])
+@pytest.mark.parametrize("mode", ["disable", "prefer", "require", "verify-ca", "verify-full", "own-certificate"])
 def test_every_mode_that_holds(desk: Desk, server: TlsPostgresServer, declared: None, mode: str) -> None:
     said, session = asked(desk, server, f"tls-{mode}")
     encrypted = mode != "disable"
