@@ -32,6 +32,8 @@ def client(found: Path, name: str) -> list[str]:
 
 
 class NewMariadbServer(MysqlFamilyServer):
+    """Its certificate is for `localhost`, not 127.0.0.1, so that a name can be wrong; `authority` issues clients'."""
+
     default_plugin = "mysql_native_password"
     plugins = {
         **MariadbServer.plugins,
@@ -52,7 +54,8 @@ class NewMariadbServer(MysqlFamilyServer):
         inside = Path("/") / self.folder.relative_to(found)
         self.socket = self.folder / "socket"
         self.statements_log = self.folder / "general.log"
-        made = certificates.make(self.folder)
+        self.authority = certificates.Authority(self.folder)
+        self.certificates = made = self.authority.issue("server", "localhost", ["localhost"])
         self.certificate_authority = made.authority
         run_to_end(
             ["/usr/bin/mariadb-install-db", "--no-defaults", f"--datadir={inside}/data",

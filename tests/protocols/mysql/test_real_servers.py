@@ -25,6 +25,7 @@ from tests.servers import certificates
 from tests.servers.mariadb import MariadbServer, program
 from tests.servers.mysql import MysqlServer, client_command
 from tests.servers.mysql_family import MysqlFamilyServer
+from tests.servers.new_mariadb import NewMariadbServer
 from tests.servers.processes import wait_for
 
 from .bridge import Bridge, Bridged
@@ -75,6 +76,7 @@ def finished(bridge: Bridge) -> Bridged:
 PLUGINS = [
     ("mariadb", "mysql_native_password"), ("mariadb", "ed25519"),
     ("mysql", "caching_sha2_password"), ("mysql", "sha256_password"),
+    ("new_mariadb", "parsec"), ("new_mariadb", "caching_sha2_password"),
 ]  # fmt: skip
 
 
@@ -109,7 +111,7 @@ def test_tls_to_the_client(server: MysqlFamilyServer, certificate: tuple[str, st
 
 @pytest.mark.parametrize("client_tls", [False, True], ids=["client-plain", "client-tls"])
 @pytest.mark.parametrize("tls", [TlsMode.DISABLE, TlsMode.REQUIRE])
-@pytest.mark.parametrize(("kind", "plugin"), PLUGINS)
+@pytest.mark.parametrize(("kind", "plugin"), [each for each in PLUGINS if each[1] != "parsec"])
 def test_without_a_hosted_password_the_clients_own_proof_is_relayed(
     request: pytest.FixtureRequest,
     kind: str,
@@ -131,6 +133,27 @@ def test_without_a_hosted_password_the_clients_own_proof_is_relayed(
         result = finished(bridge).result
         assert isinstance(result, LoginEnded)
         assert result.by == "database"
+
+
+@pytest.mark.parametrize("client_tls", [False, True], ids=["client-plain", "client-tls"])
+def test_parsec_is_relayed(
+    new_mariadb_server: NewMariadbServer, certificate: tuple[str, str], client_tls: bool
+) -> None:
+    """By MariaDB 11.8's own client, as no Python driver speaks it."""
+    request = hosted(new_mariadb_server, "parsec", secret=None)
+    address = (new_mariadb_server.host, new_mariadb_server.port)
+    with Bridge(address, request, certificate=certificate if client_tls else None) as bridge:
+        tls = ["--ssl", "--skip-ssl-verify-server-cert"] if client_tls else ["--skip-ssl"]
+        for password, code in ((SECRET, 0), ("wrong", 1)):
+            done = subprocess.run(
+                [*new_mariadb_server.client_command(), *tls, "-h127.0.0.1", f"-P{bridge.port}", "-utyped", "-N",
+                 "-e", "select current_user()"],
+                capture_output=True, text=True, timeout=30, check=False, env={"MYSQL_PWD": password},
+            )  # fmt: skip
+            assert done.returncode == code, done.stderr
+            assert done.stdout == (f"{ACCOUNT}@%\n" if not code else "")
+            finished(bridge)
+        assert "Access denied for user 'bridge_app'" in done.stderr
 
 
 def test_the_token_is_demanded(server: MysqlFamilyServer) -> None:
