@@ -158,12 +158,15 @@ class Statement(Message):
     error: str | None
     duration_ms: float | None
     bytes_down: int
+    digest: str = ""
+    """The same for all statements of an engine that differ only in their values; '' where it is not known (yet)."""
 
 
 class StatementFilter(Message):
     """What `audit.search` looks for; every field that is set narrows it. Oldest first; `limit` 0 is no limit.
 
-    words: every one is in the text (case-insensitive). `after` continues a listing: the `cursor` of the page before.
+    words: every one is in the text (case-insensitive). digest: those of this shape. like: those of the same shape as
+    the statement `SESSION/SEQ`, or of this digest. `after` continues a listing: the `cursor` of the page before.
     """
 
     words: list[str] = []
@@ -177,6 +180,8 @@ class StatementFilter(Message):
     error: bool | None = None
     limit: int = 0
     after: int = 0
+    digest: str | None = None
+    like: str | None = None
 
 
 class StatementPage(Message):

@@ -31,6 +31,8 @@ SHOWN = 200
 """Characters of a value in a difference."""
 
 _TABLES = (schema.sessions, schema.statements, schema.acts)
+_NOT_COMPARED = frozenset({"id", "digest"})
+"""The digest of a shape is for finding only: it follows from the text, in the way of the version that wrote the row."""
 _KEYS = {"sessions": ("session",), "statements": ("session", "seq"), "acts": ("number",)}
 
 
@@ -130,7 +132,9 @@ def _fold(engine: sa.Engine, folder: Path, node: str, number: int, end: int) -> 
 
             def owner_of(session: str, connection: sa.Connection = connection) -> Owner:
                 table = schema.sessions
-                query = sa.select(table.c.user, table.c.database, table.c.account).where(table.c.session == session)
+                query = sa.select(table.c.user, table.c.database, table.c.account, table.c.engine).where(
+                    table.c.session == session
+                )
                 row = connection.execute(query).first()
                 return Owner(*row) if row is not None else UNKNOWN
 
@@ -144,7 +148,7 @@ def _compare(engine: sa.Engine, store: sa.Connection, node: str) -> tuple[int, D
     agreeing = 0
     with engine.connect() as copy:
         for table in _TABLES:
-            columns = [column.name for column in table.columns if column.name != "id"]
+            columns = [column.name for column in table.columns if column.name not in _NOT_COMPARED]
             for ours, theirs in _side_by_side(
                 _rows(copy, table, columns, None), _rows(store, table, columns, node), _KEYS[table.name]
             ):

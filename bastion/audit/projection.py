@@ -212,7 +212,9 @@ class Projection:
             def owner_of(session: str) -> Owner:
                 table = schema.sessions
                 row = connection.execute(
-                    sa.select(table.c.user, table.c.database, table.c.account).where(table.c.session == session)
+                    sa.select(table.c.user, table.c.database, table.c.account, table.c.engine).where(
+                        table.c.session == session
+                    )
                 ).first()
                 return Owner(*row) if row is not None else UNKNOWN
 

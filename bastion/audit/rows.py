@@ -18,6 +18,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from bastion.protocols.sql_shape import shape_digest
 from bastion.store import schema
 
 from .records import (
@@ -61,6 +62,8 @@ class Owner:
     user: str
     database: str
     account: str
+    engine: str = ""
+    """For the digest of a statement's shape; the row does not repeat it."""
 
 
 UNKNOWN = Owner("", "", "")
@@ -86,6 +89,14 @@ def _count(number: int | None) -> int | None:
 def digest_of(text: str) -> str:
     """SHA-256 of a whole statement's text, in hex: equal statements are found by it."""
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+NO_DIGESTS: Row = {"text_digest": "", "digest": ""}
+
+
+def digests_of(text: str, engine: str) -> Row:
+    """The digests of a whole statement's text: of itself, and of its shape."""
+    return {"text_digest": digest_of(text), "digest": shape_digest(text, engine)}
 
 
 @dataclass(slots=True)
@@ -123,7 +134,6 @@ class Batch:
             kind=record.statement_kind,
             text=text,
             complete=record.complete,
-            digest=digest_of(text) if record.complete else "",
             binds=_binds(record.binds),
             verdict=record.verdict,
             tool=record.tool,
@@ -143,7 +153,6 @@ class Batch:
             schema=storable(record.schema),
             kind=record.statement_kind,
             text=text,
-            digest=digest_of(text),
             binds=_binds(record.binds),
             verdict=record.code,
             state="refused",
@@ -154,6 +163,8 @@ class Batch:
         owner = self.owners.get(session)
         if owner is None:
             owner = self.owners[session] = self.owner_of(session)
+        if values.get("complete", True):
+            values |= digests_of(values["text"], owner.engine)
         self.statements[session, seq] = {
             **_STATEMENT, "session": session, "seq": seq,
             "user": owner.user, "database": owner.database, "account": owner.account, **values,
@@ -169,7 +180,8 @@ class Batch:
             row["binds"] = _binds(record.binds)
         if record.text:
             if "text" in row:
-                _lengthen(row, row["text"], storable(record.text), record.complete)
+                engine = self.owners.get(record.session, UNKNOWN).engine
+                _lengthen(row, row["text"], storable(record.text), record.complete, engine)
             else:
                 self.more_text.setdefault(key, []).append(storable(record.text))
                 row["complete"] = record.complete
@@ -196,7 +208,7 @@ class Batch:
             for name in ("session", "user", "source", "token", "database", "account", "engine", "node", "purpose")
         }
         self.sessions[record.session] = {**_SESSION, **row, "state": "opening", "started_at": record.at}
-        self.owners[record.session] = Owner(row["user"], row["database"], row["account"])
+        self.owners[record.session] = Owner(row["user"], row["database"], row["account"], row["engine"])
 
     def _logged_in(self, _number: int, record: SessionLoggedIn) -> None:
         row = self._session(record.session)
@@ -316,8 +328,8 @@ _FOLDS: dict[type, Callable[[Batch, int, Any], None]] = {
 }
 
 _STATEMENT: Row = {
-    "operation": "", "complete": True, "digest": "", "binds": None, "tool": "", "rows": None, "error": None,
-    "duration_ms": None, "bytes_down": 0,
+    "operation": "", "complete": True, "binds": None, "tool": "", "rows": None, "error": None, "duration_ms": None,
+    "bytes_down": 0, **NO_DIGESTS,
 }  # fmt: skip
 _SESSION: Row = {
     "client": "", "login": "", "ended_at": None, "end_reason": None, "statements": 0, "bytes_up": 0, "bytes_down": 0,
@@ -365,7 +377,8 @@ def write(connection: sa.Connection, batch: Batch) -> None:
     _insert(connection, schema.acts, batch.acts)
     _update(connection, schema.sessions, [({"session": key}, row) for key, row in batch.session_changes.items()])
     for (session, seq), parts in batch.more_text.items():
-        _lengthen_stored(connection, session, seq, "".join(parts), batch.statement_changes[session, seq])
+        engine = batch.owner_of(session).engine
+        _lengthen_stored(connection, session, seq, "".join(parts), batch.statement_changes[session, seq], engine)
     _update(
         connection,
         schema.statements,
@@ -391,15 +404,15 @@ def _update(connection: sa.Connection, table: sa.Table, changes: list[tuple[Row,
         connection.execute(statement, rows)
 
 
-def _lengthen(row: Row, text: str, more: str, complete: bool) -> None:
+def _lengthen(row: Row, text: str, more: str, complete: bool, engine: str) -> None:
     """Appends to a text, up to what the store keeps of one. A text that is cut is never complete and has no digest."""
     cut = len(text) + len(more) > LONGEST_TEXT
     row["text"] = text + more[: LONGEST_TEXT - len(text)]
     row["complete"] = complete and not cut
-    row["digest"] = digest_of(row["text"]) if row["complete"] else ""
+    row.update(digests_of(row["text"], engine) if row["complete"] else NO_DIGESTS)
 
 
-def _lengthen_stored(connection: sa.Connection, session: str, seq: int, more: str, change: Row) -> None:
+def _lengthen_stored(connection: sa.Connection, session: str, seq: int, more: str, change: Row, engine: str) -> None:
     """Appends text to a statement whose beginning is in the store."""
     table = schema.statements
     row = (table.c.session == session) & (table.c.seq == seq)
@@ -408,4 +421,4 @@ def _lengthen_stored(connection: sa.Connection, session: str, seq: int, more: st
         change["complete"] = False
         return
     text = (connection.scalar(sa.select(table.c.text).where(row)) if length else "") or ""
-    _lengthen(change, text, more, change.get("complete", True))
+    _lengthen(change, text, more, change.get("complete", True), engine)

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from bastion.api import messages as m
 from bastion.api.refusals import Refused
+from bastion.protocols.sql_shape import DIGEST_LENGTH
 from bastion.store import schema
 from bastion.store.moments import to_text
 
@@ -33,6 +34,8 @@ MAX_WORD = 1000
 _STATEMENT_FIELDS = list(m.Statement.__struct_fields__)
 _SESSION_FIELDS = [name for name in m.Session.__struct_fields__ if name not in ("id", "running")]
 
+_DIGEST = re.compile(rf"[0-9a-f]{{{DIGEST_LENGTH}}}")
+_STATEMENT = re.compile(r"(.{1,100})/(\d{1,18})")
 _PERIOD = re.compile(r"(\d{1,9})\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -67,6 +70,9 @@ def find_statements(connection: sa.Connection, wanted: m.StatementFilter) -> m.S
         value = getattr(wanted, name)
         if value is not None:
             query = query.where(table.c[name] == (value.lower() if name == "kind" else storable(value)))
+    for digest in (wanted.digest, None if wanted.like is None else _digest_like(connection, wanted.like)):
+        if digest is not None:
+            query = query.where(table.c.digest == digest.lower())
     if wanted.since is not None:
         query = query.where(table.c.at >= _moment(wanted.since, "since"))
     if wanted.until is not None:
@@ -87,6 +93,26 @@ def find_statements(connection: sa.Connection, wanted: m.StatementFilter) -> m.S
             found.append(statement)
             cursor = row[0]
     return m.StatementPage(statements=found, cursor=None)
+
+
+def _digest_like(connection: sa.Connection, like: str) -> str:
+    """The digest that is meant: one itself, or that of the statement `SESSION/SEQ`. Raises Refused for neither."""
+    if _DIGEST.fullmatch(like.lower()):
+        return like
+    named = _STATEMENT.fullmatch(like)
+    if named is None:
+        raise Refused(
+            "invalid-params", method="audit.search", detail="like is neither SESSION/SEQ of a statement nor a digest"
+        )
+    session, number = storable(named[1]), int(named[2])
+    table = schema.statements
+    query = sa.select(table.c.digest).where(table.c.session == session, table.c.seq == number)
+    digest: str | None = connection.scalar(query)
+    if digest is None:
+        raise Refused("statement-unknown", session=session[:64], seq=number)
+    if not digest:
+        raise Refused("invalid-params", method="audit.search", detail=f"statement {like[:80]} has no digest")
+    return digest
 
 
 def _encoded_size(statement: m.Statement) -> int:

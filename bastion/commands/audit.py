@@ -29,6 +29,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     search.add_argument("--since", type=moment, metavar="TIME", help="a time, a date, or a period: 2h is two hours ago")
     search.add_argument("--until", type=moment, metavar="TIME")
     search.add_argument("--error", action="store_true", default=None, help="only those that failed")
+    search.add_argument("--like", metavar="SESSION/SEQ", help="those that differ from this statement only in values")
+    search.add_argument("--digest", metavar="D", help="the same, by the digest that --json shows")
     search.add_argument("--limit", type=limit, default=0, metavar="N")
 
     statements = actions.add_parser("statements", help="the statements of one session in order")
@@ -58,6 +60,8 @@ def _filter(arguments: argparse.Namespace) -> m.StatementFilter:
         until=arguments.until,
         error=arguments.error,
         limit=arguments.limit,
+        digest=arguments.digest,
+        like=arguments.like,
     )
 
 

@@ -122,11 +122,11 @@ def _gap(dialect: Dialect) -> str:
         parts.append(r"/\*(?:[^*/]++|\*(?!/)|/(?!\*))*+\*/")
     else:
         parts.append(r"/\*(?:[^*]++|\*(?!/))*+\*/")
-    parts += [rf"{_line_comment(dialect)}[^\r\n]*+[\r\n]"]
+    parts += [rf"{line_comment(dialect)}[^\r\n]*+[\r\n]"]
     return f"(?:{'|'.join(parts)})*+"
 
 
-def _line_comment(dialect: Dialect) -> str:
+def line_comment(dialect: Dialect) -> str:
     return r"(?:#|--(?=[\0-\x20\x7f]|\Z))" if dialect.hash_comments else "--"
 
 
@@ -163,7 +163,7 @@ def literals_of(engine: str, *, backslash: bool) -> re.Pattern[str]:
     comment = (
         r"/\*(?!M?!)(?:[^*]++|\*(?!/))*+(?:\*/|\Z)" if dialect.executable else r"/\*(?:[^*]++|\*(?!/))*+(?:\*/|\Z)"
     )
-    return re.compile(rf"{comment}|{_line_comment(dialect)}[^\r\n]*+|({'|'.join(ways)})", re.IGNORECASE | re.DOTALL)
+    return re.compile(rf"{comment}|{line_comment(dialect)}[^\r\n]*+|({'|'.join(ways)})", re.IGNORECASE | re.DOTALL)
 
 
 @cache
@@ -237,7 +237,7 @@ def skipper(engine: str, mode: Mode, *, backslash: bool, literals: bool, final: 
         parts.append(r"/\*(?!M?!)(?:[^*]++|\*(?!/))*+\*/")
     else:
         parts.append(r"/\*(?:[^*]++|\*(?!/))*+\*/")
-    parts.append(rf"{_line_comment(dialect)}[^\r\n]*+(?:[\r\n]{r'|$(?!.)' if final else ''})")
+    parts.append(rf"{line_comment(dialect)}[^\r\n]*+(?:[\r\n]{r'|$(?!.)' if final else ''})")
     if not dialect.hash_comments:
         parts.append("#")
     parts.append(r"\$(?=[\d\s,);])" if dialect.dollar_strings else r"\$")

@@ -450,7 +450,7 @@ statements = sa.Table(
     _text("kind"),
     _text("text"),  # whole
     sa.Column("complete", sa.Boolean, nullable=False, server_default=sa.true()),
-    _text("digest"),  # of the whole text
+    _text("text_digest"),  # of the whole text
     sa.Column("binds", _json()),
     _text("verdict", "allowed"),
     _text("tool"),
@@ -459,7 +459,9 @@ statements = sa.Table(
     sa.Column("error", sa.Text),
     sa.Column("duration_ms", sa.Float(53)),
     _count("bytes_down"),
+    _text("digest"),  # of the text's shape: the same for all that differ only in their values; '' for old rows
     sa.UniqueConstraint("session", "seq"),
+    sa.Index(None, "digest"),
     sa.Index(None, "user", "at"),
     sa.Index(None, "database", "at"),
     sa.Index(None, "kind", "at"),

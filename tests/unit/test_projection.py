@@ -31,6 +31,7 @@ from bastion.audit.records import (
     StatementRefused,
 )
 from bastion.audit.rows import LARGEST, digest_of
+from bastion.protocols.sql_shape import shape_digest
 from bastion.store import schema
 from bastion.store.store import Store, sqlite_url
 from tests.servers.postgres import PostgresServer
@@ -101,7 +102,7 @@ async def test_a_statement_and_its_session_are_found_as_they_were(audit: Audit, 
         m.Statement(
             session="s1", seq=1, at=AT, user="alice", database="orders", account="app", schema="public", kind="select",
             text="SELECT '订单'", binds=["1", None], verdict="allowed", tool="", state="done", rows=7, error=None,
-            duration_ms=1.5, bytes_down=120,
+            duration_ms=1.5, bytes_down=120, digest=shape_digest("select ?", "postgresql"),
         )
     ]  # fmt: skip
     live = m.Session(
@@ -149,7 +150,7 @@ async def test_what_becomes_of_a_statement(audit: Audit, journal: Journal, store
     first, second, third, fourth, fifth = rows(store, schema.statements)
     assert first["text"] == "SELECT 1, 2"
     assert first["complete"] is True
-    assert first["digest"] == digest_of("SELECT 1, 2")
+    assert first["text_digest"] == digest_of("SELECT 1, 2")
     assert first["binds"] == ["x"]
     assert (first["state"], first["rows"]) == ("done", 7)
     assert second["text"] == "SELECT nul \u2400"
@@ -175,7 +176,7 @@ async def test_the_store_keeps_so_much_of_a_text(
     await audit.settle()
     (row,) = rows(store, schema.statements)
     assert row["text"] == "0123456789012345678901234"
-    assert (row["complete"], row["digest"]) == (False, "")
+    assert (row["complete"], row["text_digest"], row["digest"]) == (False, "", "")
 
 
 async def test_a_session_that_was_refused(audit: Audit, journal: Journal, store: Store) -> None:

@@ -14,6 +14,7 @@ from bastion.api.refusals import Refused
 from bastion.api.rpc import MAX_LINE
 from bastion.audit.audit import Audit
 from bastion.audit.search import parse_when
+from bastion.protocols.sql_shape import shape_digest
 from bastion.store.store import Store
 
 from .journal_samples import closed, done, logged_in, open_journal, opened, sent
@@ -71,6 +72,10 @@ ALL = [("s1", 1), ("s1", 2), ("s2", 1)]
         ({"error": True}, [("s1", 2)]),
         ({"error": False}, [("s1", 1), ("s2", 1)]),
         ({"user": "alice", "error": True, "words": ["已付"]}, [("s1", 2)]),
+        ({"like": "s1/2"}, [("s1", 2)]),
+        ({"like": shape_digest("select * from ORDERS where note=?", "postgresql")}, [("s1", 1)]),
+        ({"digest": shape_digest("SELECT 'x' FROM orders", "postgresql").upper()}, [("s2", 1)]),
+        ({"digest": "0" * 32}, []),
     ],
 )
 async def test_filters(audit: Audit, wanted: dict[str, object], found: list[tuple[str, int]]) -> None:
@@ -146,12 +151,20 @@ async def test_sessions(audit: Audit) -> None:
         {"since": "0001-01-01T00:00:00+14:00"},
         {"words": ["x"] * 33},
         {"words": ["x" * 1001]},
+        {"like": "s1"},
+        {"like": "x" * 32},
     ],
 )
 async def test_what_cannot_be_understood_is_refused(audit: Audit, wanted: dict[str, object]) -> None:
     with pytest.raises(Refused) as refused:
         await audit.statements(m.StatementFilter(**wanted))  # type: ignore[arg-type]
     assert refused.value.code == "invalid-params"
+
+
+async def test_a_statement_that_is_not_on_record_is_like_nothing(audit: Audit) -> None:
+    with pytest.raises(Refused) as refused:
+        await audit.statements(m.StatementFilter(like="s1/99"))
+    assert refused.value.code == "statement-unknown"
 
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
