@@ -53,6 +53,7 @@ async def read_all(ours: socket.socket) -> Slow:
 
     tick()
     leg.start_handling(handler)
+    handler.read_in.clear()  # what came before anybody handled it was handed over together
     await handler.over
     leg.close()
     return handler
