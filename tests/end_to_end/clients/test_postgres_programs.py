@@ -9,8 +9,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.servers import excuses
-from tests.servers.mysql import cache_folder
+from tests.servers import debian_postgres, excuses
 from tests.servers.postgres import PROGRAMS
 from tests.servers.processes import wait_for
 
@@ -20,11 +19,9 @@ from .postgres_place import DATABASE, Place, cancelled, done, failed
 
 def command(place: Place, program: str, *words: str) -> list[str]:
     """A program of PostgreSQL 18: Debian's out of its tree, or where it needs no TLS the wheel's, which has none."""
-    tree = cache_folder() / "postgresql-18"
-    debian = tree / "usr/lib/postgresql/18/bin" / program
-    if debian.exists():
-        loader = next((tree / "usr/lib").glob("*/ld-linux-*.so.*"))
-        return [str(loader), "--library-path", str(loader.parent), str(debian), *words]
+    found = debian_postgres.tree()
+    if found is not None:
+        return [*debian_postgres.client(found, program), *words]
     if place.tls:
         excuses.skip("no-postgresql-18")
     return [str(PROGRAMS / program), *words]
