@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import mysql.connector
 import pytest
 
 from bastion.protocols.contract import LoginRequest, SessionChanged, StatementExtends, TlsMode
@@ -435,3 +436,30 @@ def test_the_command_to_kill(server: MysqlFamilyServer, database: str) -> None:
     other.close()
     texts = [n.text for n in session.record.begun() if n.operation in ("COM_PROCESS_KILL", "COM_QUERY")]
     assert any(text.lower().startswith("kill ") for text in texts)
+
+
+def test_query_attributes_of_an_execution(mysql_server: MysqlServer) -> None:
+    """By MySQL's own driver for Python, which sends them with text and with prepared statements."""
+    mysql_server.create_database("live")
+    with Bridge((mysql_server.host, mysql_server.port), hosted(mysql_server)) as bridge:
+        connection = mysql.connector.connect(
+            host="127.0.0.1", port=bridge.port, user="typed", password="", use_pure=True, ssl_disabled=True
+        )
+        cursor = connection.cursor(prepared=True)
+        cursor.add_attribute("trace", "00-4bf9")
+        cursor.add_attribute("depth", 3)
+        cursor.execute("select ?, ?", ("text", 7))
+        assert cursor.fetchall() == [("text", 7)]
+        cursor.execute("select ?, ?", ("again", 8))
+        assert cursor.fetchall() == [("again", 8)]
+        cursor.clear_attributes()
+        cursor.execute("select ?, ?", ("without", 9))
+        assert cursor.fetchall() == [("without", 9)]
+        cursor.close()
+        connection.close()
+        found = bridge.connections[0]
+        assert found.done.wait(10)
+        assert found.errors == []
+    assert [note.binds for note in found.begun() if note.operation == "COM_STMT_EXECUTE"] == [
+        ("text", "7", "trace=00-4bf9", "depth=3"), ("again", "8", "trace=00-4bf9", "depth=3"), ("without", "9"),
+    ]  # fmt: skip
