@@ -392,6 +392,11 @@ class ClientSide(Protocol):
     judging: bool
     """Set by the relay when rules apply: every statement then comes in a piece of its own and can be refused alone."""
 
+    @property
+    def leaving(self) -> bool:
+        """Whether the client has said that it ends the session; the database then closes the connection for it."""
+        ...
+
     def feed(self, data: bytes) -> list[Piece]:
         """The pieces that `data` completes. Raises ProtocolError for what cannot be read."""
         ...

@@ -83,7 +83,9 @@ class Relay:
             self.client_is_gone = True
         elif self._idle is not None:
             self._idle.set()
-        self._end(side.value if side is Side.CLIENT else "database", "")
+        # A database closes too when its client says goodbye, and may be seen to do so first.
+        by_client = side is Side.CLIENT or self.client_side.leaving
+        self._end("client" if by_client else "database", "")
 
     def writable(self, side: Side, ready: bool) -> None:
         """A leg's buffer is full, or has room again: the other one pauses or goes on."""

@@ -57,6 +57,7 @@ class Lines:
     """Both sides of the line protocol. `!` at the start of a line cannot be read."""
 
     judging = False
+    leaving = False
     transaction = Transaction.NONE
 
     def __init__(self) -> None:
@@ -258,6 +259,15 @@ async def test_a_vanished_client_ends_the_session_and_gets_nothing_more(stage: S
     assert [name for name, _ in stage.events].count("client") == 0
     done = stage.journal.records[-1]
     assert isinstance(done, StatementDone)
+
+
+@pytest.mark.parametrize("leaving", [False, True])
+async def test_a_database_that_closes_because_its_client_said_goodbye(stage: Stage, leaving: bool) -> None:
+    """The end is the client's doing, whichever leg is seen to close first."""
+    stage.relay.client_side.leaving = leaving
+    stage.server.eof_received()
+    stage.client.eof_received()
+    assert stage.ended == [("client" if leaving else "database", "")]
 
 
 async def test_the_farewell_reaches_the_client_before_the_end(stage: Stage) -> None:

@@ -46,6 +46,10 @@ class MysqlClientSide:
         """Whether a command has been passed on in part."""
         return self._blocks is not None
 
+    @property
+    def leaving(self) -> bool:
+        return self._exchange.leaving
+
     def feed(self, data: bytes) -> list[Piece]:
         exchange = self._exchange
         if not self._held and self._blocks is None and exchange.uploading is None:

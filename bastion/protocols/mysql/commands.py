@@ -467,6 +467,7 @@ def _reset_connection(exchange: Exchange, payload: bytes) -> Reading:
 
 
 def _quit(exchange: Exchange, payload: bytes) -> Reading:
+    exchange.leaving = True
     return None, ()
 
 

@@ -162,6 +162,8 @@ class Exchange:
         self.uploading: Command | None = None
         """The command whose local file the client is sending, from the server's request to the empty packet."""
         self.upload_sequence = 0
+        self.leaving = False
+        """The client has said COM_QUIT."""
         self.terms = terms
         self.conversation: Conversation | None = None
         """An authentication under way (COM_CHANGE_USER); `uploading` is its command, so no commands are read."""

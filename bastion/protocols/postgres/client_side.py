@@ -70,6 +70,7 @@ class PostgresClientSide:
 
     def __init__(self, exchange: Exchange) -> None:
         self.judging = False
+        self.leaving = False
         self._exchange = exchange
         self._kept = bytearray()
         self._needed = 0
@@ -86,6 +87,7 @@ class PostgresClientSide:
             FUNCTION_CALL: self._function_call,
             COPY_DONE: self._copy_end,
             COPY_FAIL: self._copy_end,
+            TERMINATE: self._terminate,
         }
 
     def feed(self, data: bytes) -> list[Piece]:
@@ -343,6 +345,9 @@ class PostgresClientSide:
             if entry.awaits in (Awaits.QUERY, Awaits.EXECUTE):
                 return entry.number
         return 0
+
+    def _terminate(self, body: bytes, notes: list[Note]) -> None:
+        self.leaving = True
 
     def _copy_end(self, body: bytes, notes: list[Note]) -> None:
         self._exchange.copying = 0

@@ -73,9 +73,7 @@ class Place:
         own = [each for each in found if each["end_reason"] != "cancel-request"]
         assert (len(own), len(found) - len(own)) == (count, cancels)
         for each in own:
-            assert (each["state"], each["unattributed_bytes"]) == ("closed", 0), each
-            # A client that leaves says so to the database, which then closes too: either end may come first.
-            assert each["end_reason"] in ("client", "database")
+            assert (each["state"], each["end_reason"], each["unattributed_bytes"]) == ("closed", "client", 0), each
             assert (each["user"], each["account"], each["login"]) == ("alice", ACCOUNT, TYPED_LOGIN)
         return own
 
