@@ -131,11 +131,14 @@ class Conversation:
             self.socket.sendall(b"X\0\0\0\x04")
         self.socket.close()
 
+    def one(self) -> tuple[bytes, bytes]:
+        kind, size = struct.unpack(">cI", self.stream.read(5))
+        return kind, self.stream.read(size - 4)
+
     def until_ready(self) -> list[tuple[bytes, bytes]]:
         found = []
         while not found or found[-1][0] != b"Z":
-            kind, size = struct.unpack(">cI", self.stream.read(5))
-            found.append((kind, self.stream.read(size - 4)))
+            found.append(self.one())
         return found
 
     def ask(self, text: str) -> list[tuple[bytes, bytes]]:
@@ -257,6 +260,29 @@ def test_schema_and_role_are_on_record(
     ]
     own = "the role is the account's own again"
     assert roles == [(2, "the role is now roads_role"), (4, own), (6, "the role is now roads_role"), (7, own)]
+
+
+# --------------------------------------------------------------------------------- what comes without being asked for
+
+
+def test_what_the_server_says_by_itself_comes_at_once(desk: Desk, server: TlsPostgresServer, declared: None) -> None:
+    """Notifications of others, and the end by an administrator, all while the client is idle."""
+    way = desk.way("roads")
+    with Conversation(way) as asker, server.admin(LOGICAL_DATABASE) as admin:
+        assert asker.ask("LISTEN news")[-1] == (b"Z", b"I")
+        admin.execute("NOTIFY news, 'from elsewhere'")
+        kind, body = asker.one()
+        assert (kind, body[4:]) == (b"A", b"news\0from elsewhere\0")
+        notices = asker.ask("DO $$ BEGIN RAISE NOTICE 'one'; RAISE WARNING 'two'; END $$")
+        assert [kind for kind, _ in notices] == [b"N", b"N", b"C", b"Z"]
+        admin.execute("SELECT pg_terminate_backend(%s)", (asker.key[0],))
+        kind, body = asker.one()
+        assert (kind, b"C57P01\0" in body) == (b"E", True)
+        assert asker.stream.read(1) == b""
+    session = desk.session(way)
+    assert (session["end_reason"], session["unattributed_bytes"]) == ("database", 0)
+    statements = desk.statements(session)
+    assert [(each["kind"], each["state"]) for each in statements] == [("listen", "done"), ("do", "done")]
 
 
 # ----------------------------------------------------------------------------------------------- replication
