@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,23 @@ def test_chunks_in_another_order_or_put_in_are_found(evidence: Evidence) -> None
         proof = evidence.proof()
         assert proof.intact is False
         assert str(proof.recording).startswith("session s1: ")
+
+
+def test_a_recording_whose_chain_was_made_anew_is_not_the_one_that_was_witnessed(evidence: Evidence) -> None:
+    path = evidence.recordings / "s1.recording"
+    with RecordingReader(path) as reader:
+        frames = list(reader.frames())
+        link = reader.link
+    content = bytearray(evidence.content["s1.recording"])
+    content[frames[1].offset] ^= 1
+    for frame in frames:
+        end = frame.offset + frame.length
+        link = sha256(link + bytes(content[frame.offset - len(frame.head) : end])).digest()
+        content[end : end + CHAIN_BYTES] = link
+    path.write_bytes(content)
+    assert evidence.proof().recording == (
+        "session s1: its recording was altered: one of the chunks 1 to 4, and the chain made anew"
+    )
 
 
 def test_no_random_edit_goes_unnoticed(evidence: Evidence) -> None:

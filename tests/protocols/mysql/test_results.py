@@ -136,6 +136,8 @@ def test_pages_of_a_cursor_have_the_columns_of_its_execution(modern: bool) -> No
         end = ok(head=0xFE, status=2 | status) if modern else eof(2 | status)
         session.server(run(1, b"\0\0" + struct.pack("<i", value), end))
     columns = Columns((Column("a", "int"),))
+    opening = Ended("" if modern else "(a cursor was opened)", None)
+    assert shown(session, "COM_STMT_EXECUTE", 2) == [columns, opening]
     assert shown(session, "COM_STMT_FETCH", 3) == [columns, ["7"], Ended("", None)]
     assert shown(session, "COM_STMT_FETCH", 4) == [columns, ["8"], Ended("", None)]
     assert shown(session, "COM_STMT_PREPARE", 1) == [Ended("prepared: 0 parameters, 0 columns", None)]
