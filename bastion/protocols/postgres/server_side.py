@@ -110,22 +110,17 @@ class PostgresServerSide:
                 continue
             following = position + 1 + size
             handler = handlers.get(kind)
-            if handler is None or not 4 <= size <= LONGEST:
-                raise ProtocolError(
-                    Leg.SERVER, f"no message of PostgreSQL: kind {kind}, length {size}", data[position:]
-                )
+            if handler is None or not 4 <= size <= MAX_HELD_MESSAGE:
+                handler = self._long(kind, size, data, position)
             if following > end:
-                needed = size + 1
-                if size <= MAX_HELD_MESSAGE:
+                needed = min(size + 1, LONG_ERROR) if size > MAX_HELD_MESSAGE else size + 1
+                if end - position < needed:
                     break
-                if kind not in PASSING:
-                    raise ProtocolError(Leg.SERVER, f"a message of {size} bytes of kind {kind}", data[position:])
-                needed = LONG_ERROR
-                if end - position < LONG_ERROR:
-                    break
+            # The end of a message that passes without being held counts too: bytes do not depend on how they are cut.
+            self._position = base + following
+            if following > end:
                 self._passing = following - end
                 following = end
-            self._position = base + following
             if not queue:
                 # What comes between statements belongs to none.
                 self._mark = self._position
@@ -176,6 +171,15 @@ class PostgresServerSide:
         return list(self._exchange.open)
 
     # ---------------------------------------------------------------------------------------------------------- framing
+
+    def _long(self, kind: int, size: int, data: bytes, position: int) -> Callable[[bytes], None]:
+        """The handler of a message that may be longer than what is held. Raises ProtocolError for any other."""
+        handler = self._handlers.get(kind)
+        if handler is None or not 4 <= size <= LONGEST:
+            raise ProtocolError(Leg.SERVER, f"no message of PostgreSQL: kind {kind}, length {size}", data[position:])
+        if kind not in PASSING:
+            raise ProtocolError(Leg.SERVER, f"a message of {size} bytes of kind {kind}", data[position:])
+        return handler
 
     def _pass_rows(self, data: bytes, position: int) -> int:
         """Counts a run of rows from `position` on; returns the position behind it. The hot loop of every result."""
