@@ -184,6 +184,14 @@ def test_a_pipeline_that_fails_takes_its_settings_back() -> None:
     assert changes(session) == [(None, "auditor"), (None, "")]
 
 
+def test_more_answers_than_statements_are_not_taken_for_others() -> None:
+    session = session_of(SessionSettings("public"))
+    session.client(m.query("SELECT role FROM people; SET search_path TO a"))
+    session.server(m.complete("SET") + m.complete("INSERT 0 1") + m.complete("SET") + m.ready())
+    assert changes(session) == []
+    assert [outcome for _, outcome, _ in session.outcomes()] == ["done"]
+
+
 def test_what_waits_behind_too_much_is_not_kept() -> None:
     session = session_of(SessionSettings("public"))
     for _ in range(300):
