@@ -74,6 +74,7 @@ def watch_text(exchange: Exchange, command: Command, text: str) -> None:
     if MAYBE(text):
         with contextlib.suppress(Malformed):
             command.opens = tuple(opened(text, backslash=exchange.backslash, dynamic=exchange.mariadb))
+            command.followed = bool(command.opens)
 
 
 def other_database_in(exchange: Exchange, text: str) -> Refusal | None:
@@ -139,7 +140,9 @@ def _query(exchange: Exchange, payload: bytes) -> Reading:
     command = Command(CommandCode.QUERY, Answer.RESULT, number)
     if text[:1] in _WATCHED or ";" in text:
         watch_text(exchange, command, text)
-    return command, (StatementBegins(number, "COM_QUERY", text, True, attributes),)
+    if attributes is not None:
+        return command, (StatementBegins(number, "COM_QUERY", text, True, attributes),)
+    return command, (StatementBegins(number, "COM_QUERY", text),)
 
 
 _WATCHED = frozenset("uUsSeE/-# \t\r\n\f\v")

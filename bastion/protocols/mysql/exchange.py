@@ -95,6 +95,7 @@ class Command:
     rests_on  the preparation, not answered yet, whose statement it runs
     rewritten the payload that goes on in place of the client's
     counted   the server has said how many rows there are, or sent some
+    followed  its results are looked at one by one, for `opens` and `in_out_parameters`
     in_out_parameters  the values of OUT parameters are what is being answered
     cursor    the prepared statement whose cursor it reads
     """
@@ -116,6 +117,7 @@ class Command:
     used_long_data: bool = False
     rows: int = 0
     counted: bool = False
+    followed: bool = False
     in_out_parameters: bool = False
     cursor: Handle | None = None
     bytes_down: int = 0

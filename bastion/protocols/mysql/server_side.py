@@ -367,10 +367,8 @@ class MysqlServerSide:
         if first != 0xFE:
             raise Malformed("something else where the end of a list was expected")
         status = self._read_ok(payload, command)
-        if status & Status.OUT_PARAMETERS or command.in_out_parameters:
-            status = self._out_parameters(status, command)
-        if command.opens and state == ROWS:
-            self._follow(command, status)
+        if status & Status.OUT_PARAMETERS or command.followed:
+            status = self._follow_rows(status, command)
         if state == DEFINITIONS_END:
             self._next_group()
             if self._state == START:
@@ -423,7 +421,7 @@ class MysqlServerSide:
 
     def _succeed(self, payload: bytes, command: Command) -> str:
         status = self._read_ok(payload, command)
-        if command.opens:
+        if command.followed:
             self._follow(command, status)
         if status & Status.MORE_RESULTS and command.answer is Answer.RESULT:
             return "OK"
@@ -432,17 +430,22 @@ class MysqlServerSide:
         self._end(command, command.rows if command.counted else None, "done")
         return "OK"
 
-    def _out_parameters(self, status: int, command: Command) -> int:
-        """The values of a procedure's OUT parameters come as a result of one row, which is counted with none.
+    def _follow_rows(self, status: int, command: Command) -> int:
+        """The end of a list, of definitions or of rows, where more than its rows is to be known; the status to go by.
 
-        Its flag stands at the end of the definitions and of the rows, or (MySQL 9.7 without CLIENT_DEPRECATE_EOF) at
-        the first of the two only, where the second does not say either that the procedure's own OK follows.
+        The values of a procedure's OUT parameters come as a result of one row, which is counted with none. Its flag
+        stands at the end of the definitions and of the rows, or (MySQL 9.7 without CLIENT_DEPRECATE_EOF) at the first
+        of the two only, where the second does not say either that the procedure's own OK follows.
         """
-        if self._state == ROWS:
+        if self._state != ROWS:
+            if status & Status.OUT_PARAMETERS:
+                command.followed = command.in_out_parameters = True
+            return status
+        if status & Status.OUT_PARAMETERS or command.in_out_parameters:
             command.rows -= 1
             command.in_out_parameters = False
             return status | Status.MORE_RESULTS
-        command.in_out_parameters = True
+        self._follow(command, status)
         return status
 
     def _follow(self, command: Command, status: int) -> None:
