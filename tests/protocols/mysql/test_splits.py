@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
+import re
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bastion.protocols.contract import Note, ProtocolError
+from bastion.protocols.contract import Note, ProtocolError, StatementBegins, StatementEnds
 from bastion.protocols.mysql.codec import encode_lenenc_bytes
+from bastion.protocols.mysql.commands import OPERATIONS, READERS
 from bastion.protocols.mysql.constants import Capability
+from bastion.protocols.mysql.exchange import Answer
+from bastion.protocols.mysql.server_side import MysqlServerSide
 
+from .examples import CLIENT, SERVER
 from .packets import CLASSIC, MODERN, Session, eof, err, ok, packet, prepare_ok, query, result_set, run
 
 Conversation = list[tuple[str, bytes]]
@@ -144,3 +150,79 @@ def test_noise_is_refused_or_passed_whole(noise: bytes, capabilities: int, maria
     with contextlib.suppress(ProtocolError):
         other.server(packet(1, noise) + packet(2, noise[::-1]))
         assert other.size_down + len(other.server_side._held) == 2 * (len(noise) + 4)
+
+
+# ---------------------------------------------------------------------------------------- every message of the protocol
+
+EXAMPLES = {
+    **{f"client {OPERATIONS[code]}": turns for code, turns in CLIENT.items()},
+    **{f"server {name}": turns for name, turns in SERVER.items()},
+}
+
+
+def example_session() -> Session:
+    return Session(MODERN, mariadb=True, allow_replication=True)
+
+
+def play_example(turns: Conversation, cut: Callable[[bytes], list[bytes]]) -> Session:
+    session = example_session()
+    for side, data in turns:
+        for part in cut(data):
+            (session.client if side == "client" else session.server)(part)
+    return session
+
+
+def test_every_command_that_is_read_has_an_example() -> None:
+    assert set(CLIENT) == set(READERS) == set(OPERATIONS)
+    for code, turns in CLIENT.items():
+        sent = b"".join(data for side, data in turns if side == "client")
+        codes, position = set(), 0
+        while position < len(sent):
+            codes.add(sent[position + 4])
+            position += 4 + int.from_bytes(sent[position : position + 3], "little")
+        assert code in codes, f"the example for {OPERATIONS[code]} has none"
+
+
+def test_every_kind_of_answer_has_an_example() -> None:
+    """The names that the reader has for what it reads, and the ways in which a command is answered."""
+    source = inspect.getsource(MysqlServerSide)
+    names = set(re.findall(r'return "([A-Za-z_ ]+)"', source)) - {"PREPARE_OK"} | {"PrepareOK", "Row"}
+    assert names <= set(SERVER), "the reader knows a packet that has no example"
+    awaited = set()
+    for turns in EXAMPLES.values():
+        session = example_session()
+        for side, data in turns:
+            (session.client if side == "client" else session.server)(data)
+            awaited |= {command.answer for command in session.exchange.waiting}
+    assert awaited == set(Answer)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_message_in_every_cutting(name: str) -> None:
+    turns = EXAMPLES[name]
+    whole = play_example(turns, lambda data: [data])
+    sent, received = (b"".join(data for side, data in turns if side == who) for who in ("client", "server"))
+    if "CHANGE_USER" not in name:
+        assert (whole.up, whole.down) == (sent, received)
+    assert (whole.size_up, whole.size_down) == (len(sent), len(received))
+    assert whole.server_side.open_statements() == []
+    for at in range(1, max(len(data) for _, data in turns)):
+        cut = play_example(turns, lambda data, at=at: [data[:at], data[at:]] if at < len(data) else [data])  # type: ignore[misc]
+        assert outcome(cut) == outcome(whole), at
+    for size in (1, 2, 5):
+        drips = lambda data, size=size: [data[at : at + size] for at in range(0, len(data), size)]  # noqa: E731
+        assert outcome(play_example(turns, drips)) == outcome(whole), size
+
+
+def test_all_commands_in_one_read_and_all_answers_in_one() -> None:
+    """But for those whose answer decides how the following bytes are read."""
+    apart_only = ("LOCAL INFILE", "COM_QUIT", "COM_CHANGE_USER", "STMT_", "BINLOG", "Prepare", "stream")
+    turns = [turn for name, turns in EXAMPLES.items() if not any(one in name for one in apart_only) for turn in turns]
+    asked, answered = (b"".join(data for side, data in turns if side == who) for who in ("client", "server"))
+    session = example_session()
+    session.client(asked)
+    session.server(answered)
+    assert (session.up, session.down) == (asked, answered)
+    apart = play_example(turns, lambda data: [data])
+    assert session.noted(StatementBegins) == apart.noted(StatementBegins)
+    assert session.noted(StatementEnds) == apart.noted(StatementEnds)

@@ -7,8 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bastion.protocols.contract import Note, StatementExtends
+from bastion.protocols.postgres.client_side import NAMES
+from bastion.protocols.postgres.server_side import ROWS
 
 from .conversations import EVERY_KIND, Turn, conversations
+from .examples import CLIENT, SERVER
 from .session import Session
 
 
@@ -114,3 +117,59 @@ def test_all_questions_before_all_answers(turns: list[Turn]) -> None:
     session, apart = play(pipelined), play(turns)
     assert session.outcomes() == apart.outcomes()
     assert {n: b.text for n, b in session.begun().items()} == {n: b.text for n, b in apart.begun().items()}
+
+
+# ---------------------------------------------------------------------------------------- every message of the protocol
+
+EXAMPLES = {
+    **{f"client {chr(kind[0])}": turns for kind, turns in CLIENT.items()},
+    **{f"server {chr(kind[0])}": turns for kind, turns in SERVER.items()},
+}
+
+
+def kinds_in(data: bytes) -> set[bytes]:
+    kinds, position = set(), 0
+    while position < len(data):
+        kinds.add(data[position : position + 1])
+        position += 1 + int.from_bytes(data[position + 1 : position + 5], "big")
+    return kinds
+
+
+def test_every_message_that_is_read_has_an_example() -> None:
+    session = Session()
+    assert (
+        {kind[0] for kind in CLIENT}
+        == set(NAMES)
+        == set(session.client_side._handlers) | {ord("H"), ord("X"), ord("d")}
+    )
+    assert {kind[0] for kind in SERVER} == set(session.server_side._handlers) | set(ROWS)
+    for speaker, examples in (("client", CLIENT), ("server", SERVER)):
+        for kind, turns in examples.items():
+            assert kind in kinds_in(said(turns, speaker)), f"the example for {kind!r} of the {speaker} has none"
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("judging", [False, True])
+def test_every_message_in_every_cutting(name: str, judging: bool) -> None:
+    turns = EXAMPLES[name]
+    whole = play(turns, judging=judging)
+    assert (bytes(whole.to_server), bytes(whole.to_client)) == (said(turns, "client"), said(turns, "server"))
+    assert whole.server_side.open_statements() == []
+    cuttings = [play(turns, cut, judging=judging) for cut in range(1, sum(len(data) for _, data in turns))]
+    cuttings += [play(turns, drip=drip, judging=judging) for drip in (1, 2, 5)]
+    for cut in cuttings:
+        assert joined(cut.notes) == joined(whole.notes)
+        assert (cut.to_server, cut.to_client) == (whole.to_server, whole.to_client)
+
+
+def test_all_messages_of_the_client_in_one_read_and_all_answers_in_one() -> None:
+    # Not where the answer says in which encoding the next statement is.
+    turns = [turn for name, turns in EXAMPLES.items() if name not in ("client X", "server S") for turn in turns]
+    asked, answered = said(turns, "client"), said(turns, "server")
+    apart, at_once = play(turns), play([("client", asked), ("server", answered)])
+    assert (bytes(at_once.to_server), bytes(at_once.to_client)) == (asked, answered)
+    assert at_once.server_side.open_statements() == []
+    assert {number: begun.text for number, begun in at_once.begun().items()} == {
+        number: begun.text for number, begun in apart.begun().items()
+    }
+    assert [outcome[:2] for outcome in at_once.outcomes()] == [outcome[:2] for outcome in apart.outcomes()]

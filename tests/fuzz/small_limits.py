@@ -1,0 +1,29 @@
+"""Makes the readers' limits small, so that short inputs reach what lies beyond them. Imported before any reader."""
+
+from __future__ import annotations
+
+import sys
+
+from bastion.protocols import contract
+
+assert not any(name.startswith(("bastion.protocols.mysql", "bastion.protocols.postgres")) for name in sys.modules), (
+    "the limits must be set before the readers are imported"
+)
+
+contract.TEXT_PART = 96
+contract.MAX_HELD_MESSAGE = 512
+contract.BIND_LIMIT = 24
+contract.BINDS_LIMIT = 64
+
+from bastion.protocols.mysql import client_side as mysql_client_side  # noqa: E402
+from bastion.protocols.mysql import server_side as mysql_server_side  # noqa: E402
+from bastion.protocols.postgres import exchange as postgres_exchange  # noqa: E402
+from bastion.protocols.postgres import server_side as postgres_server_side  # noqa: E402
+
+mysql_server_side.SLICE = 1024  # type: ignore[misc]
+mysql_client_side.MAX_AHEAD = 40
+mysql_client_side.UPLOAD_NOTE = 64
+postgres_server_side.LONG_ERROR = 128
+postgres_exchange.REMEMBERED_TEXT = 48
+postgres_exchange.REMEMBERED_TOTAL = 1024
+postgres_exchange.MOST_HANDLES = 8
