@@ -33,6 +33,45 @@ def packets_of(flow: Flow) -> list[tuple[str, int, bytes]]:
     return found
 
 
+COMES_TO = {
+    "mysql-allow.pcap": {"replayed"},
+    "mysql-auth.pcap": {"replayed", "refused in place of the greeting", "login failed"},
+    "mysql-caching_sha2_password.pcap": {"replayed", "login failed"},
+    "mysql-change-user-success.pcap": {"replayed"},
+    "mysql-deny.pcap": {"login failed"},
+    "mysql-encrypted.pcap": {"TLS"},
+    "mysql-mysql.pcap": {"replayed"},
+    "mysql-query-attr.pcap": {"replayed"},
+    "mysql-selects_with_new_proto.pcap": {"replayed"},
+    "mysql-tls.pcap": {"begun in its middle"},
+    "mysql.pcapng": {"another framing", "TLS"},
+}
+"""Every capture with what its connections come to: what is not replayed has no data phase that can be read, or one
+that the bastion never agrees to."""
+
+
+def comes_to(flow: Flow) -> str:
+    found = packets_of(flow)
+    if not found or found[0][0] != "server" or not found[0][2]:
+        return "begun in its middle"
+    if found[0][2][:1] == b"\xff":
+        return "refused in place of the greeting"
+    greeting = decode_greeting(found[0][2])
+    if len(found[1][2]) == 32 and found[1][2][1] & 8:
+        return "TLS"
+    if greeting.capabilities & decode_response(found[1][2]).capabilities & ANOTHER_FRAMING:
+        return "another framing"
+    accepted = any(side == "server" and index > 1 and data[:1] == b"\0" for index, (side, _, data) in enumerate(found))
+    return "replayed" if accepted else "login failed"
+
+
+@pytest.mark.parametrize("name", named("mysql"))
+def test_what_a_capture_comes_to(name: str) -> None:
+    if not name:
+        excuses.skip("no-captures")
+    assert {comes_to(flow) for flow in flows(FOLDER / "mysql" / name)} == COMES_TO[name]
+
+
 @pytest.mark.parametrize("name", named("mysql"))
 def test_a_capture_is_read_to_its_last_byte(name: str) -> None:
     if not name:

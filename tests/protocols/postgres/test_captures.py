@@ -75,6 +75,41 @@ def test_how_much_of_the_captures_is_replayed() -> None:
     assert statements >= 10
 
 
+COMES_TO = {
+    "pgsql.pcap": {"replayed", "declined request for encryption", "login failed"},
+    "pgsql2.pcapng": {"TLS"},
+    "postgres-badpass.pcap": {"login failed"},
+    "postgres-good.pcap": {"replayed"},
+    "postgres-no-sslrequest.pcap": {"replayed"},
+    "postgresql-bad-startup-message-1.pcap": {"login failed"},
+    "postgresql-psql-aws-ssl-require.pcap": {"TLS"},
+    "postgresql-psql-create-insert-select-delete-drop.pcap": {"replayed"},
+    "postgresql-psql-login-fail.pcap": {"login failed"},
+    "postgresql-psql-login-no-sslrequest.pcap": {"replayed", "login failed"},
+    "postgresql-psql-login.pcap": {"replayed"},
+}
+"""Every capture with what its connections come to: what is not replayed has no data phase that can be read."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_capture_comes_to(name: str) -> None:
+    if not name:
+        excuses.skip("no-captures")
+    found = set()
+    for flow in captures.flows(captures.FOLDER / "postgresql" / name):
+        server = said(flow, "server")
+        if login_bytes(flow) is not None:
+            found.add("replayed")
+        elif server[:1] == b"S":
+            found.add("TLS")
+        elif len(server) == 1:
+            found.add("declined request for encryption")
+        else:
+            assert b"Z\0\0\0\5" not in server, "a data phase that was not replayed"
+            found.add("login failed")
+    assert found == COMES_TO[name]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_data_phase_is_read_to_its_last_byte(name: str) -> None:
     if not name:
