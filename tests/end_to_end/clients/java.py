@@ -25,7 +25,7 @@ def _classes(program: str, driver: Path) -> Path:
     if shutil.which("javac") is not None:
         compiler = ["javac"]
     elif shutil.which("ecj") is not None:
-        compiler = ["ecj", "-source", "11", "-target", "11"]
+        compiler = ["ecj", "-proc:none", "-source", "11", "-target", "11"]
     else:
         excuses.skip("no-java")
     command = [*compiler, "-cp", str(driver), "-d", str(folder), str(PROGRAMS / f"{program}.java")]
