@@ -4,7 +4,6 @@ was cancelled and seen to stop."""
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import pymysql
 import pytest
 
 from tests.end_to_end.completeness.case import Place
+from tests.end_to_end.completeness.mysql_wire import Wire as MysqlWire
 from tests.end_to_end.completeness.postgresql_wire import Wire
 from tests.end_to_end.stock_clients import SshTunnel, open_tunnel, session_of, ssh_tunnel, token_of
 from tests.protocols.postgres import messages as m
@@ -296,18 +296,15 @@ def test_a_backend_that_was_killed_on_the_database(stock_bastion: BastionProcess
 def test_an_idle_session_that_is_ended_is_gone_on_the_database(
     stock_bastion: BastionProcess, ground: Ground, tunnel: SshTunnel
 ) -> None:
-    idle = socket.create_connection((tunnel.host, tunnel.port), 20)
-    try:
-        if ground.name == "endings-pg":
-            idle.sendall(m.startup(user="x", database=DATABASE))
-            wait_for("a backend", lambda: backends_on_postgres(ground.server))
-            session = live_session(stock_bastion, ground.name)
-            stock_bastion.casemate("auditor", "end", session, "--json")
-            ground.assert_nothing_is_left()
-            [ended] = [each for each in stock_bastion.sessions() if each["id"] == session]
-            assert (ended["state"], ended["end_reason"]) == ("closed", "ended by auditor")
-    finally:
-        idle.close()
+    place = Place(tunnel.host, tunnel.port, DATABASE)
+    idle = Wire(place) if ground.name == "endings-pg" else MysqlWire(place)
+    session = live_session(stock_bastion, ground.name)
+    stock_bastion.casemate("auditor", "end", session, "--json")
+    ground.assert_nothing_is_left()
+    ended = session_of(stock_bastion, tunnel)
+    assert (ended["id"], ended["state"], ended["end_reason"]) == (session, "closed", "ended by auditor")
+    assert [each["kind"] for each in stock_bastion.journal() if each.get("session") == session].count("cancel") == 0
+    idle.leave()
 
 
 @pytest.mark.slow
