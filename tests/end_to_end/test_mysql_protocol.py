@@ -85,7 +85,7 @@ def mariadb_client() -> list[str]:
 # --------------------------------------------------------------------------------------- one account, some databases
 
 
-@pytest.mark.parametrize("kind", ["mariadb", "new_mariadb", "mysql"])
+@pytest.mark.parametrize("kind", ["mariadb", "mysql"])
 def test_the_login_made_anew_and_use_are_held_to_what_is_declared(
     bastion: BastionProcess, request: pytest.FixtureRequest, kind: str
 ) -> None:
@@ -225,7 +225,6 @@ def test_tls_to_the_database(bastion: BastionProcess, secured: NewMariadbServer,
         done = ask(secured.client_command(), tunnel, "show status like 'Ssl_version'", "--skip-ssl")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Ssl_version\tTLSv1.") is encrypted
-    assert session_of(bastion, tunnel)["state"] == "closed"
 
 
 @pytest.mark.parametrize(("name", "reason"), [(name, reason) for name, _, reason in FAILS])
