@@ -445,6 +445,9 @@ def _replication(exchange: Exchange, payload: bytes) -> Reading:
     if not exchange.allow_replication:
         message = "Replication connections to this database are not granted. Ask an administrator."
         return refused(exchange, code, text, Refusal("replication-not-allowed", message))
+    if exchange.databases:
+        message = "A binary log holds every database of the server, and only some may be opened here: it is not sent."
+        return refused(exchange, code, text, Refusal("replication-not-allowed", message))
     answer = Answer.SIMPLE if code is CommandCode.REGISTER_SLAVE else Answer.STREAM
     return _statement(exchange, code, answer, text)
 

@@ -242,6 +242,10 @@ def test_replication_is_refused_unless_it_is_granted(payload: bytes) -> None:
     granted = Session(MODERN, allow_replication=True)
     granted.client(packet(0, payload))
     assert granted.up == packet(0, payload)
+    some = Session(MODERN, allow_replication=True, databases=("shop",))
+    some.client(packet(0, payload))
+    assert some.up == b""
+    assert b"holds every database" in some.down
 
 
 def test_a_replication_stream_passes() -> None:
