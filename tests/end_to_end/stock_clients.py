@@ -165,13 +165,14 @@ def session_of(bastion: BastionProcess, tunnel: SshTunnel) -> dict[str, Any]:
 
 
 def record_of(bastion: BastionProcess, session: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The session's statements in order, without what differs from run to run; that is checked to be there."""
+    """The session's statements in order, without what differs from run to run, and the digest; these are checked."""
     statements = bastion.statements(session["id"])
     assert [each["seq"] for each in statements] == list(range(1, len(statements) + 1))
     moments = [datetime.fromisoformat(each["at"]) for each in statements]
     assert moments == sorted(moments)
-    varying = ("session", "seq", "at", "duration_ms", "bytes_down")
+    varying = ("session", "seq", "at", "duration_ms", "bytes_down", "digest")
     for each in statements:
         assert each["session"] == session["id"]
+        assert len(each["digest"]) == 32 or not each["text"].strip(" ;\n")
         assert each["duration_ms"] is None if each["state"] == "sent" else each["duration_ms"] >= 0
     return [{name: value for name, value in each.items() if name not in varying} for each in statements]

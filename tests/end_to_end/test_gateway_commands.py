@@ -31,7 +31,7 @@ SESSION_FIELDS = [
 ]  # fmt: skip
 STATEMENT_FIELDS = [
     "session", "seq", "at", "user", "database", "account", "schema", "kind", "text", "binds", "verdict", "tool",
-    "state", "rows", "error", "duration_ms", "bytes_down",
+    "state", "rows", "error", "duration_ms", "bytes_down", "digest",
 ]  # fmt: skip
 
 

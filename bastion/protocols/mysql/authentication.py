@@ -81,6 +81,8 @@ def parsec_answer(password: bytes, nonce: bytes, salt_packet: bytes) -> bytes:
 
 def _masked(text: bytes, nonce: bytes) -> bytes:
     key = nonce[:NONCE_LENGTH]
+    if not key:
+        raise Malformed("the server's nonce is empty")
     return bytes(byte ^ key[index % len(key)] for index, byte in enumerate(text))
 
 

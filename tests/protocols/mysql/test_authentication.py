@@ -86,3 +86,8 @@ def test_a_proof_is_checked_against_the_token(plugin: str) -> None:
 
 def test_answers_of_other_plugins_prove_nothing() -> None:
     assert not auth.proves("auth_gssapi_client", b"cmt_token", b"cmt_token", NONCE)
+
+
+def test_a_server_without_a_nonce_gets_no_password() -> None:
+    with pytest.raises(Malformed):
+        auth.rsa_answer(b"secret", b"", auth.rsa_receiver().public_key_pem)
