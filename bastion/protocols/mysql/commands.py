@@ -6,8 +6,6 @@ the server return no command. Commands that may be longer than what is held whol
 
 from __future__ import annotations
 
-import contextlib
-import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -22,12 +20,12 @@ from bastion.protocols.contract import (
 from bastion.protocols.sql_scanner import Kind, dialect_of, tokens
 
 from .change_user import converse, decode_change_user
-from .character_sets import codec_of_collation, codec_of_name
+from .character_sets import codec_of_collation
 from .codec import Malformed, Short, lenenc_int, unpack_u32
 from .constants import CommandCode
+from .current_database import other_database, other_database_in, schema_of, watch_text
 from .exchange import Answer, Command, Exchange, Handle, LongData
 from .refusal import decode_error, error_for_statement
-from .use_statements import MAYBE, UNREADABLE, opened
 from .values import BindReader, decode_block, decode_value, named_bind
 
 Reading = tuple[Command | None, tuple[Note, ...]]
@@ -35,11 +33,6 @@ Reading = tuple[Command | None, tuple[Note, ...]]
 PARAMETER_COUNT_AVAILABLE = 0x08
 MAX_PARAMETERS = 65535
 BULK_SEND_TYPES = 128
-
-_USE = re.compile(r"\s*use\s+(?:`((?:[^`]|``)+)`|([^\s;`]+))\s*;?\s*\Z", re.IGNORECASE)
-_SET_NAMES = re.compile(
-    r"\s*set\s+(?:names|character\s+set|charset|character_set_client\s*=)\s*['\"]?(\w+)", re.IGNORECASE
-)
 
 
 def _statement(
@@ -57,52 +50,6 @@ def refused(exchange: Exchange, code: int, text: str, refusal: Refusal) -> Readi
     error = decode_error(command.error)
     number = command.number or 0
     return command, (*notes, StatementEnds(number, None, DatabaseError(error.code, refusal.message), "failed"))
-
-
-def watch_text(exchange: Exchange, command: Command, text: str) -> None:
-    """What a query changes about the session if it succeeds, as far as its text alone tells."""
-    first = text[:1]
-    if first in "uU" or first.isspace():
-        found = _USE.match(text)
-        if found:
-            command.schema = found[1].replace("``", "`") if found[1] else found[2]
-            return
-    if first in "sS" or first.isspace():
-        found = _SET_NAMES.match(text)
-        if found:
-            command.codec = codec_of_name(found[1])
-    if MAYBE(text):
-        with contextlib.suppress(Malformed):
-            command.opens = tuple(opened(text, backslash=exchange.backslash, dynamic=exchange.mariadb))
-            command.followed = bool(command.opens)
-
-
-def other_database_in(exchange: Exchange, text: str) -> Refusal | None:
-    """Why `text` may not be sent where only some databases may be opened: it opens another one, or may do so."""
-    if not MAYBE(text):
-        return None
-    names: list[str] = []
-    readings = {exchange.backslash, True, False} if "sql_mode" in text.lower() else {exchange.backslash}
-    try:
-        for backslash in readings:
-            names += [each.name for each in opened(text, backslash=backslash, dynamic=exchange.mariadb)]
-    except Malformed as error:
-        return Refusal(
-            "database-name-not-allowed", f"The statement is not sent, as the bastion cannot read it: {error}."
-        )
-    for name in names:
-        if name == UNREADABLE:
-            return MADE_AT_RUN_TIME
-        if name not in exchange.databases:
-            return other_database(exchange, name)
-    return None
-
-
-MADE_AT_RUN_TIME = Refusal(
-    "database-name-not-allowed",
-    "Only some databases may be opened here, so a statement that is put together at run time (EXECUTE IMMEDIATE or "
-    "PREPARE of anything but one string) is not sent. Send it as it is.",
-)
 
 
 def read_attributes(exchange: Exchange, payload: bytes, position: int) -> tuple[int, tuple[Bind, ...] | None]:
@@ -158,9 +105,7 @@ def _prepare(exchange: Exchange, payload: bytes) -> Reading:
     command = Command(CommandCode.STMT_PREPARE, Answer.PREPARED, number)
     command.text = text
     if text[:1] in _WATCHED:
-        found = _USE.match(text)
-        if found:
-            command.schema = found[1].replace("``", "`") if found[1] else found[2]
+        command.schema = schema_of(text)
     exchange.last_prepared = command
     return command, (StatementBegins(number, "COM_STMT_PREPARE", text, True, None, True),)
 
@@ -386,13 +331,6 @@ def _fetch(exchange: Exchange, payload: bytes) -> Reading:
 
 def _quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
-
-
-def other_database(exchange: Exchange, name: str) -> Refusal:
-    """That name is not among the databases that may be opened."""
-    allowed = ", ".join(exchange.databases)
-    message = f"Access denied: the database {name!r:.200} may not be opened here; allowed are: {allowed}."
-    return Refusal("database-name-not-allowed", message)
 
 
 def _init_db(exchange: Exchange, payload: bytes) -> Reading:

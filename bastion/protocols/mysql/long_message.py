@@ -22,19 +22,17 @@ from bastion.protocols.contract import (
 
 from .codec import Malformed, Short
 from .commands import (
-    MADE_AT_RUN_TIME,
     OPERATIONS,
     SPOILED_HANDLE,
     add_long_data,
     begin_execution,
     find_handle,
-    other_database,
     read_attributes,
     refuse_unknown_handle,
     refused,
-    watch_text,
 )
 from .constants import MAX_PACKET_PAYLOAD, CommandCode
+from .current_database import MADE_AT_RUN_TIME, other_database, watch_text
 from .exchange import Answer, Command, Exchange, Handle
 from .refusal import decode_error, error_for_statement
 from .use_statements import UNREADABLE, TextReader

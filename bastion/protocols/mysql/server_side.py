@@ -29,10 +29,11 @@ from bastion.protocols.contract import (
 
 from .change_user import Conversation
 from .character_sets import codec_of_name
-from .codec import Malformed, Short, encode_packets, lenenc_bytes, lenenc_int
+from .codec import Malformed, Short, encode_packets, lenenc_int
 from .constants import MAX_PACKET_PAYLOAD, Capability, CommandCode, Status
 from .exchange import Answer, Command, Exchange
 from .refusal import PROGRESS_REPORT, decode_error, error_at_end
+from .session_track import Tracked, session_changes
 from .use_statements import UNREADABLE
 
 _HEAD: Final = struct.Struct("<IB").unpack_from
@@ -43,8 +44,6 @@ SLICE = 8 * 1024 * 1024
 
 # Where the reader is within the answer to the first waiting command.
 START, DEFINITIONS, DEFINITIONS_END, ROWS, FIELDS, STREAM = range(6)
-
-_TRACK_VARIABLES, _TRACK_SCHEMA = 0, 1
 
 
 class MysqlServerSide:
@@ -518,21 +517,14 @@ class MysqlServerSide:
 
     def _read_changes(self, payload: bytes, position: int) -> None:
         exchange = self._exchange
-        _, position = lenenc_bytes(payload, position)
-        changes, _ = lenenc_bytes(payload, position)
-        position = 0
-        while position < len(changes):
-            kind = changes[position]
-            value, position = lenenc_bytes(changes, position + 1)
-            if kind == _TRACK_SCHEMA:
-                name = lenenc_bytes(value, 0)[0].decode("utf-8", "backslashreplace")
-                if name and exchange.databases and name not in exchange.databases:
-                    raise Malformed(f"the database {name!r:.200} was opened, which is not among the allowed ones")
-                self._set_schema(name)
-            elif kind == _TRACK_VARIABLES:
-                variable, behind = lenenc_bytes(value, 0)
-                if variable == b"character_set_client":
-                    exchange.codec = codec_of_name(lenenc_bytes(value, behind)[0].decode("ascii", "replace"))
+        for kind, name in session_changes(payload, position):
+            if kind is Tracked.ENCODING:
+                exchange.codec = codec_of_name(name.decode("ascii", "replace"))
+                continue
+            schema = name.decode("utf-8", "backslashreplace")
+            if schema and exchange.databases and schema not in exchange.databases:
+                raise Malformed(f"the database {schema!r:.200} was opened, which is not among the allowed ones")
+            self._set_schema(schema)
 
     def _set_schema(self, schema: str) -> None:
         if schema != self._exchange.schema:
