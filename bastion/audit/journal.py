@@ -105,6 +105,7 @@ class Journal:
         self._written = 0
         self._hash = b""
         self._signed = 0
+        self._unwritten_checkpoint: Checkpoint | None = None
         self._lock = -1
         self._file = -1
         self._open_sessions = OpenSessions()
@@ -170,8 +171,6 @@ class Journal:
         """
         with self._mutex:
             self._write(records)
-            if self._number - self._signed >= self._checkpoint_records:
-                self._sign()
             number = self._number
         if self.listeners:
             self._tell(records)
@@ -265,6 +264,16 @@ class Journal:
             self._lines.append(b"%d %b %b\n" % (number, hexlify(head), body))
             self._records.append(record)
             self._number, self._hash = number, head
+            if number - self._signed >= self._checkpoint_records:
+                # Here, not behind the write: ten thousands of outcomes may be delayed together.
+                self._chain_checkpoint()
+
+    def _chain_checkpoint(self) -> None:
+        """Signs what is chained so far. It may be handed out when it is written, not before."""
+        checkpoint = chain.sign_checkpoint(self._key, self.node, self._number, self._hash, now())
+        self._signed = self._number + 1
+        self._unwritten_checkpoint = checkpoint
+        self._chain((checkpoint,))
 
     def _write(self, records: tuple[AnyRecord, ...]) -> None:
         """Writes what was delayed and then `records`, in one write."""
@@ -289,6 +298,8 @@ class Journal:
             raise self._fail(f"only {size} of {len(data)} bytes could be written (is the disk full?)")
         self._size += size
         first, self._written = self._written + 1, self._number
+        if self._unwritten_checkpoint is not None:
+            self.last_checkpoint, self._unwritten_checkpoint = self._unwritten_checkpoint, None
         for record in written:
             if type(record) is not StatementDone:
                 self._open_sessions.follow(record)
@@ -296,10 +307,8 @@ class Journal:
             self.on_written(first, tuple(written), size)
 
     def _sign(self) -> None:
-        checkpoint = chain.sign_checkpoint(self._key, self.node, self._number, self._hash, now())
-        self._write((checkpoint,))
-        self._signed = self._number
-        self.last_checkpoint = checkpoint
+        self._chain_checkpoint()
+        self._write(())
 
     def _begin_segment(self, first: int) -> None:
         path = segment_path(self.folder, first)
@@ -382,7 +391,8 @@ class Journal:
     def _go_on(self, found: Found) -> None:
         self._open_sessions = found.open_sessions
         self._number, self._hash = found.number, found.hash
-        self._written = found.number
+        # What a crash left unsigned is signed with the start, below.
+        self._written = self._signed = found.number
         self.last_checkpoint = found.checkpoint
         first: list[AnyRecord] = []
         if found.segment is None:

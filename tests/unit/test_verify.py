@@ -18,7 +18,7 @@ from bastion.audit import verify as verify_module
 from bastion.audit.segments import Line, segments_of
 from bastion.audit.verify import NothingToVerify, last_checkpoint, verify
 
-from .journal_samples import KEY, OTHER_KEY, open_journal, sent, small_journal
+from .journal_samples import KEY, OTHER_KEY, done, open_journal, sent, small_journal
 
 PUBLIC = chain.public_bytes(KEY)
 
@@ -377,3 +377,15 @@ def test_the_chain_of_another_node_is_refused(journal: Path) -> None:
     path = only_segment(journal)
     path.write_bytes(path.read_bytes().replace(b'"node":"n1"', b'"node":"n2"'))
     assert broken(verify(journal, PUBLIC))[0] == 1
+
+
+async def test_a_flood_of_outcomes_in_one_turn_is_signed_as_often_as_all_else(tmp_path: Path) -> None:
+    """A database answers a pipeline of small statements in one read: ten thousands of outcomes before the next append."""
+    journal = open_journal(tmp_path)
+    for seq in range(1, 6_001):
+        journal.append_soon(done(seq))
+    journal.append_soon(*(done(seq) for seq in range(6_001, 12_001)))
+    journal.close("the test is over")
+    proof = verify(tmp_path, PUBLIC)
+    assert (proof.intact, proof.reason) == (True, None)
+    assert proof.records > 12_000
