@@ -240,6 +240,9 @@ class Life:
         self.changed()
         if self.recorder is not None:
             relay.recording = SessionRecording(self.recorder, session.id, self.engine.name, result.server_side)
+        if session.ending.done() or session.expires_at <= datetime.now(UTC):
+            # It was ended during the login: what the client has sent ahead of it is not passed on.
+            relay.stop_reading_client()
         try:
             relay.start(result.client_rest, result.server_rest)
             await self._finish(relay, await self._until_ending(relay))
@@ -349,4 +352,6 @@ class Life:
             refusal = spoken(Refused("not-understood", engine=self.engine.name, detail=detail))
         elif reason == "record-failed":
             refusal = spoken(Refused("record-failed"))
+        elif reason == "internal":
+            refusal = spoken(Refused("internal", reference=self.session.id))
         self.session.end(Ending(reason, "", refusal))

@@ -11,6 +11,7 @@ reading on the other, so a session holds no more than the transports' limits and
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 
@@ -22,12 +23,14 @@ from .legs import Leg
 from .record import SessionRecord, Writer, raw_bytes
 from .recording import SessionRecording
 
+logger = logging.getLogger(__name__)
+
 
 class Relay:
     """Passes bytes between the two legs of a logged-in session until one of them ends or it is told to stop.
 
-    `ended(reason)` is called once: `client` or `database` closed, `not-understood`, `record-failed`, or what
-    `stop` was given.
+    `ended(reason)` is called once: `client` or `database` closed, `not-understood`, `record-failed`, or `internal`
+    (a defect of ours, whose details are in the log).
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Relay:
         self._waiting: deque[Piece] = deque()
         self._pending: asyncio.Future[None] | None = None
         self._over = False
+        self._told = False
         self._idle: asyncio.Event | None = None
         self._awaited: int | None = None
         self._unsent: int | None = None
@@ -67,15 +71,24 @@ class Relay:
         self.client.start_handling(self)
         if self.client.blocked:
             self.server.pause_reading()
+        if self._pending is not None or self.server.blocked:
+            # The start has let the client be read, whatever the rest from its login has led to.
+            self.client.pause_reading()
 
     # ------------------------------------------------------------------------------------- what the legs call (Handler)
 
     def data(self, side: Side, data: bytes) -> None:
         """Bytes of a leg."""
-        if side is Side.SERVER:
-            self._from_server(data)
-        else:
-            self._from_client(data)
+        try:
+            if side is Side.SERVER:
+                self._from_server(data)
+            else:
+                self._from_client(data)
+        except Exception:
+            # A defect must end this session, not the SSH connection, on which there may be others.
+            logger.exception("session %s failed", self._session)
+            self._hear_no_more()
+            self._end("internal", "")
 
     def closed(self, side: Side) -> None:
         """A leg has ended."""
@@ -168,6 +181,7 @@ class Relay:
         try:
             pieces = self.server_side.feed(data)
         except ProtocolError as error:
+            self._hear_no_more()
             self._not_understood(error)
             return
         for piece in pieces:
@@ -178,6 +192,7 @@ class Relay:
                 try:
                     self.record.after(piece.notes)
                 except JournalFailed:
+                    self._hear_no_more()
                     self._end("record-failed", "")
                     return
             if piece.data:
@@ -190,6 +205,14 @@ class Relay:
         self._give_due()
         if self._idle is not None:
             self._has_run()
+
+    def _hear_no_more(self) -> None:
+        """Something of the database was not passed on, so nothing behind it is: the client would take it for whole."""
+        self._from_server = self._unheard  # type: ignore[method-assign]
+
+    def _unheard(self, data: bytes) -> None:
+        self.bytes_down += len(data)
+        self.unattributed += len(data)
 
     def _give_due(self) -> None:
         due = self.server_side.due()
@@ -214,7 +237,8 @@ class Relay:
     async def _until_over(self, number: int | None, seconds: float) -> bool:
         self._awaited = number
         self._idle = asyncio.Event()
-        self.server.resume_reading()
+        if self.client_is_gone or not self.client.blocked:
+            self.server.resume_reading()
         try:
             self._has_run()
             async with asyncio.timeout(seconds):
@@ -273,6 +297,9 @@ class Relay:
         if not self._over:
             self._over = True
             self._give_up_waiting()
+        # The client may have been stopped before, for a last statement to finish: that does not outlast either leg.
+        if not self._told:
+            self._told = True
             self._ended(reason, detail)
 
     def _give_up_waiting(self) -> None:

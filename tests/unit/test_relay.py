@@ -99,8 +99,11 @@ class Answers(Lines):
     def __init__(self, lines: Lines) -> None:
         super().__init__()
         self.outstanding = lines.outstanding
+        self.broken = b""
 
     def feed(self, data: bytes) -> list[Piece]:
+        if self.broken and data.startswith(self.broken):
+            raise ProtocolError(Side.SERVER, "no such answer", data)
         number = self.outstanding.pop(0)
         return [Piece(data, len(data), "answer", (StatementEnds(number, 1, bytes_down=len(data)),))]
 
@@ -132,7 +135,7 @@ class Journal:
 
 
 class Stage:
-    def __init__(self) -> None:
+    def __init__(self, *, started: bool = True) -> None:
         self.events: list[tuple[str, bytes]] = []
         self.ended: list[tuple[str, str]] = []
         self.client_wire, self.server_wire = Wire("client", self.events), Wire("server", self.events)
@@ -148,7 +151,8 @@ class Stage:
             self.journal,
             lambda *why: self.ended.append(why),
         )
-        self.relay.start(b"", b"")
+        if started:
+            self.relay.start(b"", b"")
 
 
 @pytest.fixture
@@ -286,3 +290,69 @@ async def test_what_the_reader_answers_by_itself_is_on_record_as_refused(stage: 
     assert isinstance(sent, StatementSent)
     assert isinstance(done, StatementDone)
     assert (sent.verdict, done.state, done.error) == ("refused", "refused", "1295: not through here")
+
+
+async def test_a_client_that_does_not_read_is_not_read_for_while_its_last_statement_finishes(stage: Stage) -> None:
+    """Its token has expired, the statement may finish; what it returns must not gather in the bastion."""
+    stage.client.data_received(b"select everything\n")
+    stage.client.pause_writing()
+    stage.relay.stop_reading_client()
+    waiting = asyncio.ensure_future(stage.relay.until_idle(5))
+    await asyncio.sleep(0)
+    assert stage.server_wire.paused
+    stage.client.resume_writing()
+    assert not stage.server_wire.paused
+    stage.server.data_received(b"all\n")
+    assert await waiting
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+async def test_whoever_leaves_while_the_last_statement_finishes_ends_the_session(stage: Stage, side: str) -> None:
+    stage.client.data_received(b"select pg_sleep(1000)\n")
+    stage.relay.stop_reading_client()
+    waiting = asyncio.ensure_future(stage.relay.until_idle(5))
+    await asyncio.sleep(0)
+    (stage.client if side == "client" else stage.server).eof_received()
+    assert stage.ended == [("client" if side == "client" else "database", "")]
+    waiting.cancel()
+
+
+async def test_what_was_read_during_login_and_waits_for_its_record_holds_the_client_back() -> None:
+    stage = Stage(started=False)
+    stage.journal.mode = stage.journal.slow
+    stage.relay.start(b"a\n", b"")
+    assert stage.client_wire.paused
+    stage.journal.later[0].set_result(None)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not stage.client_wire.paused
+
+
+async def test_nothing_of_the_database_passes_behind_what_could_not_be_read(stage: Stage) -> None:
+    stage.client.data_received(b"a\nb\n")
+    stage.relay.server_side.broken = b"?"  # type: ignore[attr-defined]
+    stage.server.data_received(b"?\n")
+    stage.server.data_received(b"?\n")
+    stage.server.data_received(b"two\n")
+    assert stage.ended == [("not-understood", "no such answer")]
+    assert [type(each) for each in stage.journal.records].count(RawBytes) == 1
+    assert all(name != "client" for name, _ in stage.events)
+    assert stage.relay.unattributed == 8
+
+
+async def test_nothing_of_the_database_passes_behind_an_outcome_that_was_not_recorded(stage: Stage) -> None:
+    stage.client.data_received(b"a\nb\n")
+    stage.journal.mode = stage.journal.fail
+    stage.server.data_received(b"one\n")
+    stage.journal.mode = lambda: None
+    stage.server.data_received(b"two\n")
+    assert stage.ended == [("record-failed", "")]
+    assert all(name != "client" for name, _ in stage.events)
+
+
+async def test_a_defect_of_a_reader_ends_its_session_and_reaches_nobody_else(stage: Stage) -> None:
+    stage.server.data_received(b"an answer that nothing asked for\n")
+    assert stage.ended == [("internal", "")]
+    stage.client.data_received(b"a\n")
+    stage.server.data_received(b"another\n")
+    assert stage.events == []

@@ -380,7 +380,7 @@ def test_the_chain_of_another_node_is_refused(journal: Path) -> None:
 
 
 async def test_a_flood_of_outcomes_in_one_turn_is_signed_as_often_as_all_else(tmp_path: Path) -> None:
-    """A database answers a pipeline of small statements in one read: ten thousands of outcomes before the next append."""
+    """A database answers a pipeline of small statements in one read: many outcomes before the next append."""
     journal = open_journal(tmp_path)
     for seq in range(1, 6_001):
         journal.append_soon(done(seq))
