@@ -15,7 +15,7 @@ from .arrivals import Arrivals
 from .authentication import PROMPT, Authentication, Identity
 from .calls import Caller
 from .channel import SessionChannel, session_channel
-from .packets import shorten
+from .packets import refuse_tiny_packets, shorten
 from .tunnel import PACKET, WINDOW, Channel, Promises, Tunnel, visit_of_token
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ class Connection(asyncssh.SSHServer):
     def session_requested(self) -> Any:
         self._count_channel()
         channel = session_channel(self.ssh)
+        refuse_tiny_packets(channel, self._channel_closed)
         return channel, SessionChannel(self._gateway, self, self._channel_closed)
 
     def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
@@ -144,8 +145,11 @@ class Connection(asyncssh.SSHServer):
             self._channel_closed()
 
         channel: Channel = self.ssh.create_tcp_channel(encoding=None, window=WINDOW, max_pktsize=PACKET)
+        refuse_tiny_packets(channel, self._channel_closed)
         write = channel.write if self._outbox is None else self._outbox.writer(channel)
-        return channel, Tunnel(run, gateway.start_task, gateway.tunnel_opened, closed, write, self._arrivals)
+        return channel, Tunnel(
+            run, gateway.start_task, gateway.tunnel_opened, closed, write, self._arrivals, self._outbox
+        )
 
     def unix_connection_requested(self, dest_path: str) -> Any:
         raise asyncssh.ChannelOpenError(

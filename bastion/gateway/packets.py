@@ -11,6 +11,7 @@ protocol stay in one place. docs/performance.md has what it brings.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import struct
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from time import monotonic
 from typing import Any
 
 import asyncssh
+from asyncssh.channel import SSHChannel
 from asyncssh.constants import MSG_CHANNEL_DATA, MSG_IGNORE
 
 from bastion.sessions.at_once import write_at_once
@@ -27,10 +29,24 @@ from .ciphers import TAG, Gcm, take_over
 MOST = 256 * 1024
 """Bytes that are collected in one turn at most."""
 
+UNREAD = 4 * 1024 * 1024
+"""Bytes that wait for a client which does not read its connection, or does not come to the end of a key exchange,
+before its tunnels are paused. A channel's window does not bound them: the client may make that as large as it likes."""
+
+UNREAD_LOW = 1024 * 1024
+MOST_UNREAD = 64 * 1024 * 1024
+"""Bytes after which such a connection ends: what comes then is not its tunnels' but what else it asks for."""
+
+LEAST_PACKET = 1024
+"""Bytes that a client must take in one packet of a channel. One that wants fewer (others take 16 KiB and more) would
+have the bastion make a packet of each byte of a result, and everybody else wait for that."""
+
 _NEEDED = ("send_packet", "_send", "_transport", "_send_encryption", "_send_seq", "_send_enchdrlen",
            "_send_blocksize", "_compressor", "_kex_complete", "_rekey_bytes", "_rekey_bytes_sent",
            "_rekey_seconds")  # fmt: skip
 """What is relied on inside asyncssh. Where one of them is missing, everything stays asyncssh's own."""
+
+logger = logging.getLogger(__name__)
 
 _head = struct.Struct(">BBII")
 _count = struct.Struct(">I")
@@ -45,6 +61,23 @@ def shorten(connection: asyncssh.SSHServerConnection) -> Outbox | None:
     return Outbox(inner)
 
 
+def refuse_tiny_packets(channel: SSHChannel[bytes], refused: Callable[[], None]) -> None:
+    """Refuses to open a channel whose client takes less than LEAST_PACKET at once; `refused` is called then."""
+    inner: Any = channel
+    process_open = inner.process_open
+
+    def look_first(number: int, window: int, size: int, session: Any) -> None:
+        if size < LEAST_PACKET:
+            refused()
+            asyncio.get_running_loop().call_soon(inner._cleanup)
+            raise asyncssh.ChannelOpenError(
+                asyncssh.OPEN_RESOURCE_SHORTAGE, f"packets of less than {LEAST_PACKET} bytes are not made here"
+            )
+        process_open(number, window, size, session)
+
+    inner.process_open = look_first
+
+
 def _hush(sender: Any) -> None:
     """asyncssh words a log line for every packet, to be thrown away where its log is not at that level."""
     sender.log_sent_packet = sender.log_received_packet = _nothing
@@ -55,7 +88,10 @@ def _nothing(*_: Any, **__: Any) -> None:
 
 
 class Outbox:
-    """What a connection sends in this turn of the event loop."""
+    """What a connection sends in this turn of the event loop.
+
+    listeners  are told when too much waits for the client (True), and when there is room again
+    """
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -67,8 +103,15 @@ class Outbox:
         self._padding = os.urandom(64)
         self._known: Any = None
         self._cipher: Gcm | None = None
+        self.full = False
+        self.listeners: set[Callable[[bool], None]] = set()
+        self._jammed = False
+        self._deferred = 0
         connection.send_packet = self.send_packet
         connection._send = self.send
+        connection._transport.set_write_buffer_limits(high=UNREAD, low=UNREAD_LOW)
+        connection.pause_writing = lambda: self._jam(jammed=True)
+        connection.resume_writing = lambda: self._jam(jammed=False)
 
     def send_packet(self, kind: int, *parts: bytes, **options: Any) -> None:
         """Instead of SSHConnection.send_packet."""
@@ -96,6 +139,29 @@ class Outbox:
             self._size = 0
             if self._connection._transport is not None:
                 self._send(data)
+                if self.full:
+                    self._look_at_unread()
+
+    def _jam(self, *, jammed: bool) -> None:
+        """The socket takes no more for now, or again."""
+        self._jammed = jammed
+        self._pace()
+
+    def _pace(self) -> None:
+        full = self._jammed or self._deferred > UNREAD
+        if full != self.full:
+            self.full = full
+            for listener in tuple(self.listeners):
+                listener(full)
+
+    def _look_at_unread(self) -> None:
+        connection = self._connection
+        if connection._kex_complete:
+            self._deferred = 0
+            self._pace()
+        if connection._transport.get_write_buffer_size() > MOST_UNREAD:
+            logger.warning("a connection does not read what it has asked for, so it is ended")
+            connection.abort()
 
     def writer(self, channel: asyncssh.SSHTCPChannel[bytes]) -> Callable[[bytes], None]:
         """`channel.write` for a tunnel's data."""
@@ -108,6 +174,10 @@ class Outbox:
             size = len(data)
             if inner._send_buf or inner._send_state != "open" or size > inner._send_window or not self._ordinary():
                 channel.write(data)
+                if not self._connection._kex_complete:
+                    # asyncssh keeps it until the new keys are there, however long that takes.
+                    self._deferred += size
+                    self._pace()
                 return
             inner._send_window -= size
             most = inner._send_pktsize

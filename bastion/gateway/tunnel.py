@@ -23,6 +23,7 @@ from bastion.sessions.live import Visit
 from bastion.sessions.registry import new_session_id
 
 from .arrivals import Arrivals
+from .packets import Outbox
 
 WINDOW = 4 * 1024 * 1024
 """Bytes that a client may send ahead on a tunnel."""
@@ -32,6 +33,9 @@ PACKET = 64 * 1024
 
 WRITE_AHEAD = 1024 * 1024
 """Bytes that wait for a slow client before the database's side is told to pause."""
+
+CLOSING_SECONDS = 60.0
+"""Seconds that a closed tunnel's client is given to take what is still buffered for it."""
 
 PROMISE_SECONDS = 30.0
 MAX_PROMISES = 64
@@ -110,12 +114,11 @@ Channel = asyncssh.SSHTCPChannel[bytes]
 class _ChannelTransport:
     """asyncssh's channel as a leg's transport: writing to a channel that has just been closed is no error."""
 
-    __slots__ = ("_channel", "_write", "abort", "close", "get_write_buffer_size", "pause_reading", "resume_reading")
+    __slots__ = ("_channel", "_write", "abort", "get_write_buffer_size", "pause_reading", "resume_reading")
 
     def __init__(self, channel: Channel, write: Callable[[bytes], None]) -> None:
         self._channel = channel
         self._write = write
-        self.close = channel.close
         self.abort = channel.abort
         self.pause_reading = channel.pause_reading
         self.resume_reading = channel.resume_reading
@@ -125,12 +128,19 @@ class _ChannelTransport:
         if not self._channel.is_closing():
             self._write(data)
 
+    def close(self) -> None:
+        channel: Any = self._channel
+        channel.close()
+        if channel.get_write_buffer_size():
+            # asyncssh's abort does nothing to a channel that is being closed.
+            asyncio.get_running_loop().call_later(CLOSING_SECONDS, channel._close_send)
+
 
 class Tunnel(asyncssh.SSHTCPSession[bytes]):
     """A channel that was accepted. `run` makes the session on it, as a task that `start` keeps.
 
     opened and closed are called when the channel stands, and when the other side has let go of it too. write sends on
-    the channel; arrivals is told where its data goes.
+    the channel; arrivals is told where its data goes, outbox tells when the connection as a whole is full.
     """
 
     def __init__(
@@ -141,9 +151,13 @@ class Tunnel(asyncssh.SSHTCPSession[bytes]):
         closed: Callable[[Tunnel], None],
         write: Callable[[bytes], None],
         arrivals: Arrivals | None,
+        outbox: Outbox | None = None,
     ) -> None:
         self._run = run
         self._arrivals = arrivals
+        self._outbox = outbox
+        self._channel_full = False
+        self._connection_full = False
         self._write = write
         self._start = start
         self._opened = opened
@@ -157,15 +171,36 @@ class Tunnel(asyncssh.SSHTCPSession[bytes]):
         leg = self._leg = Leg(Side.CLIENT, _ChannelTransport(chan, self._write))
         receive = leg.data_received
         self.data_received = lambda data, datatype: receive(data)  # type: ignore[method-assign]
-        self.pause_writing = leg.pause_writing  # type: ignore[method-assign]
-        self.resume_writing = leg.resume_writing  # type: ignore[method-assign]
         self._chan = chan
         if self._arrivals is not None:
             self._arrivals.add(chan, receive)
+        if self._outbox is not None:
+            self._outbox.listeners.add(self._pace_of_connection)
+            self._pace_of_connection(self._outbox.full)
         self._opened(self)
 
     def session_started(self) -> None:
         self._start(self._run(self._leg))
+
+    def pause_writing(self) -> None:
+        self._channel_full = True
+        self._pace()
+
+    def resume_writing(self) -> None:
+        self._channel_full = False
+        self._pace()
+
+    def _pace_of_connection(self, full: bool) -> None:
+        self._connection_full = full
+        self._pace()
+
+    def _pace(self) -> None:
+        """The leg waits for both: the channel's window and the connection's socket."""
+        full = self._channel_full or self._connection_full
+        if full and not self._leg.blocked:
+            self._leg.pause_writing()
+        elif self._leg.blocked and not full:
+            self._leg.resume_writing()
 
     def eof_received(self) -> bool:
         self._leg.eof_received()
@@ -174,5 +209,7 @@ class Tunnel(asyncssh.SSHTCPSession[bytes]):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._arrivals is not None:
             self._arrivals.remove(self._chan)
+        if self._outbox is not None:
+            self._outbox.listeners.discard(self._pace_of_connection)
         self._leg.connection_lost(exc)
         self._closed(self)

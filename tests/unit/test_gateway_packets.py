@@ -11,10 +11,13 @@ from typing import Any
 
 import asyncssh
 import pytest
+from asyncssh.constants import MSG_DEBUG
+from asyncssh.packet import String
 
+from bastion.gateway import tunnel
 from bastion.gateway.arrivals import Arrivals
 from bastion.gateway.ciphers import Gcm
-from bastion.gateway.packets import Outbox, shorten
+from bastion.gateway.packets import UNREAD, Outbox, refuse_tiny_packets, shorten
 from bastion.gateway.tunnel import PACKET, WINDOW, Tunnel
 from bastion.protocols.contract import Leg as Side
 from bastion.sessions.at_once import write_at_once
@@ -114,8 +117,9 @@ class Server(asyncssh.SSHServer):
             add(channel, received)
 
         arrivals.add = counting  # type: ignore[method-assign]
+        refuse_tiny_packets(channel, lambda: None)
         write = made.outbox.writer(channel)
-        return channel, Tunnel(run, start, lambda tunnel: None, lambda tunnel: None, write, arrivals)
+        return channel, Tunnel(run, start, lambda tunnel: None, lambda tunnel: None, write, arrivals, made.outbox)
 
 
 @contextlib.asynccontextmanager
@@ -375,3 +379,104 @@ async def test_a_closed_transport_s_number_is_never_written_to() -> None:
         for each in {reader, writer, number, taken}:
             os.close(each)
         far.close()
+
+
+class Reader(asyncssh.SSHTCPSession[bytes]):
+    """A client's end of a tunnel."""
+
+    def __init__(self) -> None:
+        self.lost = asyncio.Event()
+        self.taken = 0
+
+    def connection_made(self, chan: Any) -> None:
+        self.chan = chan
+
+    def data_received(self, data: bytes, datatype: Any) -> None:
+        self.taken += len(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set()
+
+
+async def test_a_client_that_does_not_read_its_socket_pauses_the_database_whatever_its_window() -> None:
+    async with asyncio.timeout(LIMIT), served() as (made, port), connect(port) as connection:
+        channel, reader = await connection.create_connection(Reader, "database", 1, encoding=None, window=2**31)
+        other, _ = await connection.create_connection(Reader, "database", 1, encoding=None)
+        channel.write(b"x")
+        other.write(b"x")
+        while not reader.taken or len(made.echoes) < 2 or not made.echoes[1].given:
+            await asyncio.sleep(0)
+        connection._transport.pause_reading()
+        echo, sent = made.echoes[0], 0
+        while not echo.blocked:
+            assert sent < 64 * 1024 * 1024
+            echo.leg.write(bytes(256 * 1024))
+            sent += 256 * 1024
+            await asyncio.sleep(0)
+        assert made.echoes[1].blocked
+        assert made.connection._transport.get_write_buffer_size() <= UNREAD + 512 * 1024
+        connection._transport.resume_reading()
+        await echo.writable_again.wait()
+        await made.echoes[1].writable_again.wait()
+        while reader.taken < sent + 1:
+            await asyncio.sleep(0)
+
+
+async def test_a_client_that_does_not_finish_a_key_exchange_pauses_the_database() -> None:
+    async with asyncio.timeout(LIMIT), served() as (made, port), connect(port) as connection:
+        channel, reader = await connection.create_connection(Reader, "database", 1, encoding=None, window=2**31)
+        channel.write(b"x")
+        while not reader.taken:
+            await asyncio.sleep(0)
+        connection._transport.pause_reading()
+        made.connection._send_kexinit()
+        made.connection._kexinit_sent = True
+        echo, sent = made.echoes[0], 0
+        while not echo.blocked:
+            assert sent < 64 * 1024 * 1024
+            echo.leg.write(bytes(256 * 1024))
+            sent += 256 * 1024
+            await asyncio.sleep(0)
+        connection._transport.resume_reading()
+        await echo.writable_again.wait()
+        while reader.taken < sent + 1:
+            await asyncio.sleep(0)
+
+
+async def test_what_is_not_read_of_all_else_ends_the_connection() -> None:
+    """Replies to what a client asks for without reading: no window bounds them."""
+    async with served() as (made, port):
+        connection = await connect(port)
+        async with asyncio.timeout(LIMIT):
+            connection._transport.pause_reading()
+            while not made.lost.done():
+                made.connection.send_packet(MSG_DEBUG, b"\0" + String(bytes(30_000)) + String(b""))
+                await asyncio.sleep(0)
+        connection.abort()
+
+
+async def test_a_client_that_wants_a_packet_for_each_byte_is_refused() -> None:
+    async with asyncio.timeout(LIMIT), served() as (made, port), connect(port) as connection:
+        with pytest.raises(asyncssh.ChannelOpenError, match="less than 1024 bytes"):
+            await connection.create_connection(Reader, "database", 1, encoding=None, max_pktsize=1023)
+        _, reader = await connection.create_connection(Reader, "database", 1, encoding=None, max_pktsize=1024)
+        made.echoes[0].leg.write(bytes(100_000))
+        while reader.taken < 100_000:
+            await asyncio.sleep(0)
+
+
+async def test_a_closed_tunnel_waits_for_its_client_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tunnel, "CLOSING_SECONDS", 0.05)
+    async with asyncio.timeout(LIMIT), served() as (made, port), connect(port) as connection:
+        _, reader = await connection.create_connection(Reader, "database", 1, encoding=None, window=2048)
+        reader.chan.pause_reading()
+        leg = made.echoes[0].leg
+        leg.write(bytes(100_000))
+        channel = leg.transport._channel  # type: ignore[attr-defined]
+        leg.close()
+        assert channel.get_write_buffer_size() == 100_000 - 2048
+        while channel.get_write_buffer_size():
+            await asyncio.sleep(0)
+        reader.chan.resume_reading()
+        await reader.lost.wait()
+        assert reader.taken <= 2 * 2048
