@@ -13,6 +13,7 @@ from bastion.sessions.legs import Leg
 
 from .arrivals import Arrivals
 from .authentication import PROMPT, Authentication, Identity
+from .backlog import keep_together
 from .calls import Caller
 from .channel import SessionChannel, session_channel
 from .packets import refuse_tiny_packets, shorten
@@ -120,6 +121,7 @@ class Connection(asyncssh.SSHServer):
     def session_requested(self) -> Any:
         self._count_channel()
         channel = session_channel(self.ssh)
+        keep_together(channel)
         refuse_tiny_packets(channel, self._channel_closed)
         return channel, SessionChannel(self._gateway, self, self._channel_closed)
 
@@ -145,6 +147,7 @@ class Connection(asyncssh.SSHServer):
             self._channel_closed()
 
         channel: Channel = self.ssh.create_tcp_channel(encoding=None, window=WINDOW, max_pktsize=PACKET)
+        keep_together(channel)
         refuse_tiny_packets(channel, self._channel_closed)
         write = channel.write if self._outbox is None else self._outbox.writer(channel)
         return channel, Tunnel(

@@ -16,6 +16,7 @@ from asyncssh.packet import String
 
 from bastion.gateway import tunnel
 from bastion.gateway.arrivals import Arrivals
+from bastion.gateway.backlog import keep_together
 from bastion.gateway.ciphers import Gcm
 from bastion.gateway.packets import UNREAD, Outbox, refuse_tiny_packets, shorten
 from bastion.gateway.tunnel import PACKET, WINDOW, Tunnel
@@ -118,6 +119,7 @@ class Server(asyncssh.SSHServer):
 
         arrivals.add = counting  # type: ignore[method-assign]
         refuse_tiny_packets(channel, lambda: None)
+        keep_together(channel)
         write = made.outbox.writer(channel)
         return channel, Tunnel(run, start, lambda tunnel: None, lambda tunnel: None, write, arrivals, made.outbox)
 
@@ -480,3 +482,33 @@ async def test_a_closed_tunnel_waits_for_its_client_for_a_limited_time(monkeypat
         reader.chan.resume_reading()
         await reader.lost.wait()
         assert reader.taken <= 2 * 2048
+
+
+async def test_what_comes_in_single_bytes_while_a_session_is_paused_is_kept_together() -> None:
+    async with asyncio.timeout(LIMIT), served() as (made, port), connect(port) as connection:
+        channel, reader = await connection.create_connection(Reader, "database", 1, encoding=None)
+        channel.write(b"x")
+        while not reader.taken:
+            await asyncio.sleep(0)
+        echo = made.echoes[0]
+        echo.leg.pause_reading()
+        kept = echo.leg.transport._channel._recv_buf  # type: ignore[attr-defined]
+        expected = b"x"
+        while len(expected) < 2000:
+            channel.write(b"%d" % (len(expected) % 10))
+            expected += b"%d" % (len(expected) % 10)
+        while len(kept) < len(expected) - 1:
+            await asyncio.sleep(0)
+        assert bytes(echo.given) == b"x"
+        given: list[bytes] = []
+        receive = echo.data
+
+        def keeping(side: Side, data: bytes) -> None:
+            given.append(data)
+            receive(side, data)
+
+        echo.data = keeping  # type: ignore[method-assign]
+        echo.leg.resume_reading()
+        assert given == [expected[1:]]
+        while reader.taken < len(expected):
+            await asyncio.sleep(0)
