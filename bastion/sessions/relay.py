@@ -275,13 +275,19 @@ class Relay:
                 self.client.write(words)
 
     def close(self) -> None:
-        """Closes both legs; what is buffered for a client that reads is still sent."""
+        """Closes both legs; what is buffered for a client that reads is still sent.
+
+        To a database that is still at work nothing more is: what a killed session has sent ahead would be run after it.
+        """
         self._over = True
         if self.client.blocked:
             self.client.abort()
         else:
             self.client.close()
-        self.server.close()
+        if self.at_work is None:
+            self.server.close()
+        else:
+            self.server.abort()
 
     def _not_understood(self, error: ProtocolError) -> None:
         """Fail closed: recorded raw, nothing of it passed on, the session ends."""

@@ -34,6 +34,7 @@ class Wire:
         self.events = events
         self.paused = False
         self.is_closed = False
+        self.is_aborted = False
 
     def write(self, data: bytes) -> None:
         self.events.append((self.name, bytes(data)))
@@ -41,7 +42,8 @@ class Wire:
     def close(self) -> None:
         self.is_closed = True
 
-    abort = close
+    def abort(self) -> None:
+        self.is_closed = self.is_aborted = True
 
     def pause_reading(self) -> None:
         self.paused = True
@@ -356,3 +358,14 @@ async def test_a_defect_of_a_reader_ends_its_session_and_reaches_nobody_else(sta
     stage.client.data_received(b"a\n")
     stage.server.data_received(b"another\n")
     assert stage.events == []
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_what_waits_for_a_busy_database_is_not_sent_behind_the_end(stage: Stage, *, answered: bool) -> None:
+    stage.client.data_received(b"select pg_sleep(1000)\n")
+    stage.relay.stop_reading_client()
+    if answered:
+        stage.server.data_received(b"cancelled\n")
+    stage.relay.close()
+    assert stage.server_wire.is_closed
+    assert stage.server_wire.is_aborted is not answered
