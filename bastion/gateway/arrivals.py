@@ -8,6 +8,7 @@ in one place.
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,12 @@ KEEPALIVE_LOOK = 1.0
 
 LONG = 4096
 """Bytes from which a packet is not copied before it is decrypted."""
+
+MOST_AHEAD = 1024 * 1024
+"""Bytes that may come while asyncssh is at one packet (a password is checked, keys are exchanged). A client waits for
+the answer to such a packet, so nobody sends as much, but asyncssh would keep all of it, of strangers too."""
+
+logger = logging.getLogger(__name__)
 
 _NEEDED = ("_recv_encryption", "_recv_handler", "_recv_pkthdr", "_recv_packet", "_recv_data", "_inpbuf", "_packet",
            "_recv_seq", "_decompressor", "_transport", "_max_recv_pktlen", "_reset_keepalive_timer",
@@ -88,6 +95,10 @@ class Arrivals:
         """Instead of SSHConnection.data_received."""
         connection = self._connection
         if not self._ours():
+            if len(connection._inpbuf) > MOST_AHEAD:
+                logger.warning("a connection sends without waiting for its answers, so it is ended")
+                connection.abort()
+                return
             connection._inpbuf += data
             connection._recv_data()
             return

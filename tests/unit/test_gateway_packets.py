@@ -15,7 +15,7 @@ from asyncssh.constants import MSG_DEBUG
 from asyncssh.packet import String
 
 from bastion.gateway import tunnel
-from bastion.gateway.arrivals import Arrivals
+from bastion.gateway.arrivals import MOST_AHEAD, Arrivals
 from bastion.gateway.backlog import keep_together
 from bastion.gateway.ciphers import Gcm
 from bastion.gateway.packets import UNREAD, Outbox, refuse_tiny_packets, shorten
@@ -512,3 +512,16 @@ async def test_what_comes_in_single_bytes_while_a_session_is_paused_is_kept_toge
         assert given == [expected[1:]]
         while reader.taken < len(expected):
             await asyncio.sleep(0)
+
+
+async def test_what_is_sent_ahead_of_an_answer_is_bounded() -> None:
+    """While a password is checked, asyncssh keeps all that comes."""
+    async with served() as (made, port):
+        connection = await connect(port)
+        async with asyncio.timeout(LIMIT):
+            made.connection._recv_handler = lambda: False
+            connection._transport.write(bytes(8 * 1024 * 1024))
+            while not made.lost.done():
+                assert len(made.connection._inpbuf) <= MOST_AHEAD + 256 * 1024
+                await asyncio.sleep(0)
+        connection.abort()
