@@ -116,7 +116,10 @@ class Sessions:
     async def open(self, client: Leg, visit: Visit) -> None:
         """Runs a session on an opened tunnel, to its end. What goes wrong is told to the client and recorded."""
         session = LiveSession(visit.session or new_session_id(), visit, self._node, self._journal)
-        engine = self._engines[visit.engine]
+        engine = self._engines.get(visit.engine)
+        if engine is None:
+            self._refuse_unspoken(session, client)
+            return
         client_tls = None if self._leaf is None else lambda: self._client_context(visit)
         self.live[session.id] = session
         try:
@@ -160,6 +163,15 @@ class Sessions:
             if not self.live:
                 self._none_left.set()
             self._notify("closed", session)
+
+    def _refuse_unspoken(self, session: LiveSession, client: Leg) -> None:
+        """An engine may be declared before this version speaks it: there is nothing that its client could be told."""
+        said = f"this version does not speak {session.visit.engine}"
+        try:
+            self._journal.append(self._opened(session), refused_record(session, "bastion", "engine-not-spoken", said))
+        except JournalFailed:
+            logger.exception("the end of a session could not be recorded")
+        client.close()
 
     def _full(self, visit: Visit) -> Refused | None:
         """Why there is no room for one more, where there is none. Raises Refused when the bastion is being stopped."""

@@ -8,11 +8,12 @@ from typing import Any, cast
 
 import pytest
 
-from bastion.audit.records import SessionClosed, StatementSent
+from bastion.audit.records import SessionClosed, SessionOpened, SessionRefused, StatementSent
 from bastion.protocols.contract import LoggedIn, Refusal
 from bastion.sessions.life import Life, Limits
 from bastion.sessions.live import Ending, LiveSession, Visit
 from bastion.sessions.login import Legs
+from bastion.sessions.registry import Sessions
 
 from .test_relay import Answers, Lines, Stage
 
@@ -42,3 +43,14 @@ async def test_what_was_sent_ahead_of_the_login_is_not_passed_on_where_the_sessi
     closed = stage.journal.records[-1]
     assert isinstance(closed, SessionClosed)
     assert closed.reason.startswith(why)
+
+
+async def test_an_engine_that_is_declared_and_not_spoken_is_refused_on_record() -> None:
+    stage = Stage(started=False)
+    sessions = Sessions(stage.journal, cast(Any, None), {}, node="n1", digest=lambda text: "digest")
+    await sessions.open(stage.client, Visit("alice", "t1", "127.0.0.1", "ledger", "app", "oracle"))
+    opened, refused = stage.journal.records
+    assert isinstance(opened, SessionOpened)
+    assert isinstance(refused, SessionRefused)
+    assert (refused.code, refused.error) == ("engine-not-spoken", "this version does not speak oracle")
+    assert stage.client_wire.is_closed
