@@ -177,7 +177,10 @@ class Sessions:
         """Why there is no room for one more, where there is none. Raises Refused when the bastion is being stopped."""
         if self._stopping:
             raise Refused("bastion-stopping")
-        counted = sum(1 for other in self.live.values() if other.visit.purpose != "catalog")
+        # Whoever is being told why not takes no room: a flood of them would keep it from everybody else.
+        counted = sum(
+            1 for other in self.live.values() if other.visit.purpose != "catalog" and other.state != "refused"
+        )
         if visit.purpose != "catalog" and counted > self._limits.sessions:
             return Refused("too-many-sessions", limit=self._limits.sessions)
         return None
@@ -186,6 +189,7 @@ class Sessions:
         self, session: LiveSession, client: Leg, client_tls: Callable[[], ssl.SSLContext] | None, full: Refused
     ) -> CancelKey | None:
         """Refuses the client, unless all that it wants is to cancel: that takes no room, and answers with the key."""
+        session.state = "refused"
         result = await tell(self._engines[session.visit.engine], client, spoken(full), client_tls)
         if isinstance(result, CancelAsked):
             return result.key

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from bastion.api.refusals import Refused
 from bastion.audit.records import SessionClosed, SessionOpened, SessionRefused, StatementSent
 from bastion.protocols.contract import LoggedIn, Refusal
+from bastion.protocols.postgres.engine import PostgresEngine
 from bastion.sessions.life import Life, Limits
 from bastion.sessions.live import Ending, LiveSession, Visit
 from bastion.sessions.login import Legs
@@ -54,3 +57,39 @@ async def test_an_engine_that_is_declared_and_not_spoken_is_refused_on_record() 
     assert isinstance(refused, SessionRefused)
     assert (refused.code, refused.error) == ("engine-not-spoken", "this version does not speak oracle")
     assert stage.client_wire.is_closed
+
+
+async def test_who_is_told_that_there_is_no_room_takes_none() -> None:
+    admitted: list[str] = []
+    leave = asyncio.Event()
+
+    async def admit(user: str, token: str) -> Any:
+        admitted.append(user)
+        await leave.wait()
+        raise Refused("bastion-stopping")
+
+    stages = [Stage(started=False) for _ in range(3)]
+    sessions = Sessions(
+        stages[0].journal, admit, {"postgresql": PostgresEngine()}, node="n1", digest=lambda text: "digest",
+        limits=Limits(sessions=1),
+    )  # fmt: skip
+
+    def opening(who: str, stage: Stage) -> asyncio.Task[None]:
+        return asyncio.create_task(sessions.open(stage.client, Visit(who, "t", "x", "orders", "app", "postgresql")))
+
+    first = opening("first", stages[0])
+    await asyncio.sleep(0)
+    silent = opening("silent", stages[1])
+    await asyncio.sleep(0)
+    assert admitted == ["first"]
+    leave.set()
+    stages[0].client.eof_received()
+    await first
+    leave.clear()
+    third = opening("third", stages[2])
+    await asyncio.sleep(0)
+    assert admitted == ["first", "third"]
+    leave.set()
+    for stage in stages[1:]:
+        stage.client.eof_received()
+    await asyncio.gather(silent, third)
