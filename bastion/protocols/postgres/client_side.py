@@ -297,7 +297,8 @@ class PostgresClientSide:
             prepared = self._exchange.prepared.get(body[1:-1])
             self._exchange.expect(Entry(Awaits.DESCRIBE, prepared=prepared, describes=prepared))
         else:
-            self._exchange.expect(Entry(Awaits.DESCRIBE, describes=self._exchange.portals.get(body[1:-1])))
+            portal = self._exchange.portals.get(body[1:-1])
+            self._exchange.expect(Entry(Awaits.DESCRIBE, portal=portal, describes=portal))
 
     def _close(self, body: bytes, notes: list[Note]) -> None:
         self._target(body)

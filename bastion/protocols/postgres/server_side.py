@@ -346,14 +346,16 @@ class PostgresServerSide:
         exchange.skip_to_sync(head, self._notes)
 
     def _statement_of(self, entry: Entry) -> int:
-        """The statement that an entry belongs to: a Bind's is that of its Execute, else of its Parse."""
+        """The statement that an entry belongs to: a portal's is that of its next Execute, else of its Parse."""
         if entry.number:
             return entry.number
-        if entry.portal is not None:
-            if entry.portal.number:
-                return entry.portal.number
-            if entry.portal.prepared is not None:
-                return entry.portal.prepared.number
+        portal = entry.portal
+        if portal is not None:
+            if portal.number:
+                queue = self._exchange.queue
+                return next((one.number for one in queue if one.portal is portal and one.number), portal.number)
+            if portal.prepared is not None:
+                return portal.prepared.number
         return entry.prepared.number if entry.prepared is not None else 0
 
     def _ready(self, body: bytes) -> None:

@@ -22,6 +22,9 @@ MOST_DIMENSIONS = 6
 ZERO_GROUPS = 100
 """Groups of four zeros that a number may be written out with: eight bytes may stand for 131,072 digits."""
 
+FIXED_SINGLE, FIXED_DOUBLE = 1e6, 1e15
+"""From here on the server writes a float4 and a float8 with a power of ten."""
+
 _INFINITE = float("inf")
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -72,7 +75,8 @@ def _single(value: bytes) -> str:
     number = struct.unpack(">f", value)[0]
     if number != number or number in (_INFINITE, -_INFINITE):
         return _double_text(number)
-    return next(text for digits in range(6, 10) if _same_single(text := f"{number:.{digits}g}", number))
+    text = next(text for digits in range(1, 10) if _same_single(text := f"{number:.{digits}g}", number))
+    return _in_powers(float(text)) if abs(number) >= FIXED_SINGLE else repr(float(text)).removesuffix(".0")
 
 
 def _same_single(text: str, number: float) -> bool:
@@ -91,7 +95,20 @@ def _double_text(number: float) -> str:
         return "NaN"
     if number in (_INFINITE, -_INFINITE):
         return "Infinity" if number > 0 else "-Infinity"
-    return repr(number).removesuffix(".0")
+    return _in_powers(number) if abs(number) >= FIXED_DOUBLE else repr(number).removesuffix(".0")
+
+
+def _in_powers(number: float) -> str:
+    """A whole number from 1e6 on with its power of ten."""
+    digits, _, power = repr(number).partition("e")
+    if power:
+        return repr(number)
+    digits = digits.removesuffix(".0")
+    exponent = len(digits.lstrip("-").partition(".")[0]) - 1
+    figures = digits.replace(".", "").rstrip("0")
+    lead = 2 if figures[0] == "-" else 1
+    rest = "." + figures[lead:] if figures[lead:] else ""
+    return f"{figures[:lead]}{rest}e+{exponent:02}"
 
 
 def _money(value: bytes) -> str:
@@ -191,8 +208,9 @@ def _inet(value: bytes) -> str:
     if (family, size) not in ((2, 4), (3, 16)) or len(value) != 4 + size:
         raise ValueError("no address")
     address = ipaddress.ip_address(value[4:])
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    text = f"::ffff:{mapped}" if mapped is not None else str(address)
+    text = str(address)
+    if family == 3 and value[4:16] in _ENDS_IN_IPV4 and any(value[14:18]):
+        text = _ENDS_IN_IPV4[value[4:16]] + str(ipaddress.IPv4Address(value[16:]))
     return text if bits == 8 * size and not is_cidr else f"{text}/{bits}"
 
 
@@ -290,8 +308,10 @@ def _quoted(text: str, separator: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-_NEEDS_QUOTES = re.compile(r'[{}"\\\s]')
-_NEEDS_QUOTES_IN_RANGE = re.compile(r'[()\[\],"\\\s]')
+_NEEDS_QUOTES = re.compile(r'[{}"\\ \t\n\r\v\f]')
+_NEEDS_QUOTES_IN_RANGE = re.compile(r'[()\[\],"\\ \t\n\r\v\f]')
+_ENDS_IN_IPV4 = {bytes(12): "::", bytes(10) + b"\xff\xff": "::ffff:"}
+"""What stands before an IPv4 address in an IPv6 one, and how it is written."""
 _INFINITE_INTERVALS = {
     (2**63 - 1, 2**31 - 1, 2**31 - 1): "infinity",
     (-(2**63), -(2**31), -(2**31)): "-infinity",

@@ -97,11 +97,8 @@ def test_whichever_message_fails_it_is_the_statement_that_failed(failing: str) -
     good = {"parse": m.PARSE_COMPLETE, "bind": m.BIND_COMPLETE, "describe": m.NO_DATA, "execute": b""}
     before = b"".join(list(good.values())[: list(good).index(failing)])
     session.server(before + m.error("22P02", "invalid input") + m.ready())
-    if failing == "describe":
-        # Describe names a portal, not a statement; the statement never ran.
-        assert session.outcomes() == [(1, "skipped", None)]
-    else:
-        assert session.outcomes() == [(1, "failed", None)]
+    assert session.outcomes() == [(1, "failed", None)]
+    assert str(session.ended()[1].error) == "22P02: invalid input"
 
 
 def test_a_commit_that_fails_at_sync() -> None:

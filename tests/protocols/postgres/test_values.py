@@ -109,7 +109,7 @@ def test_what_psycopg_sends(value: Any, text: str) -> None:
     ("name", "value", "text"),
     [
         ("float4", 0.1, "0.1"),
-        ("float4", 16777216.0, "16777216"),
+        ("float4", 16777216.0, "1.6777216e+07"),
         ("float4", float("nan"), "NaN"),
         ("float4", 3.4028235e38, "3.4028235e+38"),
         ("oid", 4294967295, "4294967295"),
