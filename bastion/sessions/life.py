@@ -162,7 +162,7 @@ class Life:
             )
         except ProtocolError as error:
             # The steps have told the client already, in the place of the handshake where it is.
-            self.session.journal.append(raw_bytes(self.session.id, error))
+            self.session.journal.append(raw_bytes(self.session.id, error, self.engine.name))
             return LoginEnded(by="bastion", error=f"not understood: {error.reason}")
 
     def _log_in_failed(self, result: LoginEnded) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -34,6 +35,8 @@ from .credentials import StatementCredentials
 
 SHORT_TEXT = 4096
 """Characters up to which what a text is gets remembered: the same statements come again and again."""
+
+_NO_TEXT = re.compile(r"[^\t\n\r\x20-\x7e]")
 
 RUNNING_TEXT = 200
 """Characters of the running statement that a listing shows."""
@@ -73,7 +76,7 @@ class SessionRecord:
     def __init__(self, journal: Writer, session: str, engine: str, digest: Callable[[str], str]) -> None:
         self._journal = journal
         self._session = session
-        self._engine = engine
+        self.engine = engine
         self._digest = digest
         self.schema = ""
         self.statements = 0
@@ -154,7 +157,7 @@ class SessionRecord:
         return None
 
     def _begun(self, note: StatementBegins, at: str, verdict: str) -> StatementSent:
-        kind, is_clean = _remembered(note.text, self._engine) if len(note.text) <= SHORT_TEXT else ("", False)
+        kind, is_clean = _remembered(note.text, self.engine) if len(note.text) <= SHORT_TEXT else ("", False)
         if not is_clean or not note.complete:
             return self._begun_with_care(note, at, verdict)
         self.statements += 1
@@ -175,7 +178,7 @@ class SessionRecord:
 
     def _begun_with_care(self, note: StatementBegins, at: str, verdict: str) -> StatementSent:
         """A statement that is long, or has a credential in its text or among its binds."""
-        credentials = StatementCredentials(self._engine)
+        credentials = StatementCredentials(self.engine)
         text, secrets = credentials.text(note.text, last=note.complete)
         binds, bound = credentials.binds(note.binds)
         self.statements += 1
@@ -186,7 +189,7 @@ class SessionRecord:
             session=self._session,
             seq=note.number,
             operation=note.operation,
-            statement_kind="prepare" if note.prepares else statement_kind(note.text, self._engine),
+            statement_kind="prepare" if note.prepares else statement_kind(note.text, self.engine),
             schema=self.schema,
             text=text,
             complete=note.complete,
@@ -198,7 +201,7 @@ class SessionRecord:
 
     def _extended(self, note: StatementExtends, at: str) -> StatementExtended:
         statement = self._open.get(note.number)
-        kind = _remembered(statement.text, self._engine)[0] if note.runs and statement is not None else ""
+        kind = _remembered(statement.text, self.engine)[0] if note.runs and statement is not None else ""
         text, binds = note.text, note.binds
         secrets: tuple[str, ...] = ()
         if statement is not None and statement.credentials is not None:
@@ -240,14 +243,21 @@ class SessionRecord:
         )
 
 
-def raw_bytes(session: str, error: ProtocolError) -> RawBytes:
-    """What could not be read, for the record."""
+def raw_bytes(session: str, error: ProtocolError, engine: str) -> RawBytes:
+    """What could not be read, for the record. A statement may be in it all the same, and a credential in that.
+
+    Then the bytes around it that are no text are blanks.
+    """
+    raw = error.raw
+    redacted = redact(_NO_TEXT.sub(" ", raw.decode("latin-1")), engine)
+    if redacted.secrets:
+        raw = redacted.text.encode()
     return RawBytes(
         at=now(),
         session=session,
         leg=error.leg.value,
         reason=error.reason,
-        data=base64.b64encode(error.raw).decode(),
+        data=base64.b64encode(raw).decode(),
         made="refused",
     )
 

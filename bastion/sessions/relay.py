@@ -293,7 +293,7 @@ class Relay:
         """Fail closed: recorded raw, nothing of it passed on, the session ends."""
         self.unattributed += len(error.raw)
         try:
-            self._journal.append(raw_bytes(self._session, error))
+            self._journal.append(raw_bytes(self._session, error, self.record.engine))
         except JournalFailed:
             self._end("record-failed", "")
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Callable
 
 import pytest
@@ -239,6 +240,13 @@ async def test_what_cannot_be_read_is_recorded_raw_and_not_passed(stage: Stage) 
     assert (raw.leg, raw.made) == ("client", "refused")
     assert all(name != "server" for name, _ in stage.events)
     assert stage.relay.unattributed == len(b"!rubbish\n")
+
+
+async def test_what_cannot_be_read_holds_no_credential_on_record(stage: Stage) -> None:
+    stage.client.data_received(b"!\x00\xffALTER USER alice PASSWORD 'correct horse'\n")
+    (raw,) = stage.journal.records
+    assert isinstance(raw, RawBytes)
+    assert base64.b64decode(raw.data) == b"!  ALTER USER alice PASSWORD '***'\n"
 
 
 async def test_a_slow_client_stops_the_reading_of_the_database(stage: Stage) -> None:

@@ -42,6 +42,9 @@ from .server_side import MysqlServerSide
 
 MAX_CLIENT_NAME = 256
 
+BEFORE_PROOF = 32
+"""Bytes of the client's answer to the greeting before its user and its proof, which may be a password in the clear."""
+
 OURS_TO_DECIDE = int(Capability.SSL | Capability.CONNECT_WITH_DB | Capability.CONNECT_ATTRS)
 
 
@@ -158,11 +161,11 @@ class _Attempt:
                         "Use a newer client.",
                     )
                 )
-            raise ProtocolError(Leg.CLIENT, "the client's answer to the greeting is too short", payload)
+            raise ProtocolError(Leg.CLIENT, "the client's answer to the greeting is too short", payload[:BEFORE_PROOF])
         try:
             response_capabilities(payload)
         except Malformed as error:
-            raise ProtocolError(Leg.CLIENT, str(error), payload) from None
+            raise ProtocolError(Leg.CLIENT, str(error), payload[:BEFORE_PROOF]) from None
 
     def _response_for_server(self, greeting: Greeting, theirs: HandshakeResponse) -> HandshakeResponse:
         """The client's response as the server gets it: the same wishes, another account, the person's name with it."""

@@ -74,7 +74,8 @@ class Inbox:
         head = yield from self.peek(5)
         size = _length.unpack_from(head, 1)[0]
         if not 4 <= size <= MAX_LOGIN_MESSAGE:
-            raise ProtocolError(self.leg, f"a message of {size} bytes during login", self.buffer)
+            # Its header only: a password may be what follows.
+            raise ProtocolError(self.leg, f"a message of {size} bytes during login", head)
         yield from self.peek(size + 1)
         whole, self.buffer = self.buffer[: size + 1], self.buffer[size + 1 :]
         return whole[:1], whole[5:], whole
