@@ -21,7 +21,7 @@ from .values import TEXTS, UNSIGNED, decode_value, text_of
 
 BINARY_COLLATION = 63
 _UNSIGNED_FLAG = 0x20
-_FLOAT, _DOUBLE, _BIT, _GEOMETRY, _VECTOR = 4, 5, 16, 255, 242
+_BIT, _GEOMETRY, _VECTOR = 16, 255, 242
 _TINY, _SHORT, _LONG, _LONGLONG, _INT24 = 1, 2, 3, 8, 9
 _BYTES_ONLY = frozenset((_BIT, _GEOMETRY, _VECTOR))
 _MAY_BE_BYTES = frozenset((15, 249, 250, 251, 252, 253, 254))
@@ -277,29 +277,10 @@ def _binary_row(payload: bytes, fields: list[_Field]) -> Row:
         if number in TEXTS:
             raw, position = lenenc_bytes(payload, position)
             row.append(_text(raw, field))
-        elif number == _DOUBLE:
-            row.append(_real(struct.unpack_from("<d", payload, position)[0]))
-            position += 8
-        elif number == _FLOAT:
-            row.append(_single(struct.unpack_from("<f", payload, position)[0]))
-            position += 4
         else:
             value, position = decode_value(field.kind, payload, position, field.codec)
             row.append(value)
     return row
-
-
-def _real(number: float) -> str:
-    return repr(number).removesuffix(".0")
-
-
-def _single(number: float) -> str:
-    """The shortest text that reads back as the same 32 bits."""
-    for digits in range(6, 10):
-        text = f"{number:.{digits}g}"
-        if struct.pack("<f", float(text)) == struct.pack("<f", number):
-            return text
-    return repr(number)
 
 
 def _ended(payload: bytes, codec: str, *, rows: bool = False) -> Ended:

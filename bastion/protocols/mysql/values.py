@@ -62,6 +62,20 @@ def long_value(prefix: bytes, length: int, digest: str | None, codec: str) -> st
     return f"{beginning_of(prefix, codec)}… ({length} bytes{', sha256 ' + digest if digest else ''})"
 
 
+def double_text(number: float) -> str:
+    """The shortest text that reads back as the same 64 bits."""
+    return repr(number).removesuffix(".0")
+
+
+def single_text(number: float) -> str:
+    """The shortest text that reads back as the same 32 bits."""
+    for digits in range(6, 10):
+        text = f"{number:.{digits}g}"
+        if struct.pack("<f", float(text)) == struct.pack("<f", number):
+            return text
+    return repr(number)
+
+
 def decode_value(kind: int, data: bytes, position: int, codec: str) -> tuple[Bind, int]:
     """A value of that bound type and the position behind it. Raises Short and Malformed."""
     number = kind & 0xFF
@@ -80,7 +94,8 @@ def decode_value(kind: int, data: bytes, position: int, codec: str) -> tuple[Bin
             return str(layout.unpack_from(data, position)[0]), position + layout.size
         if number in _REALS:
             layout = _REALS[number]
-            return f"{layout.unpack_from(data, position)[0]:.{7 if number == _FLOAT else 17}g}", position + layout.size
+            shown = single_text if number == _FLOAT else double_text
+            return shown(layout.unpack_from(data, position)[0]), position + layout.size
         if number in _DATES or number in _TIMES:
             length = data[position]
             end = position + 1 + length

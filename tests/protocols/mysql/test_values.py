@@ -17,7 +17,7 @@ from bastion.protocols.mysql.values import UNSIGNED, decode_value
         (2, b"\x00\x80", "-32768"), (2 | UNSIGNED, b"\xff\xff", "65535"), (13, b"\xea\x07", "2026"),
         (3, b"\xff\xff\xff\xff", "-1"), (3 | UNSIGNED, b"\xff\xff\xff\xff", "4294967295"), (9, b"\x05\0\0\0", "5"),
         (8, b"\xff" * 8, "-1"), (8 | UNSIGNED, b"\xff" * 8, "18446744073709551615"),
-        (4, struct.pack("<f", 1.5), "1.5"), (5, struct.pack("<d", 0.1), "0.10000000000000001"),
+        (4, struct.pack("<f", 1.5), "1.5"), (5, struct.pack("<d", 0.1), "0.1"),
         (246, b"\x0512.50", "12.50"), (0, b"\x011", "1"),
         (253, "\u8ba2\u5355".encode().join([b"\x06", b""]), "订单"), (254, b"\x00", ""), (15, b"\x02ab", "ab"),
         (245, b"\x07{\"a\":1}", '{"a":1}'),
