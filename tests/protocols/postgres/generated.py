@@ -152,6 +152,7 @@ class Conversation:
                 statement.rows = (statement.rows or 0) + count
         answer += m.error(error, "no") if error else b""
         self._prepared.pop("", None)
+        self._portals.pop("", None)
         self.end(number, "failed" if error else "done", error)
         self.say(question, answer + self.ready(failed=error is not None))
 
@@ -179,7 +180,8 @@ class Conversation:
             m.parse("copy", "") + m.bind() + m.execute() + m.SYNC, m.PARSE_COMPLETE + m.BIND_COMPLETE + m.copy_in()
         )
         question, failing = self.upload(self.statements[-1])
-        self._prepared[""] = Prepared(number, "copy", (), joinable=False)
+        prepared = self._prepared[""] = Prepared(number, "copy", (), joinable=False)
+        self._portals[""] = Portal(prepared, (), [number])
         self.statements[-1].rows = None if failing else 7
         self.end(number, "failed" if failing else "done", "57014" if failing else None)
         answer = m.error("57014", "no") if failing else m.complete("COPY 7")
