@@ -233,7 +233,7 @@ class Conversation:
         self._asked += message
         if self._failed:
             return False
-        if self.chance(12):
+        if self.chance(8):
             self._failed, self._blamed = True, blamed
             self._answer += m.error("42P01", "no")
             return False
@@ -251,7 +251,7 @@ class Conversation:
         return 0 if self.statements[prepared.number - 1].answered else prepared.number
 
     def parse(self) -> None:
-        name = self.pick(st.sampled_from(["", "", "s", "t"]))
+        name = self.pick(st.sampled_from(["", "s"]))
         if name in self._prepared and name:
             self.close_statement(name)
         text = self.pick(TEXTS)
@@ -341,6 +341,6 @@ class Conversation:
 def conversations(draw: st.DrawFn) -> Conversation:
     made = Conversation(draw)
     kinds = [made.query, made.pipeline, made.pipeline, made.pipeline, made.function, made.extended_copy]
-    for _ in range(draw(st.integers(1, 6))):
+    for _ in range(draw(st.integers(1, 9))):
         draw(st.sampled_from(kinds))()
     return made

@@ -139,6 +139,8 @@ def whole_number(oid: int, form: str) -> st.SearchStrategy[Known]:
 
 DECIMALS = st.builds(lambda digits, scale: Decimal(digits).scaleb(-scale), st.integers(-(10**28) + 1, 10**28 - 1),
                      st.integers(0, 20))  # fmt: skip
+SINGLES = st.integers(0, 2**32 - 1).map(lambda bits: float(struct.unpack(">f", struct.pack(">I", bits))[0]))
+DOUBLES = st.floats() | st.integers(-(10**18), 10**18).map(float)
 SCALARS: dict[str, st.SearchStrategy[Known]] = {
     "int2": whole_number(21, ">h"),
     "int4": whole_number(23, ">i"),
@@ -146,8 +148,8 @@ SCALARS: dict[str, st.SearchStrategy[Known]] = {
     "oid": whole_number(26, ">I"),
     "bool": st.booleans().map(lambda truth: (16, b"\1" if truth else b"\0", "true" if truth else "false")),
     "numeric": DECIMALS.map(lambda number: (1700, numeric_form(number), format(number, "f"))),
-    "float4": st.floats(width=32).map(lambda number: (700, struct.pack(">f", number), single_text(number))),
-    "float8": st.floats().map(lambda number: (701, struct.pack(">d", number), double_text(number))),
+    "float4": SINGLES.map(lambda number: (700, struct.pack(">f", number), single_text(number))),
+    "float8": DOUBLES.map(lambda number: (701, struct.pack(">d", number), double_text(number))),
     "text": TEXTS.map(lambda text: (25, text.encode(), text)),
     "bytea": st.binary(max_size=40).map(lambda data: (17, data, "\\x" + data.hex())),
     "uuid": st.uuids().map(lambda value: (2950, value.bytes, str(value))),
@@ -171,7 +173,7 @@ ARRAY_OF = {
 
 
 @often
-@given(st.one_of(*SCALARS.values()), st.booleans())
+@given(st.one_of(*SCALARS.values(), SCALARS["float4"], SCALARS["float8"]), st.booleans())
 def test_a_value_in_binary_reads_as_the_server_writes_it(known: Known, in_row: bool) -> None:
     oid, form, text = known
     if not in_row:
