@@ -140,7 +140,8 @@ async def test_a_process_that_is_killed_is_started_again_and_nothing_is_lost_or_
     (session,) = rows(store, schema.sessions)
     assert session["statements"] == 9000
     assert len(rows(store, schema.acts)) == 1
-    assert "ended by SIGKILL" in caplog.text
+    # asyncio says 255 where the watcher of another test's loop has reaped the child.
+    assert "ended by SIGKILL" in caplog.text or "ended with 255" in caplog.text
     assert not audit.projection.failing
 
 
