@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -75,10 +75,15 @@ def at_once(workers: Sequence[Callable[[], None]]) -> None:
         raise failed[0]
 
 
-def of_sessions(journal: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """The journal's records by session, those of a statement folded into one with its outcome."""
+def of_sessions(journal: Sequence[Mapping[str, Any]], wanted: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+    """The journal's records by session, those of a statement folded into one with its outcome.
+
+    Of the wanted sessions only: the bastion's other tests may have left statements of megabytes.
+    """
     sessions: dict[str, dict[int, dict[str, Any]]] = {}
     for record in journal:
+        if record.get("session") not in wanted:
+            continue
         if record["kind"] == "statement-sent":
             sessions.setdefault(record["session"], {})[record["seq"]] = {**record, "state": "sent", "error": None}
         elif record["kind"] == "statement-extended":

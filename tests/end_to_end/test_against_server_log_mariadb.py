@@ -235,7 +235,7 @@ def test_the_record_and_the_servers_log_say_the_same(
 
         sessions = stock_bastion.wait_for_sessions("the end of the sessions", closed)
     log = told_by_the_server(server)
-    record = of_sessions(stock_bastion.journal())
+    record = of_sessions(stock_bastion.journal(), {each["id"] for each in sessions})
     ids = {client.name: client.id for client in clients}
     ids[f"{run}-canceller"] = canceller.wire.id
     early = {client.name for client in (killed, dies, ended)}

@@ -240,7 +240,7 @@ def test_the_record_and_the_servers_log_say_the_same(
         sessions = stock_bastion.wait_for_sessions("the end of the sessions", closed)
     names = {client.name for client in clients}
     log = told_by_the_server(server, names) if amount == 2_000 else _of_run(server, run)
-    record = of_sessions(stock_bastion.journal())
+    record = of_sessions(stock_bastion.journal(), {each["id"] for each in sessions})
     early = {client.name for client in (killed, dies, ended)}
     found: list[str] = []
     total = 0
