@@ -81,8 +81,8 @@ class Connection:
         self, host: str, port: int, user: str, password: str = "", database: str | None = None, *, flags: int = 0,
         ca: str | None = None,
     ) -> None:  # fmt: skip
-        self.library = _library()
-        self.handle = ctypes.c_void_p(self.library.mysql_init(None))
+        self.driver = _library()
+        self.handle = ctypes.c_void_p(self.driver.mysql_init(None))
         self.option(OPT_CONNECT_TIMEOUT, ctypes.c_uint(15))
         self.option(OPT_LOCAL_INFILE, ctypes.c_uint(1))
         self.option(OPT_MAX_ALLOWED_PACKET, ctypes.c_ulong(1 << 27))
@@ -90,7 +90,7 @@ class Connection:
         if ca:
             self.option(OPT_SSL_CA, ctypes.c_char_p(ca.encode()), by_value=True)
             self.option(OPT_SSL_ENFORCE, ctypes.c_char(b"\1"))
-        done = self.library.mysql_real_connect(
+        done = self.driver.mysql_real_connect(
             self.handle, host.encode(), user.encode(), password.encode(), database.encode() if database else None,
             ctypes.c_uint(port), None, ctypes.c_ulong(flags),
         )  # fmt: skip
@@ -98,14 +98,14 @@ class Connection:
             raise self.failure()
 
     def option(self, number: int, value: Any, *, by_value: bool = False) -> None:
-        self.library.mysql_options(self.handle, number, value if by_value else ctypes.byref(value))
+        self.driver.mysql_options(self.handle, number, value if by_value else ctypes.byref(value))
 
     def failure(self) -> Failed:
-        return Failed(self.library.mysql_errno(self.handle), self.library.mysql_error(self.handle).decode())
+        return Failed(self.driver.mysql_errno(self.handle), self.driver.mysql_error(self.handle).decode())
 
     def close(self) -> None:
         if self.handle:
-            self.library.mysql_close(self.handle)
+            self.driver.mysql_close(self.handle)
             self.handle = ctypes.c_void_p(None)
 
     def __enter__(self) -> Connection:
@@ -116,16 +116,16 @@ class Connection:
 
     @property
     def thread_id(self) -> int:
-        return int(self.library.mysql_thread_id(self.handle))
+        return int(self.driver.mysql_thread_id(self.handle))
 
     def change_user(self, user: str, password: str, database: str | None) -> None:
         name = database.encode() if database else None
-        if self.library.mysql_change_user(self.handle, user.encode(), password.encode(), name):
+        if self.driver.mysql_change_user(self.handle, user.encode(), password.encode(), name):
             raise self.failure()
 
     def call(self, name: str, *arguments: Any) -> int:
         """A function of the library that takes the connection and answers 0 for success."""
-        result = getattr(self.library, name)(self.handle, *arguments)
+        result = getattr(self.driver, name)(self.handle, *arguments)
         if result:
             raise self.failure()
         return int(result)
@@ -133,33 +133,33 @@ class Connection:
     def query(self, text: str) -> list[list[tuple[bytes | None, ...]] | int]:
         """Every result of the text: rows, or the number of rows that were affected."""
         data = text.encode()
-        if self.library.mysql_real_query(self.handle, data, ctypes.c_ulong(len(data))):
+        if self.driver.mysql_real_query(self.handle, data, ctypes.c_ulong(len(data))):
             raise self.failure()
         results: list[list[tuple[bytes | None, ...]] | int] = []
         while True:
             results.append(self._result())
-            following = self.library.mysql_next_result(self.handle)
+            following = self.driver.mysql_next_result(self.handle)
             if following > 0:
                 raise self.failure()
             if following < 0:
                 return results
 
     def _result(self) -> list[tuple[bytes | None, ...]] | int:
-        found = self.library.mysql_store_result(self.handle)
+        found = self.driver.mysql_store_result(self.handle)
         if not found:
-            if self.library.mysql_errno(self.handle):
+            if self.driver.mysql_errno(self.handle):
                 raise self.failure()
-            return int(self.library.mysql_affected_rows(self.handle))
+            return int(self.driver.mysql_affected_rows(self.handle))
         result = ctypes.c_void_p(found)
-        columns = self.library.mysql_num_fields(result)
+        columns = self.driver.mysql_num_fields(result)
         rows = []
-        while row := self.library.mysql_fetch_row(result):
+        while row := self.driver.mysql_fetch_row(result):
             values = ctypes.cast(row, ctypes.POINTER(ctypes.c_void_p))
-            sizes = ctypes.cast(self.library.mysql_fetch_lengths(result), ctypes.POINTER(ctypes.c_ulong))
+            sizes = ctypes.cast(self.driver.mysql_fetch_lengths(result), ctypes.POINTER(ctypes.c_ulong))
             rows.append(
                 tuple(ctypes.string_at(values[n], sizes[n]) if values[n] else None for n in range(columns))
             )  # fmt: skip
-        self.library.mysql_free_result(result)
+        self.driver.mysql_free_result(result)
         return rows
 
     def statement(self, text: str | None = None) -> Statement:
@@ -174,22 +174,20 @@ class Statement:
     """A server-side prepared statement. Values: None, int, float, str, bytes, Moment, or (type, ctypes value)."""
 
     def __init__(self, connection: Connection) -> None:
-        self.library = connection.library
-        self.handle = ctypes.c_void_p(self.library.mysql_stmt_init(connection.handle))
+        self.driver = connection.driver
+        self.handle = ctypes.c_void_p(self.driver.mysql_stmt_init(connection.handle))
         self._kept: list[Any] = []
 
     def _check(self, result: int) -> None:
         if result:
-            raise Failed(
-                self.library.mysql_stmt_errno(self.handle), self.library.mysql_stmt_error(self.handle).decode()
-            )
+            raise Failed(self.driver.mysql_stmt_errno(self.handle), self.driver.mysql_stmt_error(self.handle).decode())
 
     def prepare(self, text: str) -> None:
-        self._check(self.library.mysql_stmt_prepare(self.handle, text.encode(), ctypes.c_ulong(len(text.encode()))))
+        self._check(self.driver.mysql_stmt_prepare(self.handle, text.encode(), ctypes.c_ulong(len(text.encode()))))
 
     def attribute(self, number: int, value: int) -> None:
         kind = ctypes.c_ulong if number in (ATTRIBUTE_CURSOR, ATTRIBUTE_PREFETCH) else ctypes.c_uint
-        self._check(self.library.mysql_stmt_attr_set(self.handle, number, ctypes.byref(kind(value))))
+        self._check(self.driver.mysql_stmt_attr_set(self.handle, number, ctypes.byref(kind(value))))
 
     def bind(self, *values: Any, unsigned: bool = False) -> None:
         binds = (_Bind * max(len(values), 1))()
@@ -207,20 +205,20 @@ class Statement:
                 length = ctypes.c_ulong(bind.length_value)
                 self._kept.append(length)
                 bind.length = ctypes.cast(ctypes.pointer(length), ctypes.c_void_p)
-        self._check(self.library.mysql_stmt_bind_param(self.handle, binds))
+        self._check(self.driver.mysql_stmt_bind_param(self.handle, binds))
 
     def long_data(self, index: int, data: bytes) -> None:
-        self._check(self.library.mysql_stmt_send_long_data(self.handle, index, data, ctypes.c_ulong(len(data))))
+        self._check(self.driver.mysql_stmt_send_long_data(self.handle, index, data, ctypes.c_ulong(len(data))))
 
     def execute(self) -> int:
         """Runs it; the number of rows that it answers with, or that it affected."""
-        self._check(self.library.mysql_stmt_execute(self.handle))
+        self._check(self.driver.mysql_stmt_execute(self.handle))
         return self._rows()
 
     def execute_direct(self, text: str) -> int:
         """MariaDB's: prepared and run in one go, without an answer in between."""
         data = text.encode()
-        self._check(self.library.mariadb_stmt_execute_direct(self.handle, data, ctypes.c_ulong(len(data))))
+        self._check(self.driver.mariadb_stmt_execute_direct(self.handle, data, ctypes.c_ulong(len(data))))
         return self._rows()
 
     def bind_columns(self, *columns: Sequence[int | str | None] | list[Any], indicators: Any = None) -> None:
@@ -247,30 +245,30 @@ class Statement:
                 self._kept.append(marks)
                 bind.indicator = ctypes.cast(marks, ctypes.c_void_p)
         self.attribute(ATTRIBUTE_ARRAY, rows)
-        self._check(self.library.mysql_stmt_bind_param(self.handle, binds))
+        self._check(self.driver.mysql_stmt_bind_param(self.handle, binds))
 
     def _rows(self) -> int:
-        if not self.library.mysql_stmt_field_count(self.handle):
-            return int(self.library.mysql_stmt_affected_rows(self.handle))
+        if not self.driver.mysql_stmt_field_count(self.handle):
+            return int(self.driver.mysql_stmt_affected_rows(self.handle))
         rows = 0
-        while (result := self.library.mysql_stmt_fetch(self.handle)) != NO_DATA:
+        while (result := self.driver.mysql_stmt_fetch(self.handle)) != NO_DATA:
             self._check(result if result == 1 else 0)
             rows += 1
         return rows
 
     def more_results(self) -> bool:
         """Whether there is another result, which is then read."""
-        following = self.library.mysql_stmt_next_result(self.handle)
+        following = self.driver.mysql_stmt_next_result(self.handle)
         self._check(max(following, 0))
         if following == 0:
             self._rows()
         return bool(following == 0)
 
     def reset(self) -> None:
-        self._check(self.library.mysql_stmt_reset(self.handle))
+        self._check(self.driver.mysql_stmt_reset(self.handle))
 
     def close(self) -> None:
-        self.library.mysql_stmt_close(self.handle)
+        self.driver.mysql_stmt_close(self.handle)
 
 
 def _held(value: Any) -> tuple[int, Any]:

@@ -393,8 +393,8 @@ def test_commands_that_are_not_sql(server: MysqlFamilyServer, database: str) -> 
     session = Through(server, database)
     with session as connection:
         connection.call("mysql_ping")
-        connection.library.mysql_stat.restype = __import__("ctypes").c_char_p
-        assert b"Uptime" in connection.library.mysql_stat(connection.handle)
+        connection.driver.mysql_stat.restype = __import__("ctypes").c_char_p
+        assert b"Uptime" in connection.driver.mysql_stat(connection.handle)
         connection.call("mysql_dump_debug_info")
         connection.call("mysql_set_server_option", 0)
         assert connection.query("select 1; select 2") == [[(b"1",)], [(b"2",)]]
