@@ -538,7 +538,7 @@ def _hello(arguments: argparse.Namespace) -> m.Hello:
 
 
 def _connect_workstation(arguments: argparse.Namespace) -> int:
-    from tui.app import run
+    from tui.local import run
 
     text = arguments.target or os.environ.get("CASEMATE_BASTION")
     if not text and _last_used().exists():
@@ -558,13 +558,13 @@ def _demo(arguments: argparse.Namespace) -> int:
     from bastion.demo.demo import SignIn
 
     def workstation(sign_in: SignIn) -> int:
-        from tui.app import run as open_workstation
+        from tui.local import run as open_workstation
 
         target = f"{sign_in.user}@{sign_in.host}:{sign_in.port}"
         return open_workstation(target, known_hosts=sign_in.known_hosts, identity=sign_in.key)
 
     def prepare() -> None:
-        import tui.app  # noqa: F401 - loaded while the servers start
+        import tui.local  # noqa: F401 - loaded while the servers start
 
     return int(run(arguments.check, workstation, prepare) or DONE)
 

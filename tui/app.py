@@ -5,14 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Iterator
-from functools import partial
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, ClassVar
 
-from platformdirs import user_log_path
 from rich.text import Text
 from textual import work
 from textual.app import SystemCommand
@@ -20,40 +16,31 @@ from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
 from textual.message import Message
 from textual.screen import Screen
-from textual.types import IgnoreReturnCallbackType
 from textual.widget import Widget
 from textual.widgets import Static
 
-from backends.console import DatabaseConsole
-from backends.host_keys import HostKeys, default_files
-from backends.link import Credentials, Link, LinkError, Target
+from backends.link import LinkError
 from backends.visible_text import visible
-from bastion.api import language
 from bastion.api import messages as m
 from bastion.api.language import translate as _
 from bastion.api.refusals import Refused
 from screens.audit import AuditScreen
 from screens.console import ConsoleScreen
 from screens.databases import DatabasesScreen
-from screens.help import Entry, HelpDialog
+from screens.help import HelpDialog
 from screens.login import LoginScreen
 from screens.widgets.frame import PAGES
 from screens.words import mark, size
-from screens.workstation import Console, ControlLink, Services, Start, Workstation
+from screens.workstation import ControlLink, Services, Start, Workstation
 
 from . import clipboard, safe_output
+from .actions import help_groups
+from .failure import failure_sentence, write_failure
+from .key_names import key_name
 from .palette import Actions
 from .theme import CASEMATE, theme_for
 
 log = logging.getLogger("casemate.workstation")
-
-PALETTE_ONLY = (
-    ("rollback", mark("Roll back")),
-    ("autocommit", mark("Autocommit on or off")),
-    ("change_catalog", mark("Open another database name")),
-)
-"""Actions of pages that have no key of their own; a page that does not know one does not offer it."""
-LIBRARY_ONLY = {"app.focus_next", "app.focus_previous", "screen.copy_text", "help_quit", "app.help_quit"}
 
 
 class CasemateApp(Workstation):
@@ -178,16 +165,7 @@ class CasemateApp(Workstation):
         return page if isinstance(page, DatabasesScreen) else None
 
     def get_key_display(self, binding: Binding) -> str:
-        """`F5`, `^G`, `Enter`: one way of writing keys everywhere."""
-        if binding.key_display:
-            return binding.key_display
-        *modifiers, key = binding.key.partition(",")[0].split("+")
-        name = {"question_mark": "?", "enter": "Enter", "escape": "Esc", "pageup": "PgUp", "pagedown": "PgDn"}.get(
-            key, key.upper() if key[:1] == "f" and key[1:].isdigit() else key.capitalize() if len(key) > 1 else key
-        )
-        if "ctrl" in modifiers:
-            name = f"^{name.upper() if len(name) == 1 else name}"
-        return f"Shift+{name}" if "shift" in modifiers else name
+        return key_name(binding)
 
     # -- going about
 
@@ -195,10 +173,12 @@ class CasemateApp(Workstation):
         if action in ("page", "next_page"):
             if self.link is None or len(self.screen_stack) > 1:
                 return False
-            if parameters == ("console",):
-                return self._page("console") is not None
-            return True
+            return action == "next_page" or self.reachable(str(parameters[0]))
         return super().check_action(action, parameters)
+
+    def reachable(self, name: str) -> bool:
+        """Whether there is such a page now: a console only once one was opened."""
+        return name != "console" or self._page(name) is not None
 
     def action_page(self, name: str) -> None:
         if self.current_mode != name:
@@ -242,80 +222,8 @@ class CasemateApp(Workstation):
         if not isinstance(self.screen, CommandPalette):
             self.push_screen(CommandPalette(placeholder=_("What do you want to do?"), id="--command-palette"))
 
-    def actions_here(self, screen: Screen[Any]) -> Iterator[tuple[str, str, IgnoreReturnCallbackType]]:
-        """What can be done on `screen` now: key, words, call. Each action once."""
-        seen: set[str] = set()
-        focused = screen.focused
-        for node, binding, enabled, _tip in screen.active_bindings.values():
-            if not enabled or not self._is_ours(node, binding) or binding.action in seen:
-                continue
-            seen.add(binding.action)
-            if binding.action in ("command_palette", "app.command_palette"):
-                continue
-            yield self.get_key_display(binding), _(binding.description), partial(self._act, binding.action, node)
-        yield from self._pages_from(screen, seen)
-        for action, words in PALETTE_ONLY:
-            if hasattr(screen, f"action_{action}") and screen.check_action(action, ()):
-                yield "", _(words), partial(self._act, action, screen)
-        if focused is None:
-            return
-
-    def _pages_from(self, screen: Screen[Any], seen: set[str]) -> Iterator[tuple[str, str, IgnoreReturnCallbackType]]:
-        """The other pages: in an editor their keys are typed text, and the palette is a screen too."""
-        if self.link is None or screen is not self.screen_stack[0]:
-            return
-        for number, (name, label) in enumerate(PAGES, 1):
-            action = f"page('{name}')"
-            reachable = name != "console" or self._page("console") is not None
-            if reachable and name != self.current_mode and action not in seen:
-                yield str(number), _(label), partial(self._act, action, self)
-
-    async def _act(self, action: str, node: Any) -> None:
-        await self.run_action(action, node)
-
-    def _is_ours(self, node: Any, binding: Binding) -> bool:
-        """Bindings with words of ours; the library's own movement keys are known to everybody."""
-        if not binding.description or binding.action in LIBRARY_ONLY:
-            return False
-        return type(node).__module__.split(".")[0] in ("screens", "tui") and any(
-            binding.description == other.description
-            for base in type(node).__mro__
-            if base.__module__.split(".")[0] in ("screens", "tui")
-            for other in base.__dict__.get("BINDINGS", ())
-            if isinstance(other, Binding)
-        )
-
     def action_help(self) -> None:
-        """Everything with a key, page by page; what does not work now is listed too."""
-        screen = self.screen
-        groups: list[tuple[str, list[Entry]]] = []
-        page = dict(PAGES).get(self.current_mode, "")
-        groups.append((_(page) if page else _("Here"), list(self._entries(type(screen)))))
-        names = {
-            "SqlEditor": _("In the editor"),
-            "Results": _("In the results"),
-            "ResultTable": _("In a result table"),
-            "CatalogTree": _("In the catalog"),
-        }
-        for widget in screen.query(Widget):
-            name = type(widget).__name__
-            if name in names:
-                groups.append((names.pop(name), list(self._entries(type(widget)))))
-        groups.append(
-            (
-                _("In the palette only"),
-                [("", _(words)) for action, words in PALETTE_ONLY if hasattr(screen, f"action_{action}")],
-            )
-        )
-        groups.append((_("Everywhere"), list(self._entries(CasemateApp))))
-        self.push_screen(HelpDialog(groups))
-
-    def _entries(self, owner: type) -> Iterator[Entry]:
-        for binding in owner.__dict__.get("BINDINGS", ()):
-            if isinstance(binding, Binding) and binding.description:
-                keys = binding.key.split(",")
-                shown = ", ".join(self.get_key_display(Binding(key, binding.action)) for key in keys)
-                yield shown, _(binding.description)
+        self.push_screen(HelpDialog(help_groups(self, self.screen)))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterator[SystemCommand]:
         """None of the library's: some would write files or open a browser where the workstation runs."""
@@ -373,77 +281,10 @@ class CasemateApp(Workstation):
     def _fatal_error(self) -> None:
         """A sentence for the person; the traceback, without values of variables, goes to the log."""
         error = sys.exc_info()[1]
-        where = _write_failure(error) if error is not None else None
-        self._exit_renderables.append(Text(_failure_sentence(where), end=""))
+        where = write_failure(error) if error is not None else None
+        self._exit_renderables.append(Text(failure_sentence(where), end=""))
         self._close_messages_no_wait()
 
     def panic(self, *renderables: Any) -> None:
         """What the library would print may hold anything; the log has the traceback."""
         self._fatal_error()
-
-
-def _write_failure(error: BaseException) -> Path | None:
-    try:
-        folder = user_log_path("casemate", ensure_exists=True)
-        file = folder / "workstation.log"
-        handler = RotatingFileHandler(file, maxBytes=1_000_000, backupCount=2, encoding="utf-8")
-        os.chmod(file, 0o600)
-        lines = traceback.format_tb(error.__traceback__)
-        # Not the message: it may quote what a statement or a database said.
-        handler.emit(logging.makeLogRecord({"msg": f"{type(error).__name__}\n{''.join(lines)}"}))
-        handler.close()
-    except OSError:
-        return None
-    return file
-
-
-def _failure_sentence(where: Path | None) -> str:
-    if where is None:
-        return _("The workstation failed and had to stop. Sessions that it had open are ended by the bastion.")
-    return _(
-        "The workstation failed and had to stop; {file} says where. Sessions that it had open are ended by the bastion."
-    ).format(file=where)
-
-
-async def _log_in(target: Target, credentials: Credentials, host_keys: HostKeys) -> ControlLink:
-    return await Link.connect(target, credentials, host_keys)
-
-
-async def _open_console(link: ControlLink, token: m.Token, catalog: str) -> Console:
-    assert isinstance(link, Link)
-    return await DatabaseConsole.open(link, token, catalog)
-
-
-def services(host_keys: HostKeys) -> Services:
-    """The real world."""
-    return Services(log_in=_log_in, open_console=_open_console, host_keys=host_keys)
-
-
-def run(
-    target: str | None,
-    *,
-    known_hosts: Path | None = None,
-    password: str | None = None,
-    identity: Path | None = None,
-    trust_new: bool = False,
-) -> int:
-    """The workstation on this terminal, until the person leaves. Returns the exit code.
-
-    With a target and a password or key the login is tried at once, and shown only when it does not work.
-    """
-    language.use(language.from_environment())
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        print(
-            _("The workstation needs a terminal. For scripts there are the commands: casemate --help."), file=sys.stderr
-        )
-        return 2
-    if known_hosts is None and os.environ.get("CASEMATE_KNOWN_HOSTS"):
-        known_hosts = Path(os.environ["CASEMATE_KNOWN_HOSTS"])
-    start = Start(target=target or "", password=password, identity=identity, trust_new=trust_new)
-    app = CasemateApp(services(HostKeys(default_files(known_hosts))), start)
-    try:
-        code = app.run()
-    finally:
-        if app.link is not None:
-            app.link.close()
-    return code if code is not None else (app.return_code or 0)

@@ -15,6 +15,8 @@ from backends.visible_text import visible_line
 from bastion.api.language import translate as _
 from screens.databases import DatabasesScreen
 
+from .actions import actions_here
+
 if TYPE_CHECKING:
     from .app import CasemateApp
 
@@ -32,7 +34,7 @@ class Actions(Provider):
 
     def _commands(self) -> Iterator[Command]:
         app = self.casemate
-        for key, what, run in app.actions_here(self.screen):
+        for key, what, run in actions_here(app, self.screen):
             yield what, key, run
         databases = app.databases_page()
         if databases is not None and app.has_role("operator"):

@@ -390,7 +390,7 @@ async def test_help_lists_the_keys_of_the_page(tmp_path: Path, key: str) -> None
 async def test_a_failure_shows_a_sentence_and_no_value_of_any_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("tui.app.user_log_path", lambda *_, **__: tmp_path)
+    monkeypatch.setattr("tui.failure.user_log_path", lambda *_, **__: tmp_path)
     scripted = world(tmp_path)
 
     def fail() -> None:

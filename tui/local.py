@@ -1,0 +1,61 @@
+"""The workstation on the terminal that it was started in."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from backends.console import DatabaseConsole
+from backends.host_keys import HostKeys, default_files
+from backends.link import Credentials, Link, Target
+from bastion.api import language
+from bastion.api import messages as m
+from bastion.api.language import translate as _
+from screens.workstation import Console, ControlLink, Services, Start
+
+from .app import CasemateApp
+
+
+async def _log_in(target: Target, credentials: Credentials, host_keys: HostKeys) -> ControlLink:
+    return await Link.connect(target, credentials, host_keys)
+
+
+async def _open_console(link: ControlLink, token: m.Token, catalog: str) -> Console:
+    assert isinstance(link, Link)
+    return await DatabaseConsole.open(link, token, catalog)
+
+
+def services(host_keys: HostKeys) -> Services:
+    """The real world."""
+    return Services(log_in=_log_in, open_console=_open_console, host_keys=host_keys)
+
+
+def run(
+    target: str | None,
+    *,
+    known_hosts: Path | None = None,
+    password: str | None = None,
+    identity: Path | None = None,
+    trust_new: bool = False,
+) -> int:
+    """The workstation on this terminal, until the person leaves. Returns the exit code.
+
+    With a target and a password or key the login is tried at once, and shown only when it does not work.
+    """
+    language.use(language.from_environment())
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        print(
+            _("The workstation needs a terminal. For scripts there are the commands: casemate --help."), file=sys.stderr
+        )
+        return 2
+    if known_hosts is None and os.environ.get("CASEMATE_KNOWN_HOSTS"):
+        known_hosts = Path(os.environ["CASEMATE_KNOWN_HOSTS"])
+    start = Start(target=target or "", password=password, identity=identity, trust_new=trust_new)
+    app = CasemateApp(services(HostKeys(default_files(known_hosts))), start)
+    try:
+        code = app.run()
+    finally:
+        if app.link is not None:
+            app.link.close()
+    return code if code is not None else (app.return_code or 0)
