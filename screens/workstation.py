@@ -16,6 +16,7 @@ from backends.connection import RunEvent
 from backends.host_keys import HostKeys, OfferedKey
 from backends.interface import CatalogNode, ServerFacts, TransactionState
 from backends.link import Credentials, Listener, Target
+from backends.personal import Personal
 from bastion.api import messages as m
 from bastion.api.methods import Method
 
@@ -103,6 +104,8 @@ class Workstation(App[int]):
     services: Services
     start: Start
     link: ControlLink | None = None
+    personal: Personal
+    """What the person keeps at the bastion; there before anybody has logged in, and then it finds nothing."""
 
     @property
     def bastion(self) -> ControlLink:

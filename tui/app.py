@@ -20,6 +20,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from backends.link import LinkError
+from backends.personal import Personal
 from backends.visible_text import visible
 from bastion.api import messages as m
 from bastion.api.language import translate as _
@@ -30,7 +31,7 @@ from screens.databases import DatabasesScreen
 from screens.help import HelpDialog
 from screens.login import LoginScreen
 from screens.widgets.frame import PAGES
-from screens.words import mark, size
+from screens.words import mark, sentence, size
 from screens.workstation import ControlLink, Services, Start, Workstation
 
 from . import clipboard, safe_output
@@ -96,6 +97,7 @@ class CasemateApp(Workstation):
         super().__init__()
         self.services = services
         self.start = start or Start()
+        self.personal = Personal(self._nothing_kept)
         self.animation_level = "none"
         self.register_theme(CASEMATE)
         self.theme = theme or theme_for(self.console.color_system)
@@ -109,6 +111,7 @@ class CasemateApp(Workstation):
     def logged_in(self, link: ControlLink) -> None:
         again = self.link is not None
         self.link = link
+        self.personal.use(link)
         link.on_lost.append(lambda reason: self._from_outside(self.LinkLost(link, reason)))
         link.listen(lambda event: self._from_outside(self.Heard(event)))
         self.start = Start(target=str(link.target))
@@ -118,6 +121,14 @@ class CasemateApp(Workstation):
             self.told(_("Connected again."))
         else:
             self.switch_mode("databases" if self.has_role("operator") or not self.has_role("auditor") else "audit")
+
+    def _nothing_kept(self, error: Exception) -> None:
+        self.told(
+            _("What you keep here (favourites, history, open editors) is not at hand: {reason}").format(
+                reason=sentence(error)
+            ),
+            bad=True,
+        )
 
     def _from_outside(self, message: Message) -> None:
         if self.is_running:

@@ -26,6 +26,7 @@ from bastion.vault import Vault
 from . import admission, declared, grants
 from .admission import Admission
 from .identity import Identity, Person, find_user, refuse_unfit
+from .personal import PersonalState
 from .settings import Settings, generation, read_settings
 from .tokens import LiveToken, Outcome, Tokens, looks_like_token, state_of
 
@@ -59,6 +60,8 @@ class Access:
         self._clock = clock
         self._identity = Identity(store, clock)
         self._tokens = Tokens(vault, clock, advertise, ca)
+        self.personal = PersonalState(store, vault, clock)
+        """What people keep for themselves."""
         self._generation: int | None = None
         self.on_token_change: list[TokenListener] = []
         self.changed: list[Callable[[], None]] = []
@@ -151,6 +154,7 @@ class Access:
                     ],
                     tokens=states.get(row.name, []),
                     until=None if until is None else without_fraction(to_text(until)),
+                    production=bool(row.production),
                 )
             )
         return found

@@ -53,6 +53,11 @@ def totp_context(user: str) -> str:
     return f"totp:{user}"
 
 
+def personal_context(user: str, kind: str, key: str) -> str:
+    """For something that a person keeps."""
+    return f"personal:{user}:{kind}:{key}"
+
+
 def reseal_all(connection: sa.Connection, vault: Vault) -> int:
     """Seals every secret of the store with the current key; answers with how many were changed. Then `Vault.retire`.
 
@@ -83,4 +88,13 @@ def reseal_all(connection: sa.Connection, vault: Vault) -> int:
     for row in connection.execute(sa.select(tokens.c.id, tokens.c.sealed, tokens.c.secret)).all():
         changed += renew(tokens, "sealed", row, token_text_context(row.id))
         changed += renew(tokens, "secret", row, token_secret_context(row.id))
+    kept = schema.personal_state
+    places = sa.select(kept.c.user_id, users.c.name, kept.c.kind, kept.c.key).join(users)
+    for place in connection.execute(places).all():  # the values one by one: they may be large
+        here = sa.and_(kept.c.user_id == place.user_id, kept.c.kind == place.kind, kept.c.key == place.key)
+        sealed = connection.scalars(sa.select(kept.c.value).where(here)).one()
+        if not vault.is_current(sealed):
+            fresh = vault.reseal(sealed, personal_context(place.name, place.kind, place.key))
+            connection.execute(kept.update().where(here).values(value=fresh))
+            changed += 1
     return changed

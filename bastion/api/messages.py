@@ -50,6 +50,8 @@ class Database(Message):
     tokens: list[TokenState]
     until: str | None
     """When the last grant that gives it ends; None: open-ended."""
+    production: bool = False
+    """A mistake there is felt by many: the workstation wears a band and guards writes."""
 
 
 class TokenState(Message):
@@ -88,6 +90,8 @@ class Token(Message):
     engine: str
     hosted: bool
     issued_at: str
+    production: bool = False
+    """Of the database: see `Database.production`."""
 
 
 class Tunnel(Message):
@@ -326,6 +330,29 @@ class Applied(Message):
     changes: list[Change]
     dry: bool
     warnings: list[str] = []
+
+
+class PersonalItem(Message):
+    """Something that a person keeps: an open editor, a statement of the history, a saved query, a favourite."""
+
+    kind: str
+    key: str
+    value: str
+    updated_at: str
+
+
+class PersonalPage(Message):
+    """Items, the last changed first; `next` continues (`PersonalList.after`), None at the end."""
+
+    items: list[PersonalItem]
+    next: str | None = None
+
+
+class PersonalKept(Message):
+    """What became of an item. `value`: as it is kept, where that differs from what was sent (credentials taken out)."""
+
+    updated_at: str
+    value: str | None = None
 
 
 class Event(Message):

@@ -90,6 +90,38 @@ class ApplyRequest(m.Message):
     dry: bool = False
 
 
+class PersonalList(m.Message):
+    """Items of one kind, the last changed first: the one with that `key`, or those whose key begins with `prefix`.
+
+    At most `limit` (0: as many as there may be), and no more than a page holds; `after` continues one.
+    """
+
+    kind: str
+    prefix: str = ""
+    key: str | None = None
+    limit: int = 0
+    after: str | None = None
+
+
+class PersonalPut(m.Message):
+    """Keeps a value under a key, in the place of what was there.
+
+    `kind` and `key` are not secret; `value` is sealed. A value of the kind `history` is a JSON object whose `text` is
+    the statement and `engine` its engine: credentials are taken out of the text.
+    """
+
+    kind: str
+    key: str
+    value: str
+
+
+class PersonalRemove(m.Message):
+    """`key` None: everything of the kind."""
+
+    kind: str
+    key: str | None = None
+
+
 OPERATOR = frozenset({"operator"})
 ADMINISTRATOR = frozenset({"administrator"})
 AUDITOR = frozenset({"auditor", "administrator"})
@@ -115,6 +147,10 @@ RESULT = Method("audit.show", ShowRequest, m.StatementResult, AUDITOR_ALONE)
 """What was kept of a statement's answer. Every look is on record."""
 ANCHOR = Method("audit.anchor", Nothing, m.Anchor, AUDITOR)
 SUBSCRIBE = Method("subscribe", Subscription, type(None))
+PERSONAL_LIST = Method("personal.list", PersonalList, m.PersonalPage)
+PERSONAL_PUT = Method("personal.put", PersonalPut, m.PersonalKept)
+PERSONAL_REMOVE = Method("personal.remove", PersonalRemove, int)
+"""What one keeps for oneself: open editors, history, saved queries, favourites. `remove` answers with how many went."""
 CA = Method("ca.show", Nothing, m.Certificate)
 APPLY = Method("state.apply", ApplyRequest, m.Applied, ADMINISTRATOR)
 EXPORT = Method("state.export", Nothing, dict[str, Any], ADMINISTRATOR)
@@ -123,6 +159,7 @@ EXPORT = Method("state.export", Nothing, dict[str, Any], ADMINISTRATOR)
 ALL: tuple[Method, ...] = (
     HELLO, DATABASES, TOKEN_REQUEST, TOKEN_SHOW, TOKENS, TOKEN_RENEW, TOKEN_REVOKE, TUNNEL_OPEN, SESSION_CANCEL,
     SESSION_END, SESSIONS, STATEMENTS, RESULT, VERIFY, ANCHOR, SUBSCRIBE, CA, APPLY, EXPORT,
+    PERSONAL_LIST, PERSONAL_PUT, PERSONAL_REMOVE,
 )  # fmt: skip
 BY_NAME = {method.name: method for method in ALL}
 EVENT = "event"

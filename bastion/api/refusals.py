@@ -110,6 +110,10 @@ SENTENCES: dict[str, str] = {
         "The key of this request to cancel belongs to a session that is not of {user} on {database}, so nothing was cancelled."
     ),
     "cancel-failed": _("The database did not take the order to cancel: {detail}."),
+    "personal-too-long": _("This is too long to be kept for you: {size} bytes, of {limit} at most."),
+    "personal-full": _(
+        "The bastion keeps {items} items of a kind and {size} bytes in all for a person, and yours are full. Remove some of what you keep ({kind})."
+    ),
     "no-terminal-here": _(
         "The workstation is not served over plain SSH by this bastion. Run `casemate connect` on your side, or give a command: databases, token, sessions, sql."
     ),

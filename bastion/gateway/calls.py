@@ -27,6 +27,7 @@ from bastion.audit.records import Act
 from bastion.audit.shown_results import asked_for, shown
 from bastion.audit.verify import NothingToVerify, verify
 
+from . import personal
 from .parts import Parts
 from .state import apply_state, export_state
 from .tunnel import Promises
@@ -248,6 +249,15 @@ def _matches(session: m.Session, wanted: m.SessionFilter) -> bool:
     )
 
 
+def _on_parts(answer: Callable[[Parts, Caller, Any], Awaitable[Any]]) -> Handler:
+    """A call that is answered elsewhere, from the parts alone."""
+
+    async def handler(calls: Calls, caller: Caller, params: Any) -> Any:
+        return await answer(calls._parts, caller, params)
+
+    return handler
+
+
 _HANDLERS: dict[str, Handler] = {
     methods.HELLO.name: Calls.hello,
     methods.DATABASES.name: Calls.databases,
@@ -268,4 +278,7 @@ _HANDLERS: dict[str, Handler] = {
     methods.CA.name: Calls.ca,
     methods.APPLY.name: Calls.apply,
     methods.EXPORT.name: Calls.export,
+    methods.PERSONAL_LIST.name: _on_parts(personal.items),
+    methods.PERSONAL_PUT.name: _on_parts(personal.put),
+    methods.PERSONAL_REMOVE.name: _on_parts(personal.remove),
 }

@@ -134,9 +134,12 @@ personal_state = sa.Table(
     "personal_state",
     metadata,
     sa.Column("user_id", BigKey, sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("key", sa.Text, primary_key=True),  # tabs, history, saved queries, favourites
-    sa.Column("value", Json, nullable=False),
-    _moment("changed_at", nullable=False),
+    sa.Column("kind", sa.Text, primary_key=True),  # tabs | history | saved | favourites | …
+    sa.Column("key", sa.Text, primary_key=True),  # not sealed: nothing secret is in it
+    _moment("updated_at", nullable=False),
+    _count("size"),  # bytes of what is sealed
+    _text("value", None),  # sealed
+    sa.Index("ix_personal_state_user_id_kind_updated_at", "user_id", "kind", "updated_at"),
 )
 
 # ----------------------------------------------------------------------------------------------------------- assets
@@ -183,6 +186,7 @@ databases = sa.Table(
     _text("sid"),  # Oracle
     sa.Column("options", Json, nullable=False),
     _text("comment"),
+    _flag("production"),  # a mistake here is felt: the workstation says so and guards writes
 )
 
 accounts = sa.Table(

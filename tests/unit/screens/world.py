@@ -15,6 +15,7 @@ from backends.host_keys import HostKeys
 from backends.interface import CatalogNode, Column, DatabaseError, Kind, Notice, ServerFacts, TransactionState
 from backends.link import Credentials, Listener, LoginRefused, Target
 from bastion.api import messages as m
+from bastion.api import methods
 from bastion.api.methods import Method
 from bastion.api.refusals import Refused
 from screens.workstation import Services, Start
@@ -148,6 +149,32 @@ STATEMENTS = [
 ]  # fmt: skip
 
 
+class PersonalShelf:
+    """What a bastion keeps for a person, in memory: newest first, as it answers."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], str] = {}
+
+    def put(self, wanted: methods.PersonalPut) -> m.PersonalKept:
+        self.kept.pop((wanted.kind, wanted.key), None)
+        self.kept[wanted.kind, wanted.key] = wanted.value
+        return m.PersonalKept(updated_at="2026-11-22T03:04:05.000000Z")
+
+    def items(self, wanted: methods.PersonalList) -> m.PersonalPage:
+        found = [
+            m.PersonalItem(kind=kind, key=key, value=value, updated_at="2026-11-22T03:04:05.000000Z")
+            for (kind, key), value in reversed(self.kept.items())
+            if kind == wanted.kind and key.startswith(wanted.prefix) and wanted.key in (None, key)
+        ]
+        return m.PersonalPage(items=found[: wanted.limit] if wanted.limit else found)
+
+    def remove(self, wanted: methods.PersonalRemove) -> int:
+        gone = [place for place in self.kept if place[0] == wanted.kind and wanted.key in (None, place[1])]
+        for place in gone:
+            del self.kept[place]
+        return len(gone)
+
+
 class ScriptedLink:
     """A bastion whose answers are the lists above, or what a test puts into `answers`."""
 
@@ -165,6 +192,7 @@ class ScriptedLink:
         self.listeners: list[Listener] = []
         self.topics: set[str] = set()
         self.closed = False
+        self.shelf = PersonalShelf()
         self.answers: dict[str, Any] = {
             "databases.list": DATABASES,
             "token.show": ORDERS_TOKEN,
@@ -175,6 +203,9 @@ class ScriptedLink:
             "audit.search": m.StatementPage(statements=STATEMENTS, cursor=None),
             "session.cancel": True,
             "session.end": SESSIONS[0],
+            "personal.list": lambda wanted: self.shelf.items(wanted),
+            "personal.put": lambda wanted: self.shelf.put(wanted),
+            "personal.remove": lambda wanted: self.shelf.remove(wanted),
         }
 
     async def call(self, method: Method, params: m.Message) -> Any:
