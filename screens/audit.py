@@ -31,7 +31,7 @@ MOST_STATEMENTS = 1000
 SETTLE_SECONDS = 0.5
 """Notifications within this time are shown in one go."""
 
-STATE_STYLES = {"live": "green", "opening": "yellow", "refused": "red", "lost": "red"}
+STATE_STYLES = {"live": "ok", "opening": "warning", "refused": "danger", "lost": "danger"}
 STATES = {
     "opening": mark("opening"),
     "live": mark("live"),
@@ -55,10 +55,8 @@ class AuditScreen(Page):
     DEFAULT_CSS = """
     AuditScreen .head { height: 1; background: $surface; padding: 0 1; }
     AuditScreen DataTable { height: 1fr; background: $background; }
-    AuditScreen DataTable:focus > .datatable--cursor { background: $primary; color: $background; text-style: bold; }
-    AuditScreen DataTable > .datatable--cursor { background: $panel-lighten-2; color: $text; text-style: none; }
     AuditScreen #statements { height: 1fr; }
-    AuditScreen #text { height: 6; padding: 0 1; border-top: solid $panel-lighten-1; }
+    AuditScreen #text { height: 6; padding: 0 1; border-top: solid $line; }
     AuditScreen.short #text { height: 4; }
     """
 
@@ -166,14 +164,14 @@ class AuditScreen(Page):
         local = self.workstation.services.local_time
         cells = [
             [
-                Text(_(STATES.get(s.state, s.state)), style=STATE_STYLES.get(s.state, "dim")),
+                Text(_(STATES.get(s.state, s.state)), style=STATE_STYLES.get(s.state, "muted")),
                 Text(clock_time(s.started_at, local=local, with_date=True)),
                 Text(visible_line(s.user), style="bold"),
                 Text(visible_line(f"{s.database}/{s.account}")),
                 Text(visible_line(s.client or "-")),
-                Text(visible_line(s.source), style="dim"),
+                Text(visible_line(s.source), style="muted"),
                 Text(str(s.statements), justify="right"),
-                Text(visible_line(s.running or s.end_reason or ""), style="" if s.running else "dim"),
+                Text(visible_line(s.running or s.end_reason or ""), style="" if s.running else "muted"),
             ]
             for s in self._sessions
         ]
@@ -195,7 +193,7 @@ class AuditScreen(Page):
         which = _("live only") if self._live_only else _("live and past, newest first")
         head = Text(f"{count} · {which}", no_wrap=True, overflow="ellipsis")
         if not self.workstation.has_role("auditor", "administrator"):
-            head.append(" · " + _("your own"), style="dim")
+            head.append(" · " + _("your own"), style="muted")
         self.query_one("#sessions-head", Static).update(head)
 
     def _show_statements(self) -> None:
@@ -203,12 +201,12 @@ class AuditScreen(Page):
         local = self.workstation.services.local_time
         cells = [
             [
-                Text(str(s.seq), justify="right", style="dim"),
+                Text(str(s.seq), justify="right", style="muted"),
                 Text(clock_time(s.at, local=local)),
                 Text(
                     _(STATEMENT_STATES.get(s.state, s.state)),
-                    style={"failed": "red", "refused": "bold red", "cancelled": "yellow", "sent": "yellow"}.get(
-                        s.state, "green"
+                    style={"failed": "danger", "refused": "danger", "cancelled": "warning", "sent": "warning"}.get(
+                        s.state, "ok"
                     ),
                 ),
                 Text("" if s.rows is None else f"{s.rows:,}", justify="right"),
@@ -237,7 +235,7 @@ class AuditScreen(Page):
             head.append(visible_line(" · ".join(pieces)))
             if session.unattributed_bytes:
                 head.append(
-                    " · " + _("{count} bytes unattributed").format(count=session.unattributed_bytes), style="bold red"
+                    " · " + _("{count} bytes unattributed").format(count=session.unattributed_bytes), style="danger"
                 )
         self.query_one("#statements-head", Static).update(head)
         self._show_text()
@@ -249,11 +247,11 @@ class AuditScreen(Page):
             text.append(visible(statement.text))
             if statement.binds is not None:
                 binds = ", ".join("NULL" if bind is None else repr(bind) for bind in statement.binds)
-                text.append("\n" + _("binds: {binds}").format(binds=visible_line(binds)), style="cyan")
+                text.append("\n" + _("binds: {binds}").format(binds=visible_line(binds)), style="muted")
             if statement.error:
-                text.append("\n✗ " + visible(statement.error), style="red")
+                text.append("\n✗ " + visible(statement.error), style="danger")
             if statement.tool:
-                text.append("\n" + _("start-up of {tool}").format(tool=visible_line(statement.tool)), style="dim")
+                text.append("\n" + _("start-up of {tool}").format(tool=visible_line(statement.tool)), style="muted")
         self.query_one("#statement", Static).update(text)
 
     # -- what the person does

@@ -25,7 +25,7 @@ class ChoiceDialog(Dialog[str | None]):
 
     DEFAULT_CSS = """
     ChoiceDialog { align: center middle; }
-    ChoiceDialog > Vertical { width: 100; max-width: 96%; height: 80%; padding: 0 1; background: $surface; border: round $primary; }
+    ChoiceDialog > Vertical { width: 100; max-width: 96%; height: 80%; padding: 0 1; background: $surface; border: round $accent; }
     ChoiceDialog .title { text-style: bold; }
     ChoiceDialog OptionList { height: 1fr; border: none; background: $surface; margin-top: 1; padding: 0; }
     """  # noqa: E501

@@ -75,13 +75,14 @@ class DatabasesScreen(Page):
 
     DEFAULT_CSS = """
     DatabasesScreen #search-line { height: 1; margin: 1 1 0 1; }
-    DatabasesScreen #search-line Static { width: auto; color: $text-muted; padding-right: 1; }
+    DatabasesScreen #search-line Static { width: auto; color: $muted; padding-right: 1; }
     DatabasesScreen #count { padding-left: 1; width: auto; }
     DatabasesScreen DatabaseSearch { width: 1fr; }
     DatabasesScreen DataTable { height: 1fr; margin: 1 1 0 1; }
-    DatabasesScreen DataTable > .datatable--cursor { background: $primary; color: $background; text-style: bold; }
-    DatabasesScreen #facts { height: 3; margin: 0 1; padding: 0 1; border-top: solid $panel-lighten-1; color: $text-muted; }
-    """  # noqa: E501
+    DatabasesScreen DataTable > .datatable--cursor { background: $selection; color: $selection-text; }
+    DatabasesScreen DataTable > .datatable--cursor { text-style: $selection-style; }
+    DatabasesScreen #facts { height: 3; margin: 0 1; padding: 0 1; border-top: solid $line; color: $muted; }
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f3", "token", mark("Token")),
@@ -169,14 +170,14 @@ class DatabasesScreen(Page):
         database, token = choice.database, choice.token
         account = Text(visible_line(choice.account.name if choice.account.name != "*" else _("any")))
         if not choice.account.hosted:
-            account.append(" " + _("(own password)"), style="dim")
+            account.append(" " + _("(own password)"), style="muted")
         if token is None:
-            state = Text(_("none"), style="dim")
+            state = Text(_("none"), style="muted")
         else:
             now = self.workstation.services.now()
             rest = left(token.expires_at, now)
             soon = (moment(token.expires_at) - now).total_seconds() < 600
-            state = Text(rest, style="yellow" if soon else "green")
+            state = Text(rest, style="warning" if soon else "ok")
         return [
             Text(visible_line(database.name), style="bold"),
             Text(visible_line(engine_name(database))),

@@ -24,7 +24,7 @@ class HelpDialog(Dialog[None]):
 
     DEFAULT_CSS = """
     HelpDialog { align: center middle; }
-    HelpDialog > Vertical { width: 78; max-width: 98%; height: 90%; padding: 0 1; background: $surface; border: round $primary; }
+    HelpDialog > Vertical { width: 78; max-width: 98%; height: 90%; padding: 0 1; background: $surface; border: round $accent; }
     HelpDialog .title { text-style: bold; margin-bottom: 1; }
     HelpDialog VerticalScroll { height: 1fr; scrollbar-size-vertical: 1; }
     """  # noqa: E501

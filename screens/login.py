@@ -30,14 +30,14 @@ class LoginScreen(Page):
 
     DEFAULT_CSS = """
     LoginScreen { align: center middle; }
-    LoginScreen > Vertical { width: 70; max-width: 96%; height: auto; padding: 1 3; background: $surface; border: round $primary; }
-    LoginScreen #name { text-style: bold; color: $primary; }
-    LoginScreen #about { color: $text-muted; margin-bottom: 1; }
-    LoginScreen Label { margin-top: 1; color: $text-muted; }
+    LoginScreen > Vertical { width: 70; max-width: 96%; height: auto; padding: 1 3; background: $surface; border: round $accent; }
+    LoginScreen #name { text-style: bold; color: $accent; }
+    LoginScreen #about { color: $muted; margin-bottom: 1; }
+    LoginScreen Label { margin-top: 1; color: $muted; }
     LoginScreen Checkbox { margin-top: 1; background: transparent; border: none; padding: 0; }
     LoginScreen Button { margin-top: 1; width: 100%; }
     LoginScreen #state { margin-top: 1; height: auto; max-height: 7; }
-    LoginScreen #state.bad { color: $text-error; }
+    LoginScreen #state.bad { color: $danger; }
     LoginScreen.short Label { margin-top: 0; }
     LoginScreen.short > Vertical { padding: 0 3; }
     """  # noqa: E501

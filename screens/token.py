@@ -33,17 +33,17 @@ class TokenDialog(Dialog[m.Token | None]):
 
     DEFAULT_CSS = """
     TokenDialog { align: center middle; }
-    TokenDialog > Vertical { width: 110; max-width: 98%; height: auto; max-height: 98%; padding: 1 2; background: $surface; border: round $primary; }
+    TokenDialog > Vertical { width: 110; max-width: 98%; height: auto; max-height: 98%; padding: 1 2; background: $surface; border: round $accent; }
     TokenDialog #title { text-style: bold; height: 1; }
     TokenDialog #body { height: auto; max-height: 1fr; }
-    TokenDialog Label { margin-top: 1; color: $text-muted; }
+    TokenDialog Label { margin-top: 1; color: $muted; }
     TokenDialog .value { height: auto; }
-    TokenDialog #countdown { text-style: bold; color: $text-success; height: 1; }
-    TokenDialog #countdown.soon { color: $text-warning; }
-    TokenDialog #countdown.over { color: $text-error; }
+    TokenDialog #countdown { text-style: bold; color: $ok; height: 1; }
+    TokenDialog #countdown.soon { color: $warning; }
+    TokenDialog #countdown.over { color: $danger; }
     TokenDialog Button { margin-top: 1; }
-    TokenDialog #state { height: auto; color: $text-error; }
-    TokenDialog #keys { margin-top: 1; height: auto; color: $text-muted; }
+    TokenDialog #state { height: auto; color: $danger; }
+    TokenDialog #keys { margin-top: 1; height: auto; color: $muted; }
     """  # noqa: E501
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -27,7 +27,7 @@ class ValueDialog(Dialog[None]):
 
     DEFAULT_CSS = """
     ValueDialog { align: center middle; }
-    ValueDialog > Vertical { width: 90%; height: 80%; padding: 0 1; background: $surface; border: round $primary; }
+    ValueDialog > Vertical { width: 90%; height: 80%; padding: 0 1; background: $surface; border: round $accent; }
     ValueDialog .title { text-style: bold; }
     ValueDialog TextArea { height: 1fr; border: none; background: $surface; }
     """

@@ -14,6 +14,7 @@ from textual import work
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
+from textual.filter import Monochrome
 from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
@@ -38,8 +39,9 @@ from . import clipboard, safe_output
 from .actions import help_groups
 from .failure import failure_sentence, write_failure
 from .key_names import key_name
+from .look import CSS
 from .palette import Actions
-from .theme import CASEMATE, theme_for
+from .theme import THEMES, colours_of, text_styles, theme_for
 
 log = logging.getLogger("casemate.workstation")
 
@@ -55,19 +57,7 @@ class CasemateApp(Workstation):
         "console": ConsoleScreen,
         "audit": AuditScreen,
     }
-    CSS = """
-    Screen { background: $background; }
-    Toast { max-width: 70; }
-    DataTable { background: $background; }
-    DataTable > .datatable--header { background: $background; color: $text-muted; text-style: none; }
-    CommandPalette > Vertical { max-width: 96; }
-    CommandPalette SearchIcon { display: none; }
-    Button { text-style: none; }
-    Button:focus { text-style: bold reverse; }
-    * { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
-    * { scrollbar-color: $panel-lighten-2; scrollbar-background: $surface; scrollbar-corner-color: $surface; }
-    .hint { color: $text-muted; margin-top: 1; }
-    """
+    CSS = CSS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1,question_mark", "help", mark("Help"), key_display="F1"),
         Binding("f2", "command_palette", mark("Palette"), priority=True),
@@ -99,9 +89,27 @@ class CasemateApp(Workstation):
         self.start = start or Start()
         self.personal = Personal(self._nothing_kept)
         self.animation_level = "none"
-        self.register_theme(CASEMATE)
-        self.theme = theme or theme_for(self.console.color_system)
+        for ours in THEMES.values():
+            self.register_theme(ours)
+        self.colours = colours_of(self.console.color_system, os.environ)
+        if self.colours == "none":
+            # The library would turn colours into greys; without colours means without.
+            self.console.no_color = True
+            self._filters = [kept for kept in self._filters if not isinstance(kept, Monochrome)]
+        self._style_names = False
+        self.theme = theme or theme_for(self.colours)
         self.failure_log: Path | None = None
+
+    def watch_theme(self, theme: str) -> None:
+        """The names of styles mean the colours of this theme from now on, also in what is on the screen already."""
+        if self._style_names:
+            self.console.pop_theme()
+        self.console.push_theme(text_styles(theme))
+        self._style_names = True
+        for stack in self._screen_stacks.values():
+            for screen in stack:
+                for shown in screen.query(Static):
+                    shown.update(shown.content, layout=False)
 
     def get_default_screen(self) -> Screen[object]:
         return LoginScreen()

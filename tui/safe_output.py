@@ -2,47 +2,105 @@
 
 Textual writes control characters of widget content to the terminal as they are. `install` replaces the step where a
 strip becomes escape sequences, for the whole process: every segment's text is made visible first, links are dropped,
-and the colours of a style are worked out for the console at hand instead of being kept on the shared style.
+and the colours of a style are worked out for the console at hand instead of being kept on the shared style. From one
+segment to the next only what differs is sent; a strip ends as it began, without attributes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
+from typing import NamedTuple
 
 from rich.color import Color, ColorSystem
 from rich.console import Console
+from rich.segment import Segment
 from rich.style import Style
 from textual.strip import SGR_STYLES, Strip
 
 from backends.visible_text import visible_line
 
+RESET = "\x1b[0m"
+
+
+class _Look(NamedTuple):
+    """A style as SGR codes; a colour that is the terminal's own is empty."""
+
+    attributes: tuple[str, ...] = ()
+    foreground: str = ""
+    background: str = ""
+
+
+NOTHING = _Look()
+
 
 @lru_cache(maxsize=4096)
-def _codes(attributes: int, color: Color | None, background: Color | None, system: ColorSystem) -> str:
-    """The SGR codes of a style in a colour system; rich would keep those of the first system that asked."""
-    codes = [SGR_STYLES[bit] for bit in range(attributes.bit_length()) if attributes & (1 << bit)]
-    if color is not None:
-        codes.extend(color.downgrade(system).get_ansi_codes())
-    if background is not None:
-        codes.extend(background.downgrade(system).get_ansi_codes(False))
-    return ";".join(codes)
+def _look(attributes: int, color: Color | None, background: Color | None, system: ColorSystem | None) -> _Look:
+    """The SGR codes of a style in a colour system; rich would keep those of the first system that asked. None: no
+    colours at all, attributes only."""
+    codes = tuple(SGR_STYLES[bit] for bit in range(attributes.bit_length()) if attributes & (1 << bit))
+    if system is None:
+        return _Look(codes)
+    return _Look(
+        codes,
+        ";".join(color.downgrade(system).get_ansi_codes()) if color is not None and not color.is_default else "",
+        ";".join(background.downgrade(system).get_ansi_codes(False))
+        if background is not None and not background.is_default
+        else "",
+    )
+
+
+@lru_cache(maxsize=4096)
+def _change(before: _Look, after: _Look) -> str:
+    """The sequence from one look to the next."""
+    if before == after:
+        return ""
+    if after == NOTHING:
+        return RESET
+    if set(before.attributes) - set(after.attributes):
+        # An attribute is only taken away with all others: the codes that take one away are not known everywhere.
+        return "\x1b[" + ";".join(filter(None, ("0", *after.attributes, after.foreground, after.background))) + "m"
+    codes = [code for code in after.attributes if code not in before.attributes]
+    if before.foreground != after.foreground:
+        codes.append(after.foreground or "39")
+    if before.background != after.background:
+        codes.append(after.background or "49")
+    return f"\x1b[{';'.join(codes)}m"
+
+
+def _look_of(style: Style | None, system: ColorSystem | None) -> _Look:
+    if style is None:
+        return NOTHING
+    return _look(style._attributes & style._set_attributes, style.color, style.bgcolor, system)
+
+
+def render_segments(segments: Iterable[Segment], system: ColorSystem | None) -> str:
+    """`segments`, made visible, in their colours; begins and ends without attributes."""
+    pieces: list[str] = []
+    before = NOTHING
+    for text, style, _control in segments:
+        if text:
+            look = _look_of(style, system)
+            pieces.append(_change(before, look))
+            pieces.append(visible_line(text))
+            before = look
+    pieces.append(_change(before, NOTHING))
+    return "".join(pieces)
 
 
 def render_style(style: Style | None, text: str, color_system: ColorSystem) -> str:
     """`text`, made visible, in the colours of `style`."""
-    text = visible_line(text)
-    if style is None:
-        return text
-    codes = _codes(style._attributes & style._set_attributes, style.color, style.bgcolor, color_system)
-    return f"\x1b[{codes}m{text}\x1b[0m" if codes else text
+    return render_segments([Segment(text, style)], color_system)
+
+
+def colours_of(console: Console) -> ColorSystem | None:
+    """What the console is to be sent: nothing where it was told to be without colours."""
+    return None if console.no_color else console._color_system or ColorSystem.TRUECOLOR
 
 
 def _render(self: Strip, console: Console) -> str:
     if self._render_cache is None:
-        color_system = console._color_system or ColorSystem.TRUECOLOR
-        self._render_cache = "".join(
-            [render_style(style, text, color_system) for text, style, _control in self._segments]
-        )
+        self._render_cache = render_segments(self._segments, colours_of(console))
     return self._render_cache
 
 

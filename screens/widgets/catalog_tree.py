@@ -26,8 +26,6 @@ class CatalogTree(Tree[CatalogNode]):
 
     DEFAULT_CSS = """
     CatalogTree { background: $background; padding: 0; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
-    CatalogTree > .tree--cursor { background: $panel-lighten-2; color: $text; text-style: none; }
-    CatalogTree:focus > .tree--cursor { background: $primary; color: $background; text-style: bold; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -74,14 +72,14 @@ class CatalogTree(Tree[CatalogNode]):
             return
         self._asked.add(node.id)
         node.remove_children()
-        node.add_leaf(Text(_("loading …"), style="dim italic"))
+        node.add_leaf(Text(_("loading …"), style="muted"))
         self.post_message(self.Wanted(node))
 
     async def fill(self, node: TreeNode[CatalogNode], children: list[CatalogNode]) -> None:
         """Puts `children` below `node`."""
         node.remove_children()
         if not children:
-            node.add_leaf(Text(_("nothing"), style="dim italic"))
+            node.add_leaf(Text(_("nothing"), style="muted"))
         for start in range(0, len(children), SLICE):
             for child in children[start : start + SLICE]:
                 if child.leaf:
@@ -96,7 +94,7 @@ class CatalogTree(Tree[CatalogNode]):
     def failed(self, node: TreeNode[CatalogNode], message: str) -> None:
         """Says why nothing could be loaded; opening it again tries again."""
         node.remove_children()
-        node.add_leaf(Text("✗ " + visible_line(message), style="red"))
+        node.add_leaf(Text("✗ " + visible_line(message), style="danger"))
         self._asked.discard(node.id)
 
     def on_tree_node_expanded(self, event: Tree.NodeExpanded[CatalogNode]) -> None:
@@ -155,10 +153,10 @@ def label(node: CatalogNode) -> Text:
     )
     text = Text(no_wrap=True)
     if sign := SIGNS.get(node.kind, "·"):
-        text.append(f"{sign} ", style="yellow" if node.kind == "key" else "dim")
-    text.append(visible_line(node.name), style="dim" if dim else "")
+        text.append(f"{sign} ", style="warning" if node.kind == "key" else "muted")
+    text.append(visible_line(node.name), style="muted" if dim else "")
     if node.detail:
-        text.append(f" {visible_line(node.detail)}", style="dim")
+        text.append(f" {visible_line(node.detail)}", style="muted")
     return text
 
 

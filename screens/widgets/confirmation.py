@@ -63,7 +63,7 @@ class TextQuestion(Dialog[str | None]):
 
     DEFAULT_CSS = """
     TextQuestion { align: center middle; }
-    TextQuestion > Vertical { width: 72; max-width: 95%; height: auto; padding: 1 2; background: $surface; border: round $primary; }
+    TextQuestion > Vertical { width: 72; max-width: 95%; height: auto; padding: 1 2; background: $surface; border: round $accent; }
     TextQuestion .title { text-style: bold; margin-bottom: 1; }
     """  # noqa: E501
 

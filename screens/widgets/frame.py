@@ -64,7 +64,7 @@ class KeyLine(Widget):
     """The keys that work here and now, as many as fit; the rest is in the help."""
 
     DEFAULT_CSS = """
-    KeyLine { dock: bottom; height: 1; background: $panel; color: $text-muted; link-style: none; }
+    KeyLine { dock: bottom; height: 1; background: $panel; color: $muted; link-style: none; }
     """
 
     def on_mount(self) -> None:

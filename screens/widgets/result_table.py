@@ -21,7 +21,7 @@ from ..words import mark
 SHOWN_CHARACTERS = 400
 """Characters of a value that a cell renders; the whole is in the cell view."""
 WIDEST_COLUMN = 60
-NULL = Text("NULL", style="dim italic", no_wrap=True)
+NULL = Text("NULL", style="muted", no_wrap=True)
 RIGHT = frozenset({Kind.NUMBER})
 
 
@@ -75,8 +75,6 @@ class ResultTable(DataTable):
     ResultTable > .datatable--header { background: $panel; color: $text; text-style: bold; }
     ResultTable > .datatable--even-row { background: $background; }
     ResultTable:dark > .datatable--even-row { background: $background; }
-    ResultTable > .datatable--cursor { background: $panel-lighten-2; color: $text; }
-    ResultTable:focus > .datatable--cursor { background: $primary; color: $background; text-style: bold; }
     ResultTable > .datatable--hover { background: $panel; }
     """
 

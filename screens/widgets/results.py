@@ -43,7 +43,7 @@ class Result:
         number = f"{count:,}"
         rows = translate_many("{count} row", "{count} rows", count).format(count=number)
         if self.state == "running":
-            return Text(_("{rows} so far, still running").format(rows=rows), style="yellow")
+            return Text(_("{rows} so far, still running").format(rows=rows), style="warning")
         if self.state == "exact":
             return Text(_("{rows}, all of them · {time}").format(rows=rows, time=seconds(self.took)))
         if self.state == "truncated":
@@ -51,13 +51,13 @@ class Result:
                 _("TRUNCATED: the first {rows} ({size}), no more are kept · {time}").format(
                     rows=rows, size=size(self.bytes), time=seconds(self.took)
                 ),
-                style="bold yellow",
+                style="warning",
             )
         if self.state == "cancelled":
             return Text(
-                _("CANCELLED after {rows} · {time}").format(rows=rows, time=seconds(self.took)), style="bold yellow"
+                _("CANCELLED after {rows} · {time}").format(rows=rows, time=seconds(self.took)), style="warning"
             )
-        return Text(_("FAILED after {rows} · {time}").format(rows=rows, time=seconds(self.took)), style="bold red")
+        return Text(_("FAILED after {rows} · {time}").format(rows=rows, time=seconds(self.took)), style="danger")
 
 
 class Results(Vertical):
@@ -66,7 +66,7 @@ class Results(Vertical):
     DEFAULT_CSS = """
     Results { height: 1fr; }
     Results > #result-title { height: 1; background: $panel; padding: 0 1; }
-    Results:focus-within > #result-title { background: $primary 35%; }
+    Results:focus-within > #result-title { color: $accent; text-style: $heading-focus-style; }
     Results > RichLog { height: 1fr; background: $background; padding: 0 1; scrollbar-size-vertical: 1; }
     Results > ResultTable { display: none; }
     Results > ResultTable.shown { display: block; }
@@ -135,11 +135,11 @@ class Results(Vertical):
             status = translate_many("{count} row affected", "{count} rows affected", event.affected).format(
                 count=f"{event.affected:,}"
             )
-        self.write(Text(f"✓ {status or _('done')} · {seconds(event.seconds)}", style="green"))
+        self.write(Text(f"✓ {status or _('done')} · {seconds(event.seconds)}", style="ok"))
 
     def noticed(self, notice: Notice) -> None:
         """The server said something."""
-        self.write(Text(visible(f"{notice.severity}: {notice.message}"), style="cyan"))
+        self.write(Text(visible(f"{notice.severity}: {notice.message}"), style="muted"))
 
     def failed(self, error: DatabaseError, took: float) -> None:
         """The statement ended with an error."""
@@ -150,13 +150,13 @@ class Results(Vertical):
         text = Text()
         head = _("Cancelled") if error.cancelled else _("Error")
         code = f" {visible_line(error.code)}" if error.code else ""
-        text.append(f"✗ {head}{code}: ", style="bold yellow" if error.cancelled else "bold red")
+        text.append(f"✗ {head}{code}: ", style="warning" if error.cancelled else "danger")
         text.append(visible(error.message))
         for label, more in ((_("Detail"), error.detail), (_("Hint"), error.hint)):
             if more:
                 text.append(f"\n  {label}: ", style="bold")
                 text.append(visible(more))
-        text.append(f" · {seconds(took)}", style="dim")
+        text.append(f" · {seconds(took)}", style="muted")
         self.write(text)
         if not self._results or self._results[-1][0].rows.row_count == 0:
             self.action_messages()
@@ -202,7 +202,7 @@ class Results(Vertical):
         else:
             title.append(_("Messages"), style="bold")
             if self._results:
-                title.append("  " + _("n: the result"), style="dim")
+                title.append("  " + _("n: the result"), style="muted")
         self.query_one("#result-title", Static).update(title)
 
     def action_result(self, step: int) -> None:

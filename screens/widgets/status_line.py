@@ -41,24 +41,24 @@ class Status:
         line.append(f" {visible_line(where)} ", style="bold reverse")
         line.append(f" {visible_line(self.token.account)}")
         for piece in self._pieces(now):
-            line.append(SEPARATOR, style="dim")
+            line.append(SEPARATOR, style="muted")
             line.append_text(piece)
         return line
 
     def _pieces(self, now: datetime) -> list[Text]:
         pieces: list[Text] = []
         if not self.connected:
-            pieces.append(Text(_("connecting") if self.connecting else _("not connected"), style="yellow"))
+            pieces.append(Text(_("connecting") if self.connecting else _("not connected"), style="warning"))
         else:
             pieces.append(Text(_("autocommit")) if self.autocommit else Text(_("manual commit"), style="bold"))
             if self.transaction is TransactionState.OPEN:
-                pieces.append(Text(_("TRANSACTION OPEN"), style="bold yellow"))
+                pieces.append(Text(_("TRANSACTION OPEN"), style="warning"))
             elif self.transaction is TransactionState.FAILED:
-                pieces.append(Text(_("TRANSACTION FAILED: roll back"), style="bold red"))
+                pieces.append(Text(_("TRANSACTION FAILED: roll back"), style="danger"))
             if self.token is not None:
                 pieces.append(Text(_("token {left}").format(left=left(self.token.expires_at, now))))
         if self.stage:
-            pieces.append(Text(visible_line(self.stage), style="bold red" if self.bad else "bold yellow"))
+            pieces.append(Text(visible_line(self.stage), style="danger" if self.bad else "warning"))
         return pieces
 
 

@@ -1,0 +1,44 @@
+"""What all pages have in common to the eye: cursor, headings, lists, dialogs, toasts."""
+
+from __future__ import annotations
+
+CSS = """
+Screen { background: $background; color: $text; }
+* { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
+* { scrollbar-color: $scrollbar; scrollbar-background: $background; scrollbar-corner-color: $background; }
+.hint { color: $muted; margin-top: 1; }
+
+/* The cursor: strong where the keys go, faint where they would go. */
+DataTable { background: $background; color: $text; }
+DataTable > .datatable--header { background: $background; color: $muted; text-style: $heading-style; }
+DataTable > .datatable--even-row, DataTable > .datatable--odd-row { background: $background; }
+DataTable > .datatable--hover { background: $panel; }
+DataTable > .datatable--cursor, Tree > .tree--cursor, OptionList > .option-list--option-highlighted {
+    background: $selection-idle; color: $selection-idle-text; text-style: $selection-idle-style;
+}
+DataTable:focus > .datatable--cursor, Tree:focus > .tree--cursor,
+OptionList:focus > .option-list--option-highlighted {
+    background: $selection; color: $selection-text; text-style: $selection-style;
+}
+Tree > .tree--highlight { text-style: none; }
+Tree > .tree--highlight-line { background: transparent; }
+
+Button { text-style: none; }
+Button:focus { text-style: bold reverse; }
+Checkbox > .toggle--button { color: $text; background: transparent; }
+Checkbox.-on > .toggle--button { color: $ok; background: transparent; }
+Checkbox:focus > .toggle--label { background: $selection; color: $selection-text; text-style: $selection-style; }
+
+/* A list that is led from the search above it has its cursor in view although the keys go to the search. */
+ChoiceDialog OptionList > .option-list--option-highlighted,
+CommandPalette OptionList > .option-list--option-highlighted {
+    background: $selection; color: $selection-text; text-style: $selection-style;
+}
+CommandPalette > Vertical { max-width: 96; }
+CommandPalette SearchIcon { display: none; }
+
+Toast { max-width: 70; background: $panel; color: $text; padding: 0 1; }
+Toast.-information { border-left: outer $ok; }
+Toast.-warning { border-left: outer $warning; }
+Toast.-error { border-left: outer $danger; }
+"""
