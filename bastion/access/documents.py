@@ -168,6 +168,7 @@ class Database(Entry):
     service: Text = ""
     sid: Text = ""
     accounts: list[Account] = []
+    production: bool = False
     comment: Text = ""
 
 

@@ -159,6 +159,7 @@ class EntryWriter:
             "allowed_names": database.databases,
             "service": database.service,
             "sid": database.sid,
+            "production": database.production,
             "comment": database.comment,
         }
         database_id = self._put(schema.databases, database.name, values, options={})

@@ -128,6 +128,7 @@ def _databases(connection: sa.Connection) -> dict[str, d.Entry]:
             databases=row.allowed_names,
             service=row.service,
             sid=row.sid,
+            production=bool(row.production),
             accounts=sorted(of_database[row.id], key=lambda account: (account.any, account.name or "")),
             comment=row.comment,
         )

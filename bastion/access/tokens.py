@@ -312,6 +312,7 @@ class Tokens:
             engine=database.engine,
             hosted=hosted,
             issued_at=without_fraction(row.issued_at),
+            production=bool(database.production),
         )
 
 
