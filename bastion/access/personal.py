@@ -44,8 +44,8 @@ HISTORY = "history"
 ENGINES = frozenset({"mysql", "postgresql", "sqlserver", "oracle"})
 
 _KIND = re.compile(r"[a-z][a-z0-9-]{0,31}")
-_KEY = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
-_CURSOR = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)\n(.{1,200})")
+_KEY = re.compile(r"[^\x00-\x1f\x7f]{1,300}")
+_CURSOR = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)\n(.{1,300})")
 
 KEPT = schema.personal_state
 
@@ -178,7 +178,7 @@ def _check(method: str, kind: str, key: str | None = None) -> None:
     if _KIND.fullmatch(kind) is None:
         raise Refused("invalid-params", method=method, detail="a kind is 1 to 32 of a-z, 0-9 and '-'")
     if key is not None and _KEY.fullmatch(key) is None:
-        raise Refused("invalid-params", method=method, detail="a key is 1 to 200 characters without control characters")
+        raise Refused("invalid-params", method=method, detail="a key is 1 to 300 characters without control characters")
 
 
 def _refuse_long(value: str) -> None:

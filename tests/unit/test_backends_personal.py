@@ -41,10 +41,10 @@ class Bastion:
         if isinstance(params, methods.PersonalRemove):
             return self.shelf.remove(params)
         assert isinstance(params, methods.PersonalList)
-        page = self.shelf.items(params)
+        found = self.shelf.items(methods.PersonalList(kind=params.kind, prefix=params.prefix, key=params.key)).items
         start = int(params.after or 0)
-        more = start + 2 < len(page.items)
-        return m.PersonalPage(items=page.items[start : start + 2], next=str(start + 2) if more else None)
+        end = start + min(params.limit or 2, 2)
+        return m.PersonalPage(items=found[start:end], next=str(end) if end < len(found) else None)
 
 
 async def test_typed_values_come_back_over_all_pages() -> None:

@@ -116,7 +116,8 @@ async def test_a_value_of_another_place_does_not_open_and_hides_nothing_else(dec
     table = schema.personal_state
 
     def swap(connection: sa.Connection) -> None:
-        ids = dict(connection.execute(sa.select(schema.users.c.name, schema.users.c.id)).tuples().all())
+        users = connection.execute(sa.select(schema.users)).all()
+        ids = {user.name: user.id for user in users}
         bobs = connection.scalar(sa.select(table.c.value).where(table.c.user_id == ids["bob"]))
         mine = sa.and_(table.c.user_id == ids["alice"], table.c.key == "mine")
         connection.execute(table.update().where(mine).values(value=bobs))
@@ -177,7 +178,7 @@ async def test_all_of_it_together_is_bounded(declared: BastionState, monkeypatch
         ("saved", "", "v", "invalid-params"),
         ("saved", "a\nb", "v", "invalid-params"),
         ("saved", "\0", "v", "invalid-params"),
-        ("saved", "k" * 201, "v", "invalid-params"),
+        ("saved", "k" * 301, "v", "invalid-params"),
         ("saved", "k", "\ud800", "invalid-params"),
         ("saved", "k", "世" * 21_846, "personal-too-long"),
     ],
