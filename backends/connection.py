@@ -6,7 +6,7 @@ import concurrent.futures
 import contextvars
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
@@ -31,6 +31,7 @@ from .interface import (
     TransactionState,
 )
 from .link import Link, LinkError
+from .row_store import RowStore, SpillFull
 from .statements import reads_only
 from .tunnel import Tunnel, Way
 
@@ -85,16 +86,17 @@ def only_catalog(names: list[str]) -> str | None:
 
 @dataclass(frozen=True)
 class ResultBegan:
-    """A result set with columns."""
+    """A result set with columns. Its rows go to `store`; without one they come with `RowsArrived`."""
 
     columns: tuple[Column, ...]
+    store: RowStore | None = None
 
 
 @dataclass(frozen=True)
 class RowsArrived:
-    """More rows of the result that began last."""
+    """More rows of the result that began last; None: they are in its store already."""
 
-    batch: pa.RecordBatch
+    batch: pa.RecordBatch | None
 
 
 @dataclass(frozen=True)
@@ -138,49 +140,66 @@ def follow(
     cancel: Callable[[], bool],
     budget: int = arrow.BYTE_BUDGET,
     clock: Callable[[], float] = time.monotonic,
+    keep: Callable[[Sequence[Column]], RowStore] | None = None,
 ) -> Iterator[RunEvent]:
     """Runs one statement and yields what is to be shown of it, errors too. On the connection's thread.
 
-    When the budget is used up a plain read outside a transaction is cancelled with `cancel`; anything else is let run
+    With `keep` each result set's rows are put into a store of its own, and only word of them is passed on.
+    When the budget is used up, or the store's room, a plain read outside a transaction is cancelled with `cancel`; anything else is let run
     to its end and its rows are read away, since cancelling would undo what it does.
     """
     began = clock()
     alone = backend.autocommit and backend.transaction() is TransactionState.NONE
     gatherer: arrow.Gatherer | None = None
+    store: RowStore | None = None
     stopped = cancelling = False
 
     def seconds() -> float:
         return clock() - began
 
+    def arrived(batch: pa.RecordBatch) -> RowsArrived:
+        nonlocal stopped
+        if store is None:
+            return RowsArrived(batch)
+        try:
+            store.append(batch)
+        except SpillFull:
+            stopped = True
+        return RowsArrived(None)
+
+    def count() -> int:
+        return store.rows if store is not None else gatherer.rows if gatherer is not None else 0
+
     try:
         for event in backend.execute(text):
             if isinstance(event, Started):
                 gatherer = arrow.Gatherer(event.columns, budget)
+                store = keep(event.columns) if keep is not None else None
                 stopped = False
-                yield ResultBegan(event.columns)
+                yield ResultBegan(event.columns, store)
             elif isinstance(event, Rows):
                 if gatherer is None or stopped:
                     continue
                 batch = gatherer.add(event.rows)
                 if batch is not None:
-                    yield RowsArrived(batch)
-                if gatherer.full:
+                    yield arrived(batch)
+                if gatherer.full or stopped:
                     stopped = True
                     cancelling = alone and reads_only(text, backend.engine) and cancel()
-                    yield BudgetReached(gatherer.rows, gatherer.bytes, cancelling)
+                    yield BudgetReached(count(), gatherer.bytes, cancelling)
             elif isinstance(event, Finished):
                 if gatherer is not None and not stopped and (batch := gatherer.flush()) is not None:
-                    yield RowsArrived(batch)
-                kept = None if gatherer is None else gatherer.rows
+                    yield arrived(batch)
+                kept = None if gatherer is None else count()
                 yield ResultEnded(event.status, event.affected, kept, seconds(), truncated=stopped)
                 gatherer = None
             else:
                 yield event
     except DatabaseError as error:
         if gatherer is not None and not stopped and (batch := gatherer.flush()) is not None:
-            yield RowsArrived(batch)
+            yield arrived(batch)
         if cancelling and error.cancelled and gatherer is not None:
-            yield ResultEnded("", None, gatherer.rows, seconds(), truncated=True, cancelled=True)
+            yield ResultEnded("", None, count(), seconds(), truncated=True, cancelled=True)
         else:
             yield RunFailed(error, seconds())
 

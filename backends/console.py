@@ -1,18 +1,24 @@
-"""A console's two connections: one for the person's statements, one for the catalog, opened when it is first asked."""
+"""A console's connections: one for the person's statements, and side ones for the catalog, opened when it is asked."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
 from bastion.api import messages as m
 
+from .catalog import CatalogNode, CatalogPage, Definition, Description, TableName
 from .connection import DatabaseConnection, RunEvent, follow
-from .interface import CatalogNode, ServerFacts, TransactionState
+from .foreign_keys import Jump, jumps_from_result
+from .interface import Column, ServerFacts, TransactionState
 from .link import Link
+from .metadata import SchemaMetadata
+from .side_connection import MetadataLoader, SideConnection
+from .row_store import RowStore
 
 T = TypeVar("T")
 
@@ -23,8 +29,8 @@ class DatabaseConsole:
     def __init__(self, link: Link, token: m.Token, catalog: str, connection: DatabaseConnection) -> None:
         self._link, self._token, self._catalog = link, token, catalog
         self._connection = connection
-        self._side: DatabaseConnection | None = None
-        self._side_lock = asyncio.Lock()
+        self._side = SideConnection(self._open_side)
+        self._metadata = MetadataLoader(self._open_side)
         self.session: str = connection.session
         self.facts: ServerFacts = connection.facts
         self.engine: str = connection.backend.engine
@@ -40,7 +46,9 @@ class DatabaseConsole:
         connection = self._connection
 
         def work() -> None:
-            for event in follow(connection.backend, text, connection.cancel_now):
+            for event in follow(
+                connection.backend, text, connection.cancel_now, sys.maxsize, keep=RowStore.in_shared_space
+            ):
                 listener(event)
 
         # Message posting needs the screen's context on the thread.
@@ -62,13 +70,31 @@ class DatabaseConsole:
     async def rollback(self) -> None:
         await _done(self._connection.submit(self._connection.backend.rollback))
 
-    async def children(self, node: CatalogNode | None) -> list[CatalogNode]:
-        async with self._side_lock:
-            if self._side is None:
-                self._side = await asyncio.to_thread(
-                    DatabaseConnection.open_now, self._link, self._token, self._catalog, "catalog"
-                )
-        return await _done(self._side.submit(self._side.backend.children, node))
+    async def children(self, node: CatalogNode | None, offset: int = 0) -> CatalogPage:
+        """What is below `node`, over a connection of its own. Raises Refused, LinkError, DatabaseError, as all below."""
+        return await self._side.ask(lambda catalog: catalog.page(node, offset))
+
+    async def describe(self, table: TableName) -> Description:
+        """A table or view with its indexes, keys and triggers."""
+        return await self._side.ask(lambda catalog: catalog.describe(table))
+
+    async def definition(self, node: CatalogNode) -> Definition:
+        """The DDL of a thing."""
+        return await self._side.ask(lambda catalog: catalog.definition(node))
+
+    async def jumps(self, columns: Sequence[Column], row: Sequence[str | None], index: int) -> list[Jump]:
+        """Where the foreign keys lead from the value at `index` of a result row."""
+        return await self._side.ask(
+            lambda catalog: jumps_from_result(catalog, self._connection.backend.dialect, columns, row, index)
+        )
+
+    async def metadata(self, *, fresh: bool = False) -> SchemaMetadata:
+        """All names: at once where they were loaded, else when they are; `fresh` loads them again and waits."""
+        return await self._metadata.get(fresh=fresh)
+
+    def catalog_changed(self) -> None:
+        """A statement may have changed what `metadata` tells; it is loaded again when it is next asked for."""
+        self._metadata.stale()
 
     async def catalogs(self) -> list[str]:
         return await _done(self._connection.submit(self._connection.backend.catalogs))
@@ -80,9 +106,11 @@ class DatabaseConsole:
         return self._connection.backend.sample(path)
 
     async def close(self) -> None:
-        """Ends both connections; what runs is cancelled by the bastion."""
-        connections = [connection for connection in (self._connection, self._side) if connection is not None]
-        await asyncio.gather(*(asyncio.to_thread(connection.close) for connection in connections))
+        """Ends all connections; what runs is cancelled by the bastion."""
+        await asyncio.gather(self._side.close(), self._metadata.close(), asyncio.to_thread(self._connection.close))
+
+    def _open_side(self) -> DatabaseConnection:
+        return DatabaseConnection.open_now(self._link, self._token, self._catalog, "catalog")
 
 
 async def _done(future: Future[T]) -> T:

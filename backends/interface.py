@@ -14,7 +14,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from .catalog import Catalog
+    from .dialect import Dialect
 
 Cell = str | bytes | None
 Row = tuple[Cell, ...]
@@ -41,12 +45,30 @@ class TransactionState(Enum):
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The table column that a result column comes from, as far as the protocol says it.
+
+    MySQL names it; PostgreSQL gives the table's OID and the column's number, which the catalog can name.
+    """
+
+    schema: str = ""
+    table: str = ""
+    column: str = ""
+    table_oid: int = 0
+    column_number: int = 0
+
+
+@dataclass(frozen=True)
 class Column:
-    """A column of a result. `type_name` is the engine's own name for its type."""
+    """A column of a result. `type_name` is the engine's own name for its type.
+
+    `origin` is None for an expression.
+    """
 
     name: str
     type_name: str
     kind: Kind
+    origin: Origin | None = None
 
 
 # What `execute` yields, in order: for every result set Started, Rows…, Finished; notices in between.
@@ -128,20 +150,6 @@ class Login:
 
 
 @dataclass(frozen=True)
-class CatalogNode:
-    """A thing in the catalog. `path` names it from the top; `kind` is schema, table, view, column and so on.
-
-    `leaf` nodes have no children. `detail` is shown after the name (a column's type).
-    """
-
-    kind: str
-    name: str
-    path: tuple[str, ...]
-    detail: str = ""
-    leaf: bool = False
-
-
-@dataclass(frozen=True)
 class ServerFacts:
     """Who answered."""
 
@@ -153,6 +161,7 @@ class Backend(ABC):
     """One connection to one database. Every method blocks and is called from the connection's own thread."""
 
     engine: ClassVar[str]
+    dialect: ClassVar[Dialect]
     autocommit: bool = True
     """Whether every statement outside a transaction stands for itself; changed by `set_autocommit`."""
 
@@ -183,24 +192,25 @@ class Backend(ABC):
     def rollback(self) -> None:
         """Raises DatabaseError."""
 
+    @property
     @abstractmethod
-    def children(self, node: CatalogNode | None) -> list[CatalogNode]:
-        """What is below `node` (None: the top), in the order to show. Raises DatabaseError."""
+    def catalog(self) -> Catalog:
+        """What the database holds. Raises DatabaseError where there is no connection."""
 
     def catalogs(self) -> list[str]:
         """The database names that could be opened instead of this one, those of the server itself last or left out.
 
         Raises DatabaseError.
         """
-        return []
+        return self.catalog.databases()
 
-    @abstractmethod
     def quote(self, name: str) -> str:
         """`name` as an identifier, quoted where it has to be."""
+        return self.dialect.quote(name)
 
     def sample(self, path: Sequence[str], count: int = 100) -> str:
-        """A statement that reads some rows of a table; engines without LIMIT write their own."""
-        return f"select * from {'.'.join(self.quote(part) for part in path)} limit {count};"  # noqa: S608
+        """A statement that reads some rows of a table."""
+        return self.dialect.rows_of(path, count=count)
 
     @abstractmethod
     def close(self) -> None:

@@ -26,3 +26,20 @@ def visible(text: str) -> str:
 def visible_line(text: str) -> str:
     """`visible` for one line: line ends and tabs become pictures too."""
     return _CONTROL_ON_ONE_LINE.sub(_picture, text) if _CONTROL_ON_ONE_LINE.search(text) else text
+
+
+_UNSEEN = re.compile("[\xad\u180e\u200b\u2028\u2029\u2060-\u2064\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
+_JOINING = re.compile("[\u200c\u200d\ufe00-\ufe0f]")
+
+
+def table_text(text: str) -> str:
+    """`visible_line` for a cell of a table, whose columns have to stay aligned in every terminal.
+
+    Characters that take no room and change nothing that is seen (zero width space, byte order mark, soft hyphen, tags,
+    line and paragraph separators) become visible; joiners and variation selectors, on whose width terminals differ,
+    are left out, so that what they join is shown piece by piece.
+    """
+    text = visible_line(text)
+    if text.isascii():
+        return text
+    return _JOINING.sub("", _UNSEEN.sub("\ufffd", text))
