@@ -17,8 +17,8 @@ from .foreign_keys import Jump, jumps_from_result
 from .interface import Column, ServerFacts, TransactionState
 from .link import Link
 from .metadata import SchemaMetadata
-from .side_connection import MetadataLoader, SideConnection
 from .row_store import RowStore
+from .side_connection import MetadataLoader, SideConnection
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ class DatabaseConsole:
         await _done(self._connection.submit(self._connection.backend.rollback))
 
     async def children(self, node: CatalogNode | None, offset: int = 0) -> CatalogPage:
-        """What is below `node`, over a connection of its own. Raises Refused, LinkError, DatabaseError, as all below."""
+        """What is below `node`, on a side connection. Raises Refused, LinkError, DatabaseError, as all below."""
         return await self._side.ask(lambda catalog: catalog.page(node, offset))
 
     async def describe(self, table: TableName) -> Description:

@@ -185,12 +185,23 @@ class Backend(ABC):
         """Off: the first statement opens a transaction that lasts until commit or rollback. Raises DatabaseError."""
 
     @abstractmethod
+    def begin(self) -> None:
+        """Opens a transaction while autocommit is on. Raises DatabaseError."""
+
+    @abstractmethod
     def commit(self) -> None:
         """Raises DatabaseError."""
 
     @abstractmethod
     def rollback(self) -> None:
-        """Raises DatabaseError."""
+        """Raises DatabaseError, also where not everything could be taken back (tables without transactions)."""
+
+    def explain(self, text: str, *, measured: bool) -> Plan:
+        """The plan of a statement. `measured` runs it, whatever it does; that is the caller's to ask about.
+
+        Raises DatabaseError, PlanUnreadable.
+        """
+        raise DatabaseError("There is no plan to show for this engine.")
 
     @property
     @abstractmethod

@@ -13,9 +13,9 @@ import pymysql
 from pymysql.constants import CR, ER, FIELD_TYPE, SERVER_STATUS
 from pymysql.cursors import SSCursor
 
+from .dialect import MysqlDialect
 from .interface import (
     Backend,
-    CatalogNode,
     Column,
     DatabaseError,
     Event,
@@ -23,12 +23,13 @@ from .interface import (
     Kind,
     Login,
     Notice,
+    Origin,
     Rows,
     ServerFacts,
     Started,
     TransactionState,
 )
-from .mysql_catalog import children, databases, quote
+from .mysql_catalog import MysqlCatalog
 from .tunnel import Way
 
 CONNECT_SECONDS = 30
@@ -65,6 +66,7 @@ class MySQLBackend(Backend):
     """One MySQL or MariaDB connection."""
 
     engine: ClassVar[str] = "mysql"
+    dialect = MysqlDialect()
 
     def __init__(self, way: Way, login: Login) -> None:
         self._way, self._login = way, login
@@ -143,14 +145,9 @@ class MySQLBackend(Backend):
     def rollback(self) -> None:
         self._order("ROLLBACK")
 
-    def children(self, node: CatalogNode | None) -> list[CatalogNode]:
-        return children(self._all_rows, node)
-
-    def catalogs(self) -> list[str]:
-        return databases(self._all_rows)
-
-    def quote(self, name: str) -> str:
-        return quote(name)
+    @property
+    def catalog(self) -> MysqlCatalog:
+        return MysqlCatalog(self._all_rows, str(getattr(self._open_connection(), "server_version", "")))
 
     def close(self) -> None:
         if self._connection is not None:
@@ -220,8 +217,15 @@ def _columns(connection: pymysql.Connection[Any]) -> tuple[Column, ...]:
         name = _TYPE_NAMES.get(field.type_code, f"type {field.type_code}")
         if binary:
             name = name.replace("text", "blob").replace("varchar", "varbinary").replace("char", "binary")
-        columns.append(Column(field.name, name, kind))
+        origin = None
+        if field.org_table and field.org_name:
+            origin = Origin(schema=_text(field.db), table=_text(field.org_table), column=_text(field.org_name))
+        columns.append(Column(field.name, name, kind, origin))
     return tuple(columns)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _warnings(connection: pymysql.Connection[Any]) -> int:

@@ -13,10 +13,9 @@ from typing import ClassVar
 import psycopg
 from psycopg import pq
 
-from . import postgres_catalog
+from .dialect import PostgresDialect
 from .interface import (
     Backend,
-    CatalogNode,
     Column,
     DatabaseError,
     Event,
@@ -24,12 +23,14 @@ from .interface import (
     Kind,
     Login,
     Notice,
+    Origin,
     Row,
     Rows,
     ServerFacts,
     Started,
     TransactionState,
 )
+from .postgres_catalog import PostgresCatalog
 from .tunnel import Way
 
 CONNECT_SECONDS = 30
@@ -50,6 +51,7 @@ class PostgresBackend(Backend):
     """One PostgreSQL connection."""
 
     engine: ClassVar[str] = "postgresql"
+    dialect = PostgresDialect()
 
     def __init__(self, way: Way, login: Login) -> None:
         self._way, self._login = way, login
@@ -105,14 +107,9 @@ class PostgresBackend(Backend):
     def rollback(self) -> None:
         self._order("ROLLBACK")
 
-    def children(self, node: CatalogNode | None) -> list[CatalogNode]:
-        return postgres_catalog.children(self._all_rows, node)
-
-    def catalogs(self) -> list[str]:
-        return postgres_catalog.databases(self._all_rows)
-
-    def quote(self, name: str) -> str:
-        return postgres_catalog.quote(name)
+    @property
+    def catalog(self) -> PostgresCatalog:
+        return PostgresCatalog(self._all_rows, self._open_connection().info.server_version)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -207,7 +204,9 @@ class PostgresBackend(Backend):
             if known is not None and known.array_oid == oid:
                 name += "[]"
             label = (result.fname(index) or b"").decode("utf-8", "replace")
-            columns.append(Column(label, name, _KINDS.get(oid, Kind.TEXT)))
+            table = result.ftable(index)
+            origin = Origin(table_oid=table, column_number=result.ftablecol(index)) if table else None
+            columns.append(Column(label, name, _KINDS.get(oid, Kind.TEXT), origin))
         return tuple(columns)
 
     def _noticed(self, diagnostic: psycopg.errors.Diagnostic) -> None:

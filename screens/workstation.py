@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from textual.app import App
+from textual.content import Content
 from textual.screen import ModalScreen, Screen
 
+from backends.catalog import CatalogNode, CatalogPage, Definition, Description, TableName
 from backends.connection import RunEvent
+from backends.foreign_keys import Jump
 from backends.host_keys import HostKeys, OfferedKey
-from backends.interface import CatalogNode, ServerFacts, TransactionState
+from backends.interface import Column, ServerFacts, TransactionState
 from backends.link import Credentials, Listener, Target
+from backends.metadata import SchemaMetadata
 from backends.personal import Personal
 from bastion.api import messages as m
 from bastion.api.methods import Method
@@ -62,8 +66,29 @@ class Console(Protocol):
 
     async def rollback(self) -> None: ...
 
-    async def children(self, node: CatalogNode | None) -> list[CatalogNode]:
+    async def children(self, node: CatalogNode | None, offset: int = 0) -> CatalogPage:
         """The catalog, over a connection of its own that is opened when it is first asked."""
+
+    async def describe(self, table: TableName) -> Description:
+        """A table or view with its indexes, keys and triggers."""
+
+    async def definition(self, node: CatalogNode) -> Definition:
+        """The DDL of a thing."""
+
+    async def jumps(self, columns: Sequence[Column], row: Sequence[str | None], index: int) -> list[Jump]:
+        """Where the foreign keys lead from the value at `index` of a result row; [] where it is part of none.
+
+        Raises DatabaseError too where the database does not say which table the value is from.
+        """
+
+    async def metadata(self, *, fresh: bool = False) -> SchemaMetadata:
+        """All names, for completion and search: at once where they were loaded, else when they are.
+
+        `fresh` loads them again and waits. After `catalog_changed` the old ones are given while new ones are loaded.
+        """
+
+    def catalog_changed(self) -> None:
+        """A statement that ran may have changed the catalog."""
 
     async def catalogs(self) -> list[str]:
         """The database names that could be opened instead."""
@@ -118,6 +143,10 @@ class Workstation(App[int]):
         """Whether the person has one of `roles`."""
         return self.link is not None and any(role in self.link.hello.roles for role in roles)
 
+    def pace_words(self) -> str:
+        """What the link to the bastion is like, where that is worth saying; else nothing."""
+        return ""
+
     @abstractmethod
     def logged_in(self, link: ControlLink) -> None:
         """Takes the link over and shows the first page."""
@@ -146,13 +175,30 @@ class Page(Screen[object]):
 
 
 class Dialog(ModalScreen[T]):
-    """A dialog over a page."""
+    """A dialog over a page. Its keys stand in the lower border of its frame, unless it has a place of its own for
+    them (a widget with the id `keys`)."""
 
     @property
     def workstation(self) -> Workstation:
         app: Any = self.app
         assert isinstance(app, Workstation)
         return app
+
+    def on_mount(self) -> None:
+        self.bindings_updated_signal.subscribe(self, self._keys_changed)
+        self.call_after_refresh(self._keys_changed, self)
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._keys_changed, self)
+
+    def _keys_changed(self, _screen: Screen[object]) -> None:
+        from .widgets.frame import key_text
+
+        frame = next(iter(self.children), None)
+        if frame is None or self.query("#keys"):
+            return
+        line, _places = key_text(self, max(frame.size.width - 4, 0), only=True)
+        frame.border_subtitle = Content.from_rich_text(line, console=self.app.console)
 
 
 __all__ = ["Console", "ControlLink", "Dialog", "OfferedKey", "Page", "Services", "Start", "Workstation"]

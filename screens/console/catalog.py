@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backends.catalog import RELATIONS
 from bastion.api.language import translate as _
 
 from ..widgets.catalog_tree import CatalogTree
@@ -24,7 +25,7 @@ class Catalog:
             tree.failed(node, _("not connected"))
             return
         try:
-            children = await console.children(node.data)
+            children = (await console.children(node.data)).nodes
         except CONNECTION_ERRORS as error:
             tree.failed(node, sentence(error))
             return
@@ -36,8 +37,8 @@ class Catalog:
         console, editor, node = self._at_hand.database, self._page.query_one(SqlEditor), message.node
         if console is None:
             return
-        path = node.path if node.kind in ("table", "view") else node.path[-1:]
-        if message.action == "select" and node.kind in ("table", "view"):
+        path = node.path if node.kind in RELATIONS else node.path[-1:]
+        if message.action == "select" and node.kind in RELATIONS:
             before = "" if not editor.text.strip() else "\n\n"
             end = editor.document.end
             editor.move_cursor(end)

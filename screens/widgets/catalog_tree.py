@@ -10,7 +10,7 @@ from textual.message import Message
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
-from backends.interface import CatalogNode
+from backends.catalog import CatalogNode
 from backends.visible_text import visible_line
 from bastion.api.language import translate as _
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from backends.catalog import CatalogNode
 from backends.connection import DatabaseConnection, ResultBegan, ResultEnded, RowsArrived, RunEvent, RunFailed, follow
 from backends.headless import run_sql
 from backends.host_keys import HostKeys
-from backends.interface import CatalogNode, DatabaseError, Kind, Notice, TransactionState
+from backends.interface import DatabaseError, Kind, Notice, TransactionState
 from backends.link import Credentials, HostKeyChanged, HostKeyUnknown, Link, LoginRefused, Target, Unreachable
 from bastion.api import messages as m
 from bastion.api import methods
@@ -183,16 +184,17 @@ def test_the_catalog_level_by_level(connection: DatabaseConnection) -> None:
     run(connection, f"drop table if exists {quoted}")
     assert isinstance(run(connection, f"create table {quoted} (id int primary key, note varchar(20))")[-1], ResultEnded)
 
-    def children(node: CatalogNode | None) -> dict[str, CatalogNode]:
-        return {child.name: child for child in connection.submit(connection.backend.children, node).result(20)}
+    def below(node: CatalogNode | None) -> dict[str, CatalogNode]:
+        page = connection.submit(lambda: connection.backend.catalog.page(node)).result(20)
+        return {child.name: child for child in page.nodes}
 
-    top = children(None)
+    top = below(None)
     place = top["public" if connection.backend.engine == "postgresql" else NAMES["mysql"]]
-    table = children(place)["odd'name"]
+    table = below(below(place)["tables"])["odd'name"]
     assert table.kind == "table"
-    columns = children(table)
-    assert list(columns) == ["id", "note"]
-    assert columns["id"].kind == "key"
+    columns = below(table)
+    assert list(columns)[:2] == ["id", "note"]
+    assert columns["id"].marks == ("pk",)
     assert "char" in columns["note"].detail
 
 

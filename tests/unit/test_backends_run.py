@@ -10,12 +10,12 @@ import asyncssh
 import pytest
 
 from backends import arrow
+from backends.catalog import Catalog
 from backends.connection import BudgetReached, ResultBegan, ResultEnded, RowsArrived, RunEvent, RunFailed, follow
 from backends.headless import _printer
 from backends.host_keys import HostKeys, describe
 from backends.interface import (
     Backend,
-    CatalogNode,
     Column,
     DatabaseError,
     Event,
@@ -67,11 +67,9 @@ class Scripted(Backend):
 
     def rollback(self) -> None: ...
 
-    def children(self, node: CatalogNode | None) -> list[CatalogNode]:
-        return []
-
-    def quote(self, name: str) -> str:
-        return name
+    @property
+    def catalog(self) -> Catalog:
+        raise NotImplementedError
 
     def close(self) -> None: ...
 

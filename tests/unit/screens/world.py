@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from backends import arrow
+from backends.catalog import CatalogNode, CatalogPage, Definition, Description, ForeignKey, TableColumn, TableName
 from backends.connection import ResultBegan, ResultEnded, RowsArrived, RunEvent, RunFailed
+from backends.foreign_keys import Jump
 from backends.host_keys import HostKeys
-from backends.interface import CatalogNode, Column, DatabaseError, Kind, Notice, ServerFacts, TransactionState
+from backends.interface import Column, DatabaseError, Kind, Notice, ServerFacts, TransactionState
 from backends.link import Credentials, Listener, LoginRefused, Target
+from backends.metadata import FunctionMetadata, SchemaMetadata, TableMetadata
 from bastion.api import messages as m
 from bastion.api import methods
 from bastion.api.methods import Method
@@ -259,11 +262,28 @@ CATALOG: dict[tuple[str, ...], list[CatalogNode]] = {
         CatalogNode("view", "open_orders", ("public", "open_orders")),
     ],
     ("public", "orders"): [
-        CatalogNode("key", "id", ("public", "orders", "id"), "bigint not null", leaf=True),
+        CatalogNode("column", "id", ("public", "orders", "id"), "bigint", leaf=True, marks=("pk",)),
         CatalogNode("column", "customer", ("public", "orders", "customer"), "text not null", leaf=True),
         CatalogNode("column", "status", ("public", "orders", "status"), "text", leaf=True),
     ],
 }
+
+METADATA = SchemaMetadata(
+    schemas=["public", "archive", "pg_catalog"],
+    search_path=["public"],
+    tables=[
+        TableMetadata("public", "customer", "table", False, "id\0name\0region_id", "bigint\0text\0integer"),
+        TableMetadata("public", "line_item", "table", False, "id\0order_id\0price", "bigint\0bigint\0numeric(12,2)"),
+        TableMetadata("public", "orders", "table", False, "id\0customer\0status", "bigint\0text\0text"),
+        TableMetadata("public", "open_orders", "view", False, "id\0status", "bigint\0text"),
+    ],
+    functions=[FunctionMetadata("public", "order_total", "function", "bigint", "numeric")],
+    foreign_keys=[
+        ForeignKey(
+            "line_item_order", TableName("public", "line_item"), ("order_id",), TableName("public", "orders"), ("id",)
+        )
+    ],
+)
 
 Script = Callable[["ScriptedConsole", str, Callable[[RunEvent], None]], Any]
 
@@ -315,8 +335,23 @@ class ScriptedConsole:
         self.orders.append("rollback")
         self.state = TransactionState.NONE
 
-    async def children(self, node: CatalogNode | None) -> list[CatalogNode]:
-        return CATALOG.get(node.path if node is not None else (), [])
+    async def children(self, node: CatalogNode | None, offset: int = 0) -> CatalogPage:
+        return CatalogPage(CATALOG.get(node.path if node is not None else (), []))
+
+    async def describe(self, table: TableName) -> Description:
+        return Description(table, "table", (TableColumn("id", "bigint", False),))
+
+    async def definition(self, node: CatalogNode) -> Definition:
+        return Definition(f"create table {node.name} (id bigint);\n", ("owner",))
+
+    async def jumps(self, columns: Sequence[Column], row: Sequence[str | None], index: int) -> list[Jump]:
+        return []
+
+    async def metadata(self, *, fresh: bool = False) -> SchemaMetadata:
+        return METADATA
+
+    def catalog_changed(self) -> None:
+        self.orders.append("catalog changed")
 
     async def catalogs(self) -> list[str]:
         return list(self.names)

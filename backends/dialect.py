@@ -1,0 +1,132 @@
+"""How an engine writes names, values and "the first rows": what statements are built with.
+
+Reserved words: PostgreSQL 18 manual, appendix C (reserved, and reserved but usable as function or type); MySQL 9 and
+MariaDB 11 manuals, "Keywords and Reserved Words".
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from .interface import Kind
+
+SAMPLE_ROWS = 100
+
+_NUMBER = re.compile(r"-?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?")
+
+
+class Dialect(ABC):
+    """Names and values as an engine reads them. SQL Server: [name], N'text', `select top (n)`; Oracle: "NAME", 'text',
+    `fetch first n rows only`."""
+
+    @abstractmethod
+    def quote(self, name: str) -> str:
+        """`name` as an identifier, quoted where it has to be."""
+
+    @abstractmethod
+    def text(self, value: str) -> str:
+        """`value` as a literal, whatever is in it and however the connection is set."""
+
+    @abstractmethod
+    def binary(self, digits: str) -> str:
+        """Bytes, given in hexadecimal digits, as a literal."""
+
+    def qualified(self, path: Sequence[str]) -> str:
+        """`path` with a dot between its quoted parts."""
+        return ".".join(self.quote(part) for part in path)
+
+    def literal(self, value: str, kind: Kind) -> str:
+        """A value of a result as a literal: numbers bare, all else quoted. Binary values are `0x…` or `\\x…`."""
+        if kind is Kind.NUMBER and _NUMBER.fullmatch(value):
+            return value
+        if kind is Kind.BINARY and re.fullmatch(r"(?:0x|\\x)(?:[0-9a-fA-F]{2})*", value):
+            return self.binary(value[2:])
+        return self.text(value)
+
+    def rows_of(self, path: Sequence[str], where: str = "", count: int = SAMPLE_ROWS) -> str:
+        """A statement that reads some rows of a table."""
+        condition = f" where {where}" if where else ""
+        return f"select * from {self.qualified(path)}{condition} limit {count};"  # noqa: S608
+
+
+class PostgresDialect(Dialect):
+    def quote(self, name: str) -> str:
+        if _PLAIN_POSTGRES.fullmatch(name) and name not in POSTGRES_RESERVED:
+            return name
+        return '"' + name.replace('"', '""') + '"'
+
+    def text(self, value: str) -> str:
+        quoted = value.replace("'", "''")
+        # An escape string where a backslash is in it, so that standard_conforming_strings does not matter.
+        return "E'" + quoted.replace("\\", "\\\\") + "'" if "\\" in value else f"'{quoted}'"
+
+    def binary(self, digits: str) -> str:
+        return f"decode('{digits}', 'hex')"
+
+
+class MysqlDialect(Dialect):
+    def quote(self, name: str) -> str:
+        if _PLAIN_MYSQL.fullmatch(name) and name.lower() not in MYSQL_RESERVED:
+            return name
+        return "`" + name.replace("`", "``") + "`"
+
+    def text(self, value: str) -> str:
+        if "\\" in value or "\0" in value:
+            # Hexadecimal, so that no SQL mode changes what a backslash means.
+            return f"_utf8mb4 x'{value.encode().hex()}'"
+        return "'" + value.replace("'", "''") + "'"
+
+    def binary(self, digits: str) -> str:
+        return f"x'{digits}'"
+
+
+def postgres_literal(text: str) -> str:
+    """Always an escape string, so that standard_conforming_strings does not matter."""
+    escaped = text.replace("\\", "\\\\").replace("'", "''")
+    return f"E'{escaped}'"
+
+
+def mysql_literal(text: str) -> str:
+    """Hexadecimal, so that no SQL mode changes what a backslash means."""
+    return f"_utf8mb4 x'{text.encode('utf-8', 'replace').hex()}'" if text else "''"
+
+
+_PLAIN_POSTGRES = re.compile(r"[a-z_][a-z0-9_$]*")
+_PLAIN_MYSQL = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
+
+POSTGRES_RESERVED = frozenset(
+    """all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate collation
+    column concurrently constraint create cross current_catalog current_date current_role current_schema current_time
+    current_timestamp current_user default deferrable desc distinct do else end except false fetch for foreign freeze
+    from full grant group having ilike in initially inner intersect into is isnull join lateral leading left like limit
+    localtime localtimestamp natural not notnull null offset on only or order outer overlaps placing primary references
+    returning right select session_user similar some symmetric system_user table tablesample then to trailing true union
+    unique user using variadic verbose when where window with""".split()  # noqa: SIM905
+)
+MYSQL_RESERVED = frozenset(
+    """accessible add all alter analyze and as asc asensitive before between bigint binary blob both by call cascade
+    case change char character check collate column condition constraint continue convert create cross cube
+    cume_dist current_date current_role current_time current_timestamp current_user cursor database databases
+    day_hour day_microsecond day_minute day_second dec decimal declare default delayed delete delete_domain_id
+    dense_rank desc describe deterministic distinct distinctrow div do_domain_ids double drop dual each else
+    elseif empty enclosed escaped except exists exit explain false fetch first_value float float4 float8 for
+    force foreign from fulltext function general generated get grant group grouping groups having high_priority
+    hour_microsecond hour_minute hour_second if ignore ignore_domain_ids ignore_server_ids in index infile inner
+    inout insensitive insert int int1 int2 int3 int4 int8 integer intersect interval into io_after_gtids
+    io_before_gtids is iterate join json_table key keys kill lag last_value lateral lead leading leave left
+    library like limit linear lines load localtime localtimestamp lock long longblob longtext loop low_priority
+    manual master_bind master_heartbeat_period master_ssl_verify_server_cert match maxvalue mediumblob mediumint
+    mediumtext middleint minute_microsecond minute_second mod modifies natural not no_write_to_binlog nth_value
+    ntile null numeric of offset on optimize optimizer_costs option optionally or order out outer outfile over
+    page_checksum parallel parse_vcol_expr partition percent_rank position precision primary procedure purge
+    qualify range rank read reads read_write real recursive ref_system_id references regexp release rename
+    repeat replace require resignal restrict return returning revoke right rlike row rows row_number schema
+    schemas second_microsecond select sensitive separator set show signal slow smallint spatial specific sql
+    sqlexception sqlstate sqlwarning sql_big_result sql_calc_found_rows sql_small_result ssl starting
+    stats_auto_recalc stats_persistent stats_sample_pages stored straight_join system table tablesample
+    terminated then tinyblob tinyint tinytext to trailing trigger true undo union unique unlock unsigned update
+    usage use using utc_date utc_time utc_timestamp values varbinary varchar varcharacter varying vector virtual
+    when where while window with write xor year_month zerofill""".split()  # noqa: SIM905
+)
