@@ -57,11 +57,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class RecordingSettings:
-    """Whether results are kept, and how many bytes of a statement's and of a session's."""
+    """Whether results are kept, and how many bytes of a statement's, of a session's, and of what is streamed in."""
 
     results: bool = True
     per_statement: int = 1024 * 1024
     per_session: int = 256 * 1024 * 1024
+    per_upload: int = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +269,7 @@ def _recording(table: _Table) -> RecordingSettings:
         results=table.choice("results", "on", ("on", "off")) == "on",
         per_statement=table.number("per_statement", defaults.per_statement, 1024, 1024**3),
         per_session=table.number("per_session", defaults.per_session, 1024, 1024**4),
+        per_upload=table.number("per_upload", defaults.per_upload, 0, 512 * 1024),
     )
     table.end()
     return recording
@@ -311,11 +313,13 @@ journal = "journal"
 # written: survives a crash of the bastion; synced: survives a power failure
 durability = "written"
 
-# What statements returned is kept, encrypted, for auditors: bytes of one statement, and of one session.
+# What statements returned is kept, encrypted, for auditors: bytes of one statement, and of one session;
+# and the beginning of what is streamed into one (COPY, LOAD DATA LOCAL).
 [recording]
 results = "on"
 per_statement = {RecordingSettings().per_statement}
 per_session = {RecordingSettings().per_session}
+per_upload = {RecordingSettings().per_upload}
 
 [keys]
 host = ["keys/host_ed25519", "keys/host_rsa"]

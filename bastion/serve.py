@@ -107,7 +107,8 @@ def _recorder(configuration: Configuration, vault: Vault, journal: Journal) -> R
 
     Raises ConfigurationError where its folder cannot be made.
     """
-    if not configuration.recording.results:
+    limits = configuration.recording
+    if not limits.results:
         return None
 
     def witness(record: Recording) -> None:
@@ -120,7 +121,7 @@ def _recorder(configuration: Configuration, vault: Vault, journal: Journal) -> R
         vault,
         configuration.node,
         witness,
-        RecordingLimits(configuration.recording.per_statement, configuration.recording.per_session),
+        RecordingLimits(limits.per_statement, limits.per_session, limits.per_upload),
         sync=configuration.durability != "written",
     )
     try:

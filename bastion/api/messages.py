@@ -52,6 +52,9 @@ class Database(Message):
     """When the last grant that gives it ends; None: open-ended."""
     production: bool = False
     """A mistake there is felt by many: the workstation wears a band and guards writes."""
+    groups: list[str] = []
+    """The database groups that it is in."""
+    comment: str = ""
 
 
 class TokenState(Message):
@@ -92,6 +95,15 @@ class Token(Message):
     issued_at: str
     production: bool = False
     """Of the database: see `Database.production`."""
+    login: str = ""
+    """The database user to type; `catalog`: what to open, '' for the default; `service`, `sid`: Oracle's."""
+    catalog: str = ""
+    service: str = ""
+    sid: str = ""
+    local_port: int = 0
+    """The near end's port in the ready-made lines."""
+    asks_password: bool = False
+    """The client has to give a password: the account's own, or the token where the policy wants that."""
 
 
 class Tunnel(Message):
@@ -279,6 +291,20 @@ class Said(Message):
     message: str
 
 
+class SentData(Message):
+    """What was kept of what a client streamed into a statement (COPY FROM STDIN, LOAD DATA LOCAL): its beginning.
+
+    why   `upload`, `session` (the limits) or `behind` (the disk did not follow); '' where it is whole
+    form  of `data`: `text`, or `hex` where it is none
+    """
+
+    bytes_kept: int
+    bytes_total: int
+    why: str
+    form: str
+    data: str
+
+
 class StatementResult(Message):
     """A statement with what was kept of its answer.
 
@@ -288,6 +314,7 @@ class StatementResult(Message):
                 `other-node`, `not-run`, `no-answer`, `damaged`, `missing`; '' for a whole one
     detail      what is wrong with the recording, for people
     next        continues on the next page (`after`); None at the end
+    sent        of the first page: what the client streamed in; None where it streamed nothing, or nothing was kept
     """
 
     statement: Statement
@@ -301,6 +328,7 @@ class StatementResult(Message):
     errors: list[str] = []
     detail: str = ""
     next: int | None = None
+    sent: SentData | None = None
 
 
 class Anchor(Message):
@@ -330,6 +358,33 @@ class Applied(Message):
     changes: list[Change]
     dry: bool
     warnings: list[str] = []
+
+
+class Check(Message):
+    """One thing that has to be so before a database can be worked with.
+
+    stage   `person`, `grant`, `account`, `token`, `limit`, `name`, `tcp`, `tls`, `last` (the last session), in order
+    state   `ok`, `no`, or `note` (nothing is in the way, but it is worth knowing)
+    code    a refusal's, or one of `bastion.api.explanations`, with its params
+    """
+
+    stage: str
+    state: str
+    code: str
+    params: dict[str, Any] = {}
+
+
+class Explanation(Message):
+    """Whether and why a person can or cannot connect. `open`: nothing that was looked at is in the way.
+
+    account: the one that was judged; None where none could be chosen.
+    """
+
+    user: str
+    database: str
+    account: str | None
+    open: bool
+    checks: list[Check]
 
 
 class PersonalItem(Message):

@@ -23,7 +23,7 @@ from bastion.protocols.contract import Piece, StatementEnds
 from bastion.vault import Vault
 
 from .journal import now
-from .recording_file import Chunk, End, Gap, RecordingWriter
+from .recording_file import Chunk, End, Gap, RecordingWriter, Sent
 from .records import Recording
 
 FLUSH_SECONDS = 2.0
@@ -53,10 +53,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RecordingLimits:
-    """Bytes of the server that are kept of a statement and of a session."""
+    """Bytes that are kept: of the server's answer to a statement, of all of a session, of what a client streams in."""
 
     per_statement: int = 1024 * 1024
     per_session: int = 256 * 1024 * 1024
+    per_upload: int = 256 * 1024
 
 
 class LeftOut(NamedTuple):
@@ -66,7 +67,17 @@ class LeftOut(NamedTuple):
     why: str
 
 
-Items = list[Piece | LeftOut]
+class SentIn(NamedTuple):
+    """What the client streamed into a statement: `data` behind its first `offset` bytes, `total` bytes so far."""
+
+    number: int
+    offset: int
+    data: bytes
+    total: int
+    cut: str = ""
+
+
+Items = list[Piece | LeftOut | SentIn]
 
 
 class Flushed(Protocol):
@@ -81,6 +92,7 @@ class Track:
 
     position   of the stream, up to which pieces have come
     run        bytes kept of the statement that has not ended
+    kept, sent bytes that are in the file: of the server, and of what the client streamed in
     dropping   why the rest of that statement is not kept, '' while it is
     stopped    why nothing more is kept: `session` (its limit) or what went wrong; read by the event loop
     """
@@ -93,6 +105,7 @@ class Track:
     run: int = 0
     dropping: str = ""
     kept: int = 0
+    sent: int = 0
     stopped: str = ""
     cut: str = ""
     writer: RecordingWriter | None = None
@@ -267,13 +280,14 @@ class Recorder:
             return
         if job.items:
             chunk, start = self._chunk(track, job)
-            if chunk.data or chunk.gaps or chunk.ends:
+            if chunk.data or chunk.gaps or chunk.ends or chunk.sent:
                 if track.writer is None:
                     track.writer = RecordingWriter(
                         self.folder, track.session, track.engine, self._node, now(), self._vault
                     )
                 track.writer.append(chunk, start, track.position, self._compressor, sync=self._sync)
                 track.kept += len(chunk.data)
+                track.sent += sum(len(sent.data) for sent in chunk.sent)
                 self._tell_in_time(track)
         if job.idle:
             track.run, track.dropping = 0, ""
@@ -287,9 +301,11 @@ class Recorder:
         for item in job.items:
             if isinstance(item, LeftOut):
                 keeper.leave_out(item.size, item.why)
+            elif isinstance(item, SentIn):
+                keeper.take_sent(item)
             elif item.size and not keeper.take_whole(item):  # without a size: the bastion's own words
                 keeper.take(item)
-        return Chunk(job.codec, keeper.runs, keeper.gaps, keeper.ends, b"".join(keeper.parts)), start
+        return Chunk(job.codec, keeper.runs, keeper.gaps, keeper.ends, b"".join(keeper.parts), keeper.sent), start
 
     def _tell_in_time(self, track: Track) -> None:
         writer = track.writer
@@ -330,8 +346,9 @@ class _Keeper:
         self.runs: list[tuple[int, int]] = []
         self.gaps: list[Gap] = []
         self.ends: list[End] = []
+        self.sent: list[Sent] = []
         self._track = track
-        self._room = limits.per_session - track.kept
+        self._room = limits.per_session - track.kept - track.sent
         self._per_statement = limits.per_statement
 
     def take_whole(self, piece: Piece) -> bool:
@@ -375,6 +392,13 @@ class _Keeper:
                 track.run, track.dropping = 0, ""
         if done < size:
             self._keep(data[done:])
+
+    def take_sent(self, item: SentIn) -> None:
+        """Data of the client, as far as the session's limit lets them be kept, and how many there were."""
+        data = item.data[: max(self._room, 0)]
+        self._room -= len(data)
+        cut = item.cut or ("session" if len(data) < len(item.data) else "")
+        self.sent.append(Sent(item.number, item.offset, data, item.total, cut))
 
     def leave_out(self, size: int, why: str) -> None:
         """Bytes that were not handed over; the rest of their statement is not kept either."""

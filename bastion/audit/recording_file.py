@@ -5,7 +5,8 @@ docs/auditors/recordings.md describes it for other readers. A file is a magic, a
     magic | u32 length, header (JSON) | chunk …        chunk = head (32 bytes) | body | chain (32 bytes)
 
     head   u32 length of the body, u32 number (from 1), u64 position of the first and behind the last byte of the
-           stream that it speaks of, u32 least and greatest number of the statements that end in it (0: none)
+           stream that it speaks of, u32 least and greatest number of the statements that end in it, or of which it
+           has data that were sent in (0: none)
     body   AES-256-GCM(data key, nonce = u32 0 || u64 number, associated data = session || head) of zstd of a `Chunk`
     chain  SHA-256(chain before || head || body); before the first: SHA-256(CHAIN || magic || length || header)
 
@@ -83,14 +84,31 @@ class Gap(msgspec.Struct, array_like=True, frozen=True):
     why: str
 
 
+class Sent(msgspec.Struct, array_like=True, frozen=True):
+    """What a client streamed into a statement: `data` behind its first `offset` bytes, `total` bytes so far.
+
+    `cut`: why data behind these are not kept, where it is not the limit of one statement's.
+    """
+
+    number: int
+    offset: int
+    data: bytes
+    total: int
+    cut: str = ""
+
+
 class Chunk(msgspec.Struct, array_like=True):
-    """Kept runs of the stream (position, length), whose bytes follow each other in `data`. `codec` is of their text."""
+    """Kept runs of the stream (position, length), whose bytes follow each other in `data`. `codec` is of their text.
+
+    `sent` are data of the other direction; files of older versions have none.
+    """
 
     codec: str
     runs: list[tuple[int, int]]
     gaps: list[Gap]
     ends: list[End]
     data: bytes
+    sent: list[Sent] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +172,7 @@ class RecordingWriter:
     def append(self, chunk: Chunk, start: int, end: int, compressor: zstandard.ZstdCompressor, *, sync: bool) -> None:
         """Writes a chunk whole or, as far as the disk lets it, not at all. Raises OSError."""
         number = self.chunks + 1
-        numbers = [each.number for each in chunk.ends]
+        numbers = [each.number for each in chunk.ends] + [each.number for each in chunk.sent]
         packed = compressor.compress(_encode(chunk))
         head = HEAD.pack(
             len(packed) + 16, number, start, end, min(numbers, default=0), max(numbers, default=0)

@@ -40,6 +40,19 @@ class NotKept:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class KeptUpload:
+    """The beginning of what the client streamed into a statement, of `total` bytes that are known of.
+
+    why  `upload` or `session` (their limits), or `behind`; '' where it is whole
+    """
+
+    data: bytes
+    total: int
+    why: str
+    codec: str
+
+
 def kept_answer(
     folder: Path, vault: Vault, session: str, number: int, *, running: bool = False
 ) -> KeptAnswer | NotKept:
@@ -53,6 +66,13 @@ def kept_answer(
             raise RecordingDamaged(f"it is the recording of session {reader.header.session}")
         reader.unlock(vault)
         return _Search(reader).answer(number, running=running)
+
+
+def kept_upload(folder: Path, vault: Vault, session: str, number: int) -> KeptUpload | None:
+    """What was kept of what the client streamed into a statement; None where it streamed nothing. Raises as above."""
+    with RecordingReader(path_of(folder, session)) as reader:
+        reader.unlock(vault)
+        return _Search(reader).upload(number)
 
 
 class _Search:
@@ -79,6 +99,27 @@ class _Search:
             described, _, _ = self._range(end.described, end.described + LONGEST_DESCRIPTION)
         return KeptAnswer(data, total, why, codec, described, b"" if end is None else end.formats)
 
+    def upload(self, number: int) -> KeptUpload | None:
+        parts: list[bytes] = []
+        kept = total = 0
+        codec = cut = ""
+        for frame in self._frames:
+            if not frame.first <= number <= frame.last:
+                continue
+            chunk = self._chunk(frame)
+            for sent in chunk.sent:
+                if sent.number != number:
+                    continue
+                codec = codec or chunk.codec
+                total = max(total, sent.total)
+                if sent.offset == kept:
+                    parts.append(sent.data)
+                    kept += len(sent.data)
+                cut = cut or sent.cut
+        if not codec:
+            return None
+        return KeptUpload(b"".join(parts), max(total, kept), (cut or "upload") if kept < total else "", codec)
+
     def _end_of(self, number: int) -> End | None:
         for frame in self._frames:
             if frame.first <= number <= frame.last:
@@ -90,8 +131,9 @@ class _Search:
     def _last_end(self) -> int:
         """Behind the last statement that has an outcome."""
         for frame in reversed(self._frames):
-            if frame.last:
-                return max(end.position for end in self._chunk(frame).ends)
+            ends = self._chunk(frame).ends if frame.last else ()
+            if ends:
+                return max(end.position for end in ends)
         return self._frames[0].start
 
     def _why_at_the_end(self) -> str:

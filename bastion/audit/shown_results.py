@@ -19,7 +19,7 @@ from bastion.store import schema
 from bastion.vault import Vault
 
 from .recording_file import RecordingDamaged
-from .recordings import KeptAnswer, NotKept, kept_answer
+from .recordings import KeptAnswer, KeptUpload, NotKept, kept_answer, kept_upload
 
 PAGE_BYTES = 2 * 1024 * 1024
 """Bytes of one page as JSON, about: it must fit into a line of the control API."""
@@ -88,6 +88,9 @@ def shown(asked: Asked, folder: Path, vault: Vault, node: str, after: int, limit
         answer.why = "not-run"
         return answer
     try:
+        if not after:
+            upload = kept_upload(folder, vault, statement.session, statement.seq)
+            answer.sent = None if upload is None else _sent(upload)
         found = kept_answer(folder, vault, statement.session, statement.seq, running=asked.oldest_without_outcome)
     except FileNotFoundError:
         answer.why = _why_no_file(asked)
@@ -111,6 +114,14 @@ def shown(asked: Asked, folder: Path, vault: Vault, node: str, after: int, limit
         answer.kept = "whole"
     _Page(answer, after, min(limit or PAGE_PARTS, PAGE_PARTS)).fill(_parts(asked, found))
     return answer
+
+
+def _sent(upload: KeptUpload) -> m.SentData:
+    """Data that a client streamed in, as text where they are text: PostgreSQL's binary COPY is not."""
+    form, shown = "hex", upload.data.hex()
+    if b"\0" not in upload.data:
+        form, shown = "text", upload.data.decode(upload.codec, "backslashreplace")
+    return m.SentData(bytes_kept=len(upload.data), bytes_total=upload.total, why=upload.why, form=form, data=shown)
 
 
 def _why_no_file(asked: Asked) -> str:

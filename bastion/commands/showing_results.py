@@ -33,6 +33,13 @@ WHY = {
 }
 
 
+WHY_NOT_ALL_SENT = {
+    "upload": "the limit of what is streamed in (recording.per_upload) was reached",
+    "session": WHY["session"],
+    "behind": "the recording could not keep up with the client",
+}
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `audit show`."""
     parser.add_argument("session", metavar="SESSION")
@@ -119,7 +126,22 @@ def _print_head(context: Context, page: m.StatementResult) -> None:
     if s.error:
         shown.append((_("error"), s.error))
     shown += [(_("duration"), shown_duration(s.duration_ms)), (_("result"), _kept(page))]
+    if page.sent is not None:
+        shown.append((_("sent in"), _sent_in(page.sent)))
     fields(context.output, shown)
+    if page.sent is not None and page.sent.data:
+        lines = page.sent.data.splitlines() if page.sent.form == "text" else ["\\x" + page.sent.data]
+        context.output.out("\n" + _("sent in by the client") + ":\n")
+        context.output.out("".join(f"> {clean(line)}\n" for line in lines))
+
+
+def _sent_in(sent: m.SentData) -> str:
+    """How much there is of what the client streamed in, as a sentence."""
+    if not sent.why:
+        return _("whole: all {bytes} bytes").format(bytes=sent.bytes_kept)
+    return _("the first {kept} of {total} bytes: {why}").format(
+        kept=sent.bytes_kept, total=sent.bytes_total, why=_(WHY_NOT_ALL_SENT.get(sent.why, sent.why))
+    )
 
 
 def _print_table(context: Context, page: m.StatementResult) -> None:
@@ -153,6 +175,7 @@ def _head(page: m.StatementResult) -> dict[str, Any]:
         "why": page.why,
         "bytes_kept": page.bytes_kept,
         "bytes_total": page.bytes_total,
+        "sent": page.sent,
     }
 
 

@@ -342,6 +342,16 @@ class StatementEnds(msgspec.Struct):
     formats: bytes = b""
 
 
+class ClientData(msgspec.Struct):
+    """The beginning of what the client streams into a statement, for the recording; the journal counts it only.
+
+    data  the data themselves, without the protocol's headers, behind those of the statement's earlier notes
+    """
+
+    number: int
+    data: bytes
+
+
 class SessionChanged(msgspec.Struct):
     """Something about the session changed: only the fields that did are set."""
 
@@ -351,7 +361,7 @@ class SessionChanged(msgspec.Struct):
     role: str | None = None
 
 
-Note = StatementBegins | StatementExtends | StatementEnds | SessionChanged
+Note = StatementBegins | StatementExtends | StatementEnds | SessionChanged | ClientData
 
 
 class Piece(msgspec.Struct, weakref=True):
@@ -391,6 +401,10 @@ class ClientSide(Protocol):
 
     judging: bool
     """Set by the relay when rules apply: every statement then comes in a piece of its own and can be refused alone."""
+
+    def sample_uploads(self, limit: int) -> None:
+        """Hands out the first `limit` bytes of what the client streams into each statement, as `ClientData`."""
+        ...
 
     @property
     def leaving(self) -> bool:

@@ -240,6 +240,8 @@ class Life:
         self.changed()
         if self.recorder is not None:
             relay.recording = SessionRecording(self.recorder, session.id, self.engine.name, result.server_side)
+            record.uploads = relay.recording
+            result.client_side.sample_uploads(self.recorder.limits.per_upload)
         if session.ending.done() or session.expires_at <= datetime.now(UTC):
             # It was ended during the login: what the client has sent ahead of it is not passed on.
             relay.stop_reading_client()

@@ -21,6 +21,7 @@ from bastion.audit.records import (
     StatementSent,
 )
 from bastion.protocols.contract import (
+    ClientData,
     DatabaseError,
     Note,
     ProtocolError,
@@ -47,6 +48,12 @@ class Writer(Protocol):
 
     def append(self, *records: AnyRecord) -> asyncio.Future[None] | None: ...
     def append_soon(self, *records: AnyRecord) -> None: ...
+
+
+class Uploads(Protocol):
+    """Who keeps the beginning of what is streamed into a statement, and how many bytes it was in all."""
+
+    def sent_in(self, number: int, data: bytes, counted: int) -> None: ...
 
 
 def now() -> str:
@@ -80,6 +87,7 @@ class SessionRecord:
         self._digest = digest
         self.schema = ""
         self.statements = 0
+        self.uploads: Uploads | None = None
         self._open: dict[int, _Open] = {}
 
     def before(self, notes: tuple[Note, ...]) -> asyncio.Future[None] | None:
@@ -96,7 +104,18 @@ class SessionRecord:
                 records.append(self._extended(note, at))
             elif isinstance(note, StatementEnds):
                 records.append(self._not_sent(note, at))
-        return self._journal.append(*records) if records else None
+        pending = self._journal.append(*records) if records else None
+        if self.uploads is not None:
+            self._keep_uploads(self.uploads, notes)
+        return pending
+
+    @staticmethod
+    def _keep_uploads(uploads: Uploads, notes: tuple[Note, ...]) -> None:
+        for note in notes:
+            if isinstance(note, ClientData):
+                uploads.sent_in(note.number, note.data, 0)
+            elif isinstance(note, StatementExtends) and note.data_bytes:
+                uploads.sent_in(note.number, b"", note.data_bytes)
 
     def after(self, notes: tuple[Note, ...]) -> None:
         """Writes the outcomes that the server's bytes bring. Raises JournalFailed."""

@@ -175,6 +175,24 @@ def test_a_long_result_is_cut_cleanly_and_the_next_one_is_whole(bastion: Bastion
     assert (after.rows, after.kept) == ([["after"]], ("whole", ""))
 
 
+def test_what_a_client_copies_in_is_kept_up_to_the_limit(bastion: BastionProcess, on_postgres: str) -> None:
+    rows = [f"{n}\tkäse {n}\n" for n in range(50_000)]
+    with open_tunnel(bastion, "alice", on_postgres) as tunnel, postgres(tunnel) as connection:
+        connection.execute("CREATE TEMPORARY TABLE copied_in (n int, word text)")
+        for wanted in (rows[:3], rows):
+            with connection.cursor().copy("COPY copied_in FROM STDIN") as copy:
+                for row in wanted:
+                    copy.write(row)
+    shown = look_at(bastion, session_of(bastion, tunnel)["id"])
+    short, long = (each.first["sent"] for each in shown["COPY copied_in FROM STDIN"])
+    assert (short["data"], short["why"], short["form"]) == ("".join(rows[:3]), "", "text")
+    everything = "".join(rows).encode()
+    assert (long["bytes_kept"], long["bytes_total"], long["why"]) == (256 * 1024, len(everything), "upload")
+    assert long["data"] == everything[: 256 * 1024].decode(errors="backslashreplace")
+    [created] = shown["CREATE TEMPORARY TABLE copied_in (n int, word text)"]
+    assert created.first["sent"] is None
+
+
 def test_what_runs_now_can_be_looked_at(bastion: BastionProcess, on_postgres: str) -> None:
     text = "SELECT n, pg_sleep(CASE n WHEN 3000 THEN 60 ELSE 0 END) FROM generate_series(1, 5000) AS n"
     with open_tunnel(bastion, "alice", on_postgres) as tunnel, postgres(tunnel) as connection:

@@ -126,6 +126,20 @@ async def test_what_is_missing_is_said_with_its_reason(kept: str, why: str, code
     assert words in said
 
 
+async def test_what_was_streamed_in_is_shown_with_its_direction_and_how_much_of_it_there_is() -> None:
+    sent = m.SentData(bytes_kept=12, bytes_total=900, why="upload", form="text", data="1\tx\x1b[2J\n2\ty\n")
+    code, printed, _ = await show(Api(page([], 0, sent=sent)))
+    assert code == DONE
+    assert "sent in    the first 12 of 900 bytes: the limit of what is streamed in (recording.per_upload)" in printed
+    assert "\nsent in by the client:\n> 1 x\N{REPLACEMENT CHARACTER}[2J\n> 2 y\n" in printed
+    binary = m.SentData(bytes_kept=3, bytes_total=3, why="", form="hex", data="500001")
+    _, printed, _ = await show(Api(page([], 0, sent=binary)))
+    assert "sent in    whole: all 3 bytes" in printed
+    assert "> \\x500001\n" in printed
+    _, printed, _ = await show(Api(page([], 0, sent=sent)), "--json")
+    assert json.loads(printed.splitlines()[0])["sent"]["data"] == "1\tx\x1b[2J\n2\ty\n"
+
+
 @pytest.mark.parametrize("words", [["s1"], ["s1", "0"], ["s1", "x"], ["s1", "1", "--json", "--csv"]])
 def test_wrong_usage(words: list[str]) -> None:
     with pytest.raises(UsageShown) as shown:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from bastion.protocols.contract import (
     TEXT_PART,
     Leg,
+    Note,
     Piece,
     ProtocolError,
     Refusal,
     StatementEnds,
     StatementExtends,
 )
+from bastion.protocols.uploads import UploadSample
 
 from .change_user import Conversation
 from .codec import Malformed, Short, encode_packets
@@ -40,6 +42,10 @@ class MysqlClientSide:
         self._upload_left = 0
         self._upload_continued = False
         self._upload_counted = 0
+        self._uploads = UploadSample()
+
+    def sample_uploads(self, limit: int) -> None:
+        self._uploads.limit = limit
 
     @property
     def in_message(self) -> bool:
@@ -222,12 +228,17 @@ class MysqlClientSide:
         command = exchange.uploading
         assert command is not None
         start, end = position, len(data)
+        number = command.number or 0
+        room = self._uploads.room(number)
+        sample: list[bytes] = []
         passed = 0
         cut = False
         done = False
         while position < end:
             if self._upload_left:
                 take = min(self._upload_left, end - position)
+                if passed < room:
+                    sample.append(data[position : position + take])
                 self._upload_left -= take
                 passed += take
                 position += take
@@ -248,11 +259,12 @@ class MysqlClientSide:
             self._upload_continued = length == MAX_PACKET_PAYLOAD
             self._upload_left = length
         self._upload_counted += passed
-        number = command.number or 0
-        notes: tuple[StatementExtends, ...] = ()
+        notes: tuple[Note, ...] = ()
         if done or self._upload_counted >= UPLOAD_NOTE:
             notes = (StatementExtends(number, data_bytes=self._upload_counted, detail="end of file" if done else ""),)
             self._upload_counted = 0
+        if sample:
+            notes += (self._uploads.note(number, sample),)
         if done:
             exchange.uploading = None
             command.sequence = (exchange.upload_sequence - 1) & 0xFF

@@ -18,6 +18,7 @@ from bastion.protocols.contract import (
     StatementBegins,
     StatementExtends,
 )
+from bastion.protocols.uploads import UploadSample
 
 from . import refusal as own_words
 from .binds import ArgumentReader, parameter_types, read_bind
@@ -76,6 +77,7 @@ class PostgresClientSide:
         self._needed = 0
         self._passing: _Passing | None = None
         self._dropping = False
+        self._uploads = UploadSample()
         self._handlers: dict[int, Callable[[bytes, list[Note]], None]] = {
             QUERY: self._query,
             PARSE: self._parse,
@@ -89,6 +91,10 @@ class PostgresClientSide:
             COPY_FAIL: self._copy_end,
             TERMINATE: self._terminate,
         }
+
+    def sample_uploads(self, limit: int) -> None:
+        """See contract.ClientSide."""
+        self._uploads.limit = limit
 
     def feed(self, data: bytes) -> list[Piece]:
         """See contract.ClientSide."""
@@ -204,7 +210,7 @@ class PostgresClientSide:
         if kind == BIND:
             return LongBind(exchange)
         if kind == COPY_DATA:
-            return LongCopyData(exchange, self._copy_statement())
+            return LongCopyData(exchange, self._copy_statement(), self._uploads)
         if kind == FUNCTION_CALL:
             return LongFunctionCall(exchange)
         return LongText(exchange, parse=kind == PARSE)
@@ -326,16 +332,23 @@ class PostgresClientSide:
     def _copy_data(self, data: bytes, position: int, notes: list[Note]) -> int:
         """A run of CopyData from `position` on, with one note; returns the position behind it."""
         unpack, last, count = _head.unpack_from, len(data) - 5, 0
+        number = self._copy_statement()
+        room = self._uploads.room(number)
+        sample: list[bytes] = []
         while position <= last:
             kind, size = unpack(data, position)
             following = position + 1 + size
             if kind != COPY_DATA or not 4 <= size <= TEXT_PART or following > len(data):
                 break
             count += size - 4
+            if room > 0:
+                sample.append(data[position + 5 : following])
+                room -= size - 4
             position = following
-        number = self._copy_statement()
         if number in self._exchange.open:
             notes.append(StatementExtends(number, data_bytes=count))
+            if sample:
+                notes.append(self._uploads.note(number, sample))
         return position
 
     def _copy_statement(self) -> int:

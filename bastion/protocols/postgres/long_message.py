@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 
 from bastion.protocols.contract import Leg, Note, ProtocolError, StatementBegins, StatementExtends
+from bastion.protocols.uploads import UploadSample
 
 from .binds import LONGEST_NAME, ArgumentReader, BindReader, parameter_types
 from .exchange import REMEMBERED_TEXT, Awaits, Entry, Exchange
@@ -32,15 +33,18 @@ class LongMessage:
 
 
 class LongCopyData(LongMessage):
-    """COPY data of the client: counted."""
+    """COPY data of the client: counted, and its beginning handed out."""
 
-    def __init__(self, exchange: Exchange, number: int) -> None:
+    def __init__(self, exchange: Exchange, number: int, uploads: UploadSample) -> None:
         self._exchange = exchange
         self._number = number
+        self._uploads = uploads
 
     def feed(self, chunk: bytes, notes: list[Note]) -> None:
         if self._number in self._exchange.open:
             notes.append(StatementExtends(self._number, data_bytes=len(chunk)))
+            if self._uploads.room(self._number):
+                notes.append(self._uploads.note(self._number, (chunk,)))
 
 
 class LongBind(LongMessage):

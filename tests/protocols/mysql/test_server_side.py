@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bastion.protocols.contract import (
+    ClientData,
     DatabaseError,
     ProtocolError,
     Refusal,
@@ -266,6 +267,22 @@ def test_a_local_file_is_asked_for_sent_and_counted() -> None:
     assert session.notes[-1] == StatementExtends(1, data_bytes=12, detail="end of file")
     session.server(packet(5, ok(affected=3)))
     assert ends(session)[0].rows == 3
+    session.client(query("select 1"))
+    assert session.pieces[-1].kind == "COM_QUERY"
+
+
+def test_the_beginning_of_a_local_file_is_handed_out_without_packet_headers() -> None:
+    session = Session()
+    session.client_side.sample_uploads(10)
+    session.client(query("load data local infile 'orders.csv' into table orders"))
+    session.server(packet(1, b"\xfborders.csv"))
+    data = packet(2, b"1,2\n3,4\n") + packet(3, b"5,6\n") + packet(4, b"")
+    session.client(data[:9])
+    session.client(data[9:])
+    handed_out = [note for note in session.notes if isinstance(note, ClientData)]
+    assert b"".join(note.data for note in handed_out) == b"1,2\n3,4\n5,"
+    assert {note.number for note in handed_out} == {1}
+    session.server(packet(5, ok(affected=3)))
     session.client(query("select 1"))
     assert session.pieces[-1].kind == "COM_QUERY"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bastion.protocols.contract import StatementExtends
+from bastion.protocols.contract import ClientData, StatementExtends
 
 from . import messages as m
 from .session import Session
@@ -165,3 +165,44 @@ def test_a_sync_after_data_that_did_not_wait_counts() -> None:
     session.server(m.complete("COPY 1") + m.ready())
     assert session.outcomes() == [(1, "done", 1)]
     assert not session.exchange.queue
+
+
+def sampled(session: Session, number: int) -> bytes:
+    return b"".join(note.data for note in session.notes if isinstance(note, ClientData) and note.number == number)
+
+
+def test_the_beginning_of_the_data_is_handed_out_without_the_protocols_headers() -> None:
+    session = Session()
+    session.client_side.sample_uploads(10)
+    secret = m.query("alter role a password 'geheim'")
+    session.client(m.query("copy a from stdin"))
+    session.server(m.copy_in())
+    session.client(m.copy_data(b"1\tx\n") + m.copy_data(b"2\ty\n") + m.copy_data(b"3\tz\n"))
+    session.client(m.copy_data(b"4\n") + m.COPY_DONE + secret)
+    session.server(m.complete("COPY 4") + m.ready() + m.complete("ALTER ROLE") + m.ready())
+    assert sampled(session, 1) == b"1\tx\n2\ty\n3\t"
+    assert data_bytes(session, 1) == 14
+    session.client(m.query("copy a from stdin"))
+    session.server(m.copy_in())
+    session.client(m.copy_data(b"x" * 3_000_000))
+    assert sampled(session, 3) == b"x" * 10
+    assert sampled(session, 2) == b""
+
+
+def test_of_copy_in_both_directions_what_the_client_sends_is_handed_out() -> None:
+    session = Session()
+    session.client_side.sample_uploads(1000)
+    session.client(m.query("START_REPLICATION SLOT s LOGICAL 0/0"))
+    session.server(m.copy_both() + m.copy_data(b"w" * 100) * 3)
+    session.client(m.copy_data(b"r" * 34))
+    session.server(m.copy_data(b"w" * 100))
+    session.client(m.copy_data(b"s" * 34))
+    assert sampled(session, 1) == b"r" * 34 + b"s" * 34
+
+
+def test_nothing_is_handed_out_where_nobody_keeps_it() -> None:
+    session = Session()
+    session.client(m.query("copy a from stdin"))
+    session.server(m.copy_in())
+    session.client(m.copy_data(b"1\n") + m.copy_data(b"x" * 3_000_000))
+    assert sampled(session, 1) == b""
