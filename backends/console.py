@@ -17,6 +17,7 @@ from .foreign_keys import Jump, jumps_from_result
 from .interface import Column, ServerFacts, TransactionState
 from .link import Link
 from .metadata import SchemaMetadata
+from .plan import Plan
 from .row_store import RowStore
 from .side_connection import MetadataLoader, SideConnection
 
@@ -64,11 +65,17 @@ class DatabaseConsole:
     async def set_autocommit(self, on: bool) -> None:
         await _done(self._connection.submit(self._connection.backend.set_autocommit, on))
 
+    async def begin(self) -> None:
+        await _done(self._connection.submit(self._connection.backend.begin))
+
     async def commit(self) -> None:
         await _done(self._connection.submit(self._connection.backend.commit))
 
     async def rollback(self) -> None:
         await _done(self._connection.submit(self._connection.backend.rollback))
+
+    async def explain(self, text: str, *, measured: bool) -> Plan:
+        return await _done(self._connection.submit(self._connection.backend.explain, text, measured=measured))
 
     async def children(self, node: CatalogNode | None, offset: int = 0) -> CatalogPage:
         """What is below `node`, on a side connection. Raises Refused, LinkError, DatabaseError, as all below."""

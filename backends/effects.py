@@ -217,13 +217,10 @@ def _of_copy(text: str, engine: str) -> Effect:
 def _of_definition(text: str, engine: str, verb: str) -> Effect:
     start = text.lower().find(verb.lower())
     words = text[max(start, 0) :]
-    if engine == "postgresql":
-        undoable = _OUTSIDE_POSTGRES.match(words) is None
-    else:
-        undoable = engine == "sqlserver"
+    undoable = _OUTSIDE_POSTGRES.match(words) is None if engine == "postgresql" else engine == "sqlserver"
     if engine == "mysql" and re.match(r"(?:create|drop)\s+temporary\b", words, re.IGNORECASE):
         return Effect(EffectKind.SESSION, verb)
-    every_row = ()
+    every_row: tuple[str, ...] = ()
     if verb == "TRUNCATE":
         tree = _tree(text, engine)
         table = tree.find(exp.Table) if tree is not None else None
@@ -231,7 +228,7 @@ def _of_definition(text: str, engine: str, verb: str) -> Effect:
     return Effect(EffectKind.WRITE, verb, undoable=undoable, every_row=every_row)
 
 
-def _function_name(call: exp.Expression) -> str:
+def _function_name(call: exp.Func) -> str:
     name = call.this if isinstance(call, exp.Anonymous) else ""
     return str(name).lower()
 

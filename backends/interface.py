@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
+from .plan import Plan
+
 if TYPE_CHECKING:
     from .catalog import Catalog
     from .dialect import Dialect

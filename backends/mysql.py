@@ -13,6 +13,7 @@ import pymysql
 from pymysql.constants import CR, ER, FIELD_TYPE, SERVER_STATUS
 from pymysql.cursors import SSCursor
 
+from . import mysql_plan
 from .dialect import MysqlDialect
 from .interface import (
     Backend,
@@ -30,6 +31,7 @@ from .interface import (
     TransactionState,
 )
 from .mysql_catalog import MysqlCatalog
+from .plan import Plan
 from .tunnel import Way
 
 CONNECT_SECONDS = 30
@@ -139,11 +141,31 @@ class MySQLBackend(Backend):
         self._order(f"SET autocommit = {int(on)}")
         self.autocommit = on
 
+    def begin(self) -> None:
+        self._order("START TRANSACTION")
+
     def commit(self) -> None:
         self._order("COMMIT")
 
     def rollback(self) -> None:
         self._order("ROLLBACK")
+        if _warnings(self._open_connection()):
+            # ER_WARNING_NOT_COMPLETE_ROLLBACK and its like: MyISAM, MEMORY and other tables without transactions.
+            said = "; ".join(str(row[-1]) for row in self._all_rows("SHOW WARNINGS"))
+            raise DatabaseError("Not everything was taken back.", detail=said)
+
+    def explain(self, text: str, *, measured: bool) -> Plan:
+        if self._is_mariadb():
+            order = "ANALYZE FORMAT=JSON" if measured else "EXPLAIN FORMAT=JSON"
+            return mysql_plan.read_json(self._one_text(f"{order} {text}"), measured=measured)
+        if not self._knows_trees():
+            return mysql_plan.read_json(self._one_text(f"EXPLAIN FORMAT=JSON {text}"), measured=False)
+        tree = self._one_text(f"EXPLAIN {'ANALYZE' if measured else 'FORMAT=TREE'} {text}")
+        if mysql_plan.NOT_A_TREE not in tree:
+            return mysql_plan.read_tree(tree, measured=measured)
+        if measured:
+            raise DatabaseError("MySQL measures no UPDATE or DELETE of this kind. Ask for its plan without measuring.")
+        return mysql_plan.read_json(self._first_version(text), measured=False)
 
     @property
     def catalog(self) -> MysqlCatalog:
@@ -178,6 +200,33 @@ class MySQLBackend(Backend):
                 found.extend(event.rows)
         return [tuple(v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in row) for row in found]
 
+    def _one_text(self, text: str) -> str:
+        return "\n".join(str(row[0]) for row in self._all_rows(text))
+
+    def _version(self) -> str:
+        return str(getattr(self._open_connection(), "server_version", ""))
+
+    def _is_mariadb(self) -> bool:
+        return "mariadb" in self._version().lower()
+
+    def _knows_trees(self) -> bool:
+        """FORMAT=TREE came with 8.0.16."""
+        numbers = [int(number) for number in re.findall(r"\d+", self._version())[:3]]
+        return numbers >= [8, 0, 16]
+
+    def _first_version(self, text: str) -> str:
+        """The JSON that also knows what has no tree; newer servers give another one unless they are told."""
+        order = f"EXPLAIN FORMAT=JSON {text}"
+        try:
+            [[before]] = self._all_rows("SELECT @@explain_json_format_version")
+        except DatabaseError:
+            return self._one_text(order)  # older than 8.3: there is only the first
+        self._order("SET explain_json_format_version = 1")
+        try:
+            return self._one_text(order)
+        finally:
+            self._order(f"SET explain_json_format_version = {int(before)}")
+
     def _read_away(self, cursor: SSCursor) -> None:
         """The rest of a statement that nobody wants any more, so that the next one can be sent."""
         try:
@@ -191,6 +240,9 @@ class MySQLBackend(Backend):
         lost = isinstance(error, OSError) or (isinstance(error, pymysql.OperationalError) and number in _LOST)
         lost = lost or (isinstance(error, pymysql.err.InterfaceError))
         self._lost = self._lost or lost or (self._connection is not None and not self._connection.open)
+        if number == ER.LOCK_DEADLOCK and self._connection is not None:
+            # The server rolled the whole transaction back; an error carries no word of its state.
+            self._connection.server_status &= ~SERVER_STATUS.SERVER_STATUS_IN_TRANS  # type: ignore[attr-defined]
         cancelled = number == ER.QUERY_INTERRUPTED or number == 1969  # 1969: MariaDB's max_statement_time
         return DatabaseError(
             message,

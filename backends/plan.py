@@ -11,22 +11,26 @@ from dataclasses import dataclass, field
 DEAR_SHARE = 0.25
 """A step that takes this part of the whole is marked as expensive."""
 BAD_ESTIMATE = 10.0
-"""Times that measured rows may differ from estimated ones before the estimate counts as bad."""
+"""Times that measured rows may differ from expected ones before the estimate counts as bad."""
 FEW_ROWS = 100
 """A bad estimate below so many rows, both expected and measured, harms nobody."""
+MOST_STEPS = 2000
+"""A plan of more is cut there: nobody reads so many."""
 
 
 @dataclass(frozen=True)
 class PlanNode:
     """A step. None where the engine does not say.
 
-    operation     what is done, in the engine's words: `Seq Scan`, `Full table scan`
+    operation     what is done, in the engine's words: `Seq Scan`, `Table scan`
     target        on what: a table with its alias, an index
-    cost          of the step and everything below it, in the planner's own units
-    rows          that the planner expects, each time the step runs
+    cost          of the step and everything below it, once, in the planner's own units
+    rows          that the planner expects each time the step runs
     actual_rows   that came, on average each time
     actual_ms     of the step and everything below it, all times together
     loops         how often it ran
+    work          of the step alone, all times together, in the plan's `unit`
+    cut_short     what is above stops it when it has enough: fewer rows than expected are no bad estimate
     details       conditions, keys and buffers: label and value, in the engine's words
     """
 
@@ -37,22 +41,10 @@ class PlanNode:
     actual_rows: float | None = None
     actual_ms: float | None = None
     loops: float | None = None
+    work: float | None = None
+    cut_short: bool = False
     details: tuple[tuple[str, str], ...] = ()
     children: tuple[PlanNode, ...] = ()
-
-    @property
-    def own_cost(self) -> float | None:
-        """Without what is below; planners round and share costs, so never under 0."""
-        if self.cost is None:
-            return None
-        return max(self.cost - sum(child.cost or 0.0 for child in self.children), 0.0)
-
-    @property
-    def own_ms(self) -> float | None:
-        """Without what is below."""
-        if self.actual_ms is None:
-            return None
-        return max(self.actual_ms - sum(child.actual_ms or 0.0 for child in self.children), 0.0)
 
     @property
     def never_ran(self) -> bool:
@@ -61,13 +53,13 @@ class PlanNode:
 
     @property
     def misjudged(self) -> float | None:
-        """How many times more (or, below 1, fewer) rows came than expected, where that is a bad estimate."""
+        """How many times more (below 1: fewer) rows came than expected, where that is a bad estimate."""
         if self.rows is None or self.actual_rows is None or self.never_ran:
             return None
         if max(self.rows, self.actual_rows) < FEW_ROWS:
             return None
         times = max(self.actual_rows, 1.0) / max(self.rows, 1.0)
-        return times if times >= BAD_ESTIMATE or times <= 1 / BAD_ESTIMATE else None
+        return times if times >= BAD_ESTIMATE or (times <= 1 / BAD_ESTIMATE and not self.cut_short) else None
 
     def walk(self) -> Iterator[PlanNode]:
         """This step and all below it, as they are shown."""
@@ -81,21 +73,21 @@ class Plan:
     """The plan of one statement.
 
     measured   the statement was run for it
+    unit       what `PlanNode.work` counts: `ms`, `cost`, or `rows` where the engine tells neither
     notes      what the engine says of the whole: planning and execution time, triggers, compilation
     text       the engine's own form
     """
 
     root: PlanNode
     measured: bool
+    unit: str
     notes: tuple[tuple[str, str], ...] = ()
     text: str = field(default="", repr=False)
 
     def share(self, node: PlanNode) -> float | None:
-        """The part of the whole that `node` alone takes: of the time where it was measured, else of the cost."""
-        timed = self.root.actual_ms is not None
-        whole = sum((each.own_ms if timed else each.own_cost) or 0.0 for each in self.root.walk())
-        own = node.own_ms if timed else node.own_cost
-        return own / whole if own is not None and whole > 0 else None
+        """The part of the whole that `node` alone takes, 0 to 1."""
+        whole = sum(each.work or 0.0 for each in self.root.walk())
+        return node.work / whole if node.work is not None and whole > 0 else None
 
     def dear(self, node: PlanNode) -> bool:
         """Whether `node` is one of those that the statement spends itself on."""
@@ -104,4 +96,21 @@ class Plan:
 
 
 class PlanUnreadable(Exception):
-    """The engine's answer is not a plan as it is known here. The message says what was missing."""
+    """The engine's answer is not a plan as it is known here. The message says what was missing; safe to show."""
+
+
+def own_time(total: float | None, below: list[float | None]) -> float | None:
+    """`total` without what is below; clocks and workers overlap, so never under 0."""
+    return None if total is None else max(total - sum(each or 0.0 for each in below), 0.0)
+
+
+def expected_repeats(parent: float | None, outer: PlanNode, inner: PlanNode) -> float:
+    """How often a nested loop (of cost `parent`) is expected to run its inner side.
+
+    As often as the outer side gives rows, unless the parent's cost leaves no room for that: then the inner side keeps
+    what it found, or stops early.
+    """
+    times = max(outer.rows or 1.0, 1.0)
+    if parent is None or not inner.cost:
+        return times
+    return min(times, max((parent - (outer.cost or 0.0)) / inner.cost, 1.0))

@@ -13,6 +13,7 @@ from typing import ClassVar
 import psycopg
 from psycopg import pq
 
+from . import postgres_plan
 from .dialect import PostgresDialect
 from .interface import (
     Backend,
@@ -30,6 +31,7 @@ from .interface import (
     Started,
     TransactionState,
 )
+from .plan import Plan
 from .postgres_catalog import PostgresCatalog
 from .tunnel import Way
 
@@ -101,11 +103,21 @@ class PostgresBackend(Backend):
             raise DatabaseError("A transaction is open. Commit it or roll it back before autocommit is turned on.")
         self.autocommit = on
 
+    def begin(self) -> None:
+        self._order("BEGIN")
+
     def commit(self) -> None:
+        failed = self.transaction() is TransactionState.FAILED
         self._order("COMMIT")
+        if failed:
+            raise DatabaseError("The transaction had failed: the database rolled it back instead of committing it.")
 
     def rollback(self) -> None:
         self._order("ROLLBACK")
+
+    def explain(self, text: str, *, measured: bool) -> Plan:
+        rows = self._all_rows(postgres_plan.explain_text(text, measured=measured))
+        return postgres_plan.read("\n".join(str(row[0]) for row in rows), measured=measured)
 
     @property
     def catalog(self) -> PostgresCatalog:

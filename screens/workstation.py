@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from textual import on
 from textual.app import App
 from textual.content import Content
+from textual.events import Mount, Resize
 from textual.screen import ModalScreen, Screen
 
 from backends.catalog import CatalogNode, CatalogPage, Definition, Description, TableName
@@ -21,6 +23,7 @@ from backends.interface import Column, ServerFacts, TransactionState
 from backends.link import Credentials, Listener, Target
 from backends.metadata import SchemaMetadata
 from backends.personal import Personal
+from backends.plan import Plan
 from bastion.api import messages as m
 from bastion.api.methods import Method
 
@@ -62,9 +65,15 @@ class Console(Protocol):
 
     async def set_autocommit(self, on: bool) -> None: ...
 
+    async def begin(self) -> None:
+        """Opens a transaction while autocommit is on."""
+
     async def commit(self) -> None: ...
 
     async def rollback(self) -> None: ...
+
+    async def explain(self, text: str, *, measured: bool) -> Plan:
+        """The plan of a statement; `measured` runs it. Raises PlanUnreadable beside the usual errors."""
 
     async def children(self, node: CatalogNode | None, offset: int = 0) -> CatalogPage:
         """The catalog, over a connection of its own that is opened when it is first asked."""
@@ -184,11 +193,12 @@ class Dialog(ModalScreen[T]):
         assert isinstance(app, Workstation)
         return app
 
-    def on_mount(self) -> None:
+    @on(Mount)
+    def _listen_to_keys(self) -> None:
         self.bindings_updated_signal.subscribe(self, self._keys_changed)
-        self.call_after_refresh(self._keys_changed, self)
 
-    def on_resize(self) -> None:
+    @on(Resize)
+    def _keys_have_other_room(self) -> None:
         self.call_after_refresh(self._keys_changed, self)
 
     def _keys_changed(self, _screen: Screen[object]) -> None:

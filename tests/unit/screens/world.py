@@ -17,6 +17,7 @@ from backends.host_keys import HostKeys
 from backends.interface import Column, DatabaseError, Kind, Notice, ServerFacts, TransactionState
 from backends.link import Credentials, Listener, LoginRefused, Target
 from backends.metadata import FunctionMetadata, SchemaMetadata, TableMetadata
+from backends.plan import Plan
 from bastion.api import messages as m
 from bastion.api import methods
 from bastion.api.methods import Method
@@ -309,6 +310,8 @@ class ScriptedConsole:
     closed: bool = False
     autocommit: bool = True
     orders: list[str] = field(default_factory=list)
+    plan: Callable[[bool], Plan] | None = None
+    """What `explain` gives, measured or not."""
     names: list[str] = field(default_factory=list)
 
     async def run(self, text: str, listener: Callable[[RunEvent], None]) -> None:
@@ -327,6 +330,10 @@ class ScriptedConsole:
     async def set_autocommit(self, on: bool) -> None:
         self.autocommit = on
 
+    async def begin(self) -> None:
+        self.orders.append("begin")
+        self.state = TransactionState.OPEN
+
     async def commit(self) -> None:
         self.orders.append("commit")
         self.state = TransactionState.NONE
@@ -334,6 +341,12 @@ class ScriptedConsole:
     async def rollback(self) -> None:
         self.orders.append("rollback")
         self.state = TransactionState.NONE
+
+    async def explain(self, text: str, *, measured: bool) -> Plan:
+        self.orders.append(f"{'measure' if measured else 'explain'} {text}")
+        if self.plan is None:
+            raise DatabaseError("There is no plan to show for this engine.")
+        return self.plan(measured)
 
     async def children(self, node: CatalogNode | None, offset: int = 0) -> CatalogPage:
         return CatalogPage(CATALOG.get(node.path if node is not None else (), []))
