@@ -6,12 +6,11 @@ The palette and the help are made from it, so that neither can forget an action.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from textual.binding import Binding
 from textual.screen import Screen
-from textual.types import IgnoreReturnCallbackType
 from textual.widget import Widget
 
 from bastion.api.language import translate as _
@@ -32,6 +31,8 @@ PALETTE_ONLY = (
     ("change_catalog", mark("Open another database name")),
 )
 """Actions of pages that have no key of their own; a page that does not know one does not offer it."""
+EVERYWHERE: tuple[tuple[str, str], ...] = (("repaint", mark("Draw the screen again")),)
+"""Actions of the application that have no key."""
 LIBRARY_ONLY = {"app.focus_next", "app.focus_previous", "screen.copy_text", "help_quit", "app.help_quit"}
 PLACES = {
     "SqlEditor": mark("In the editor"),
@@ -42,8 +43,20 @@ PLACES = {
 """Widgets with keys of their own, as the help calls them."""
 
 
-def actions_here(app: CasemateApp, screen: Screen[Any]) -> Iterator[tuple[str, str, IgnoreReturnCallbackType]]:
-    """What can be done on `screen` now: key, words, call. Each action once."""
+@dataclass(frozen=True)
+class Action:
+    """Something to do. `page`: the words of the page that it is on, where that is another one than the one in view."""
+
+    name: str
+    words: str
+    key: str
+    node: Any
+    page: str = ""
+    mode: str = ""
+
+
+def actions_here(app: CasemateApp, screen: Screen[Any]) -> Iterator[Action]:
+    """What can be done on `screen` now, each action once."""
     seen: set[str] = set()
     for node, binding, enabled, _tip in screen.active_bindings.values():
         if not enabled or not _is_ours(node, binding) or binding.action in seen:
@@ -51,27 +64,44 @@ def actions_here(app: CasemateApp, screen: Screen[Any]) -> Iterator[tuple[str, s
         seen.add(binding.action)
         if binding.action in ("command_palette", "app.command_palette"):
             continue
-        yield key_name(binding), _(binding.description), partial(_act, app, binding.action, node)
-    yield from _other_pages(app, screen, seen)
-    for action, words in PALETTE_ONLY:
-        if hasattr(screen, f"action_{action}") and screen.check_action(action, ()):
-            yield "", _(words), partial(_act, app, action, screen)
+        yield Action(binding.action, binding.description, key_name(binding), node)
+    for action, words in palette_only(screen):
+        if screen.check_action(action, ()):
+            yield Action(action, words, "", screen)
+    if screen is app.screen_stack[0]:
+        # In an editor the keys of the pages are typed text.
+        for number, (name, label) in enumerate(PAGES, 1):
+            action = f"page('{name}')"
+            if app.link is not None and app.reachable(name) and name != app.current_mode and action not in seen:
+                yield Action(action, label, str(number), app)
+    for action, words in EVERYWHERE:
+        if app.check_action(action, ()):
+            yield Action(action, words, "", app)
 
 
-def _other_pages(
-    app: CasemateApp, screen: Screen[Any], seen: set[str]
-) -> Iterator[tuple[str, str, IgnoreReturnCallbackType]]:
-    """In an editor their keys are typed text, and the palette is a screen too."""
+def actions_of_other_pages(app: CasemateApp, screen: Screen[Any]) -> Iterator[Action]:
+    """What could be done on the other pages that were opened before; doing it goes there first."""
     if app.link is None or screen is not app.screen_stack[0]:
         return
-    for number, (name, label) in enumerate(PAGES, 1):
-        action = f"page('{name}')"
-        if app.reachable(name) and name != app.current_mode and action not in seen:
-            yield str(number), _(label), partial(_act, app, action, app)
+    for mode, label in PAGES:
+        page = app.opened_page(mode)
+        if page is None or mode == app.current_mode:
+            continue
+        for base in type(page).__mro__:
+            for binding in base.__dict__.get("BINDINGS", ()):
+                if isinstance(binding, Binding) and _is_ours(page, binding) and binding.show:
+                    # Not asked whether it works there now: the page says so itself where it does not.
+                    yield Action(binding.action, binding.description, key_name(binding), page, label, mode)
+        for action, words in palette_only(page):
+            if page.check_action(action, ()):
+                yield Action(action, words, "", page, label, mode)
 
 
-async def _act(app: CasemateApp, action: str, node: Any) -> None:
-    await app.run_action(action, node)
+def palette_only(screen: Screen[Any]) -> list[tuple[str, str]]:
+    """The actions of a page that have no key: those of its class attribute `PALETTE`, and of the table above."""
+    own: tuple[tuple[str, str], ...] = getattr(screen, "PALETTE", ())
+    table = [(action, words) for action, words in PALETTE_ONLY if hasattr(screen, f"action_{action}")]
+    return [*own, *(entry for entry in table if entry not in own)]
 
 
 def _is_ours(node: Any, binding: Binding) -> bool:
@@ -94,7 +124,7 @@ def help_groups(app: CasemateApp, screen: Screen[Any]) -> list[tuple[str, list[E
     for widget in screen.query(Widget):
         if (words := places.pop(type(widget).__name__, None)) is not None:
             groups.append((_(words), list(_entries(type(widget)))))
-    only = [("", _(words)) for action, words in PALETTE_ONLY if hasattr(screen, f"action_{action}")]
+    only = [("", _(words)) for _action, words in palette_only(screen)]
     groups.append((_("In the palette only"), only))
     groups.append((_("Everywhere"), list(_entries(type(app)))))
     return groups

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import work
+from textual._callback import invoke
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
-from textual.command import CommandPalette
 from textual.filter import Monochrome
 from textual.message import Message
 from textual.screen import Screen
@@ -31,16 +31,17 @@ from screens.console import ConsoleScreen
 from screens.databases import DatabasesScreen
 from screens.help import HelpDialog
 from screens.login import LoginScreen
+from screens.palette import PaletteDialog
 from screens.widgets.frame import PAGES
 from screens.words import mark, sentence, size
 from screens.workstation import ControlLink, Services, Start, Workstation
 
 from . import clipboard, safe_output
-from .actions import help_groups
+from .actions import Action, help_groups
 from .failure import failure_sentence, write_failure
 from .key_names import key_name
 from .look import CSS
-from .palette import Actions
+from .palette import commands
 from .theme import THEMES, colours_of, text_styles, theme_for
 
 log = logging.getLogger("casemate.workstation")
@@ -50,8 +51,7 @@ class CasemateApp(Workstation):
     """Pages are modes; dialogs lie on top of them."""
 
     TITLE = "casemate"
-    ENABLE_COMMAND_PALETTE = True
-    COMMANDS: ClassVar[Any] = {Actions}
+    ENABLE_COMMAND_PALETTE = False
     MODES: ClassVar[dict[str, Any]] = {
         "databases": DatabasesScreen,
         "console": ConsoleScreen,
@@ -59,7 +59,8 @@ class CasemateApp(Workstation):
     }
     CSS = CSS
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f1,question_mark", "help", mark("Help"), key_display="F1"),
+        Binding("f1", "help", mark("Help"), priority=True),
+        Binding("question_mark", "help", mark("Help"), show=False),
         Binding("f2", "command_palette", mark("Palette"), priority=True),
         Binding("1", "page('databases')", mark("Databases"), show=False),
         Binding("2", "page('console')", mark("Console"), show=False),
@@ -152,7 +153,7 @@ class CasemateApp(Workstation):
     def on_casemate_app_link_lost(self, message: LinkLost) -> None:
         if message.link is not self.link:
             return
-        console = self._page("console")
+        console = self.opened_page("console")
         if isinstance(console, ConsoleScreen):
             console.link_lost()
         message.link.close()
@@ -160,7 +161,11 @@ class CasemateApp(Workstation):
 
     def on_casemate_app_heard(self, message: Heard) -> None:
         event = message.event
-        audit, databases, console = self._page("audit"), self._page("databases"), self._page("console")
+        audit, databases, console = (
+            self.opened_page("audit"),
+            self.opened_page("databases"),
+            self.opened_page("console"),
+        )
         if isinstance(audit, AuditScreen):
             audit.heard(event)
         if event.topic == "tokens":
@@ -173,14 +178,14 @@ class CasemateApp(Workstation):
                     return
                 console.token_changed(state)
 
-    def _page(self, name: str) -> Screen[Any] | None:
+    def opened_page(self, name: str) -> Screen[Any] | None:
         """A page that has been shown before."""
         stack = self._screen_stacks.get(name)
         return stack[0] if stack else None
 
     def databases_page(self) -> DatabasesScreen | None:
         """The databases page, once it has been shown."""
-        page = self._page("databases")
+        page = self.opened_page("databases")
         return page if isinstance(page, DatabasesScreen) else None
 
     def get_key_display(self, binding: Binding) -> str:
@@ -197,7 +202,7 @@ class CasemateApp(Workstation):
 
     def reachable(self, name: str) -> bool:
         """Whether there is such a page now: a console only once one was opened."""
-        return name != "console" or self._page(name) is not None
+        return name != "console" or self.opened_page(name) is not None
 
     def action_page(self, name: str) -> None:
         if self.current_mode != name:
@@ -214,7 +219,7 @@ class CasemateApp(Workstation):
     @work(group="open-console", exclusive=True)
     async def _open_console(self, token: m.Token, catalog: str) -> None:
         await self.switch_mode("console")
-        page = self._page("console")
+        page = self.opened_page("console")
         if isinstance(page, ConsoleScreen):
             page.connect_to(token, catalog)
 
@@ -227,7 +232,7 @@ class CasemateApp(Workstation):
     @work(group="quit", exclusive=True)
     async def action_quit(self) -> None:  # type: ignore[override]
         """Asks where something would be lost, closes the connections, leaves."""
-        page = self._page("console")
+        page = self.opened_page("console")
         if isinstance(page, ConsoleScreen):
             question = page.leaving_question()
             if question is not None and not await self.push_screen_wait(question):
@@ -237,9 +242,30 @@ class CasemateApp(Workstation):
 
     # -- help and palette
 
-    def action_command_palette(self) -> None:
-        if not isinstance(self.screen, CommandPalette):
-            self.push_screen(CommandPalette(placeholder=_("What do you want to do?"), id="--command-palette"))
+    @work(group="palette", exclusive=True)
+    async def action_command_palette(self) -> None:  # type: ignore[override]
+        if isinstance(self.screen, PaletteDialog):
+            self.screen.dismiss(None)
+            return
+        chosen = await self.push_screen_wait(PaletteDialog(list(commands(self, self.screen))))
+        if chosen is not None:
+            await invoke(chosen.run)
+
+    async def act(self, action: Action) -> None:
+        """Does what was chosen in the palette, on its page."""
+        if action.mode and action.mode != self.current_mode:
+            await self.switch_mode(action.mode)
+            if (
+                isinstance(action.node, Screen)
+                and action.node.check_action(action.name.partition("(")[0], ()) is not True
+            ):
+                self.told(_("That cannot be done on this page now."), bad=True)
+                return
+        await self.run_action(action.name, action.node)
+
+    def action_repaint(self) -> None:
+        """After something else has written on the terminal."""
+        self.screen.refresh(layout=True)
 
     def action_help(self) -> None:
         self.push_screen(HelpDialog(help_groups(self, self.screen)))

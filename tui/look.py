@@ -4,7 +4,8 @@ from __future__ import annotations
 
 CSS = """
 Screen { background: $background; color: $text; }
-* { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
+* { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }
+DataTable { scrollbar-size-horizontal: 1; }
 * { scrollbar-color: $scrollbar; scrollbar-background: $background; scrollbar-corner-color: $background; }
 .hint { color: $muted; margin-top: 1; }
 
@@ -29,13 +30,19 @@ Checkbox > .toggle--button { color: $text; background: transparent; }
 Checkbox.-on > .toggle--button { color: $ok; background: transparent; }
 Checkbox:focus > .toggle--label { background: $selection; color: $selection-text; text-style: $selection-style; }
 
-/* A list that is led from the search above it has its cursor in view although the keys go to the search. */
+/* Dialogs lie on the page as it is: nothing behind them is drawn again. */
+ModalScreen { background: transparent; }
+Dialog > Vertical {
+    border: round $accent; background: $surface; padding: 1 2 0 2;
+    border-title-color: $accent; border-title-style: bold; border-subtitle-color: $muted; border-subtitle-align: left;
+}
+.title { text-style: bold; }
+
+/* A list that is led from the search above it shows its cursor although the keys go to the search. */
 ChoiceDialog OptionList > .option-list--option-highlighted,
-CommandPalette OptionList > .option-list--option-highlighted {
+PaletteDialog OptionList > .option-list--option-highlighted {
     background: $selection; color: $selection-text; text-style: $selection-style;
 }
-CommandPalette > Vertical { max-width: 96; }
-CommandPalette SearchIcon { display: none; }
 
 Toast { max-width: 70; background: $panel; color: $text; padding: 0 1; }
 Toast.-information { border-left: outer $ok; }

@@ -49,6 +49,11 @@ def translate(text: str) -> str:
     return text if language == "en" else _catalogue(language).gettext(text)
 
 
+def translate_to(language: str, text: str) -> str:
+    """`text` in a language that need not be that of this context."""
+    return text if language == "en" else _catalogue(language).gettext(text)
+
+
 def translate_many(one: str, many: str, count: int) -> str:
     """The form of `one`/`many` for `count`, in the language of this context."""
     language = _language.get()
