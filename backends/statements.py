@@ -8,9 +8,11 @@ escapes, `#` and `-- ` comments, backticks).
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
+from functools import lru_cache
 
-_INTERESTING = re.compile(r"['\"`;\[#$]|--|/\*")
+_DELIMITER_LINE = re.compile(r"\s*delimiter[ \t]+(\S+)[^\n]*(?:\n|\Z)", re.IGNORECASE)
 _DOLLAR_TAG = re.compile(r"\$(?:[^\W\d]\w*)?\$")
 _BLOCK = re.compile(r"/\*|\*/")
 _WORD = re.compile(r"[^\W\d]\w*")
@@ -28,41 +30,7 @@ class Span:
 
 def split(text: str, engine: str) -> list[Span]:
     """The statements of `text`, in order; pieces of white space and comments alone are left out."""
-    spans: list[Span] = []
-    begin = position = 0
-    filled = False
-    length = len(text)
-
-    def add(end: int, stop: int) -> None:
-        start = begin
-        while start < end and text[start].isspace():
-            start += 1
-        while end > start and text[end - 1].isspace():
-            end -= 1
-        if filled:
-            spans.append(Span(start, end, stop))
-
-    while position < length:
-        match = _INTERESTING.search(text, position)
-        if match is None:
-            filled = filled or not text[position:].isspace()
-            break
-        found = match.start()
-        filled = filled or (found > position and not text[position:found].isspace())
-        mark = match.group()
-        if mark == ";":
-            add(found, found + 1)
-            begin = position = found + 1
-            filled = False
-            continue
-        after = _after_comment(text, found, mark, engine)
-        if after is not None:
-            position = after
-            continue
-        filled = True
-        position = _after_quoted(text, found, mark, engine)
-    add(length, length)
-    return spans
+    return Boundaries(engine).all(text)
 
 
 def statement_at(text: str, offset: int, engine: str) -> Span | None:
@@ -70,17 +38,107 @@ def statement_at(text: str, offset: int, engine: str) -> Span | None:
 
     The one it is in; on the rest of a line after a semicolon the one that ended there; else the next; else the last.
     """
-    spans = split(text, engine)
-    before: Span | None = None
-    for span in spans:
-        if offset < span.start:
-            if before is not None and "\n" not in text[before.stop : offset]:
-                return before
-            return span
-        if offset < span.stop or (offset == span.stop and span.stop == span.end):
-            return span
-        before = span
-    return before
+    return Boundaries(engine).at(text, offset)
+
+
+class Boundaries:
+    """The statements of a text that is being edited: read only as far as somebody asks, and from the last edit on.
+
+    `DELIMITER` (MySQL's clients know it, its server does not) ends statements with another text from its line on.
+    """
+
+    def __init__(self, engine: str) -> None:
+        self.engine = engine
+        self._spans: list[Span] = []
+        self._delimiters: list[str] = []
+        """What ends a statement behind each span."""
+        self._over = False
+
+    def edited(self, offset: int) -> None:
+        """The text was changed from `offset` on."""
+        # What was read looks one character ahead at most; the span that touches the edit is read anew.
+        keep = bisect_left(self._spans, offset, key=lambda span: span.stop)
+        del self._spans[keep:], self._delimiters[keep:]
+        self._over = False
+
+    def all(self, text: str) -> list[Span]:
+        """Every statement."""
+        while self._read_one(text):
+            pass
+        return list(self._spans)
+
+    def at(self, text: str, offset: int) -> Span | None:
+        """The statement to run when the cursor is at `offset`, as `statement_at` says."""
+        spans = self._spans
+        while (not spans or spans[-1].stop <= offset) and self._read_one(text):
+            pass
+        index = bisect_left(spans, offset, key=lambda span: span.stop)
+        if index < len(spans) and spans[index].stop == offset != spans[index].end:
+            index += 1
+        before = spans[index - 1] if index else None
+        if index == len(spans):
+            return before
+        span = spans[index]
+        if offset < span.start and before is not None and "\n" not in text[before.stop : offset]:
+            return before
+        return span
+
+    def _read_one(self, text: str) -> bool:
+        """Reads the next statement; False at the end of the text."""
+        if self._over:
+            return False
+        position = self._spans[-1].stop if self._spans else 0
+        delimiter = self._delimiters[-1] if self._delimiters else ";"
+        span, delimiter = _next(text, position, self.engine, delimiter)
+        if span is None:
+            self._over = True
+            return False
+        self._spans.append(span)
+        self._delimiters.append(delimiter)
+        self._over = span.stop >= len(text)
+        return True
+
+
+@lru_cache(maxsize=16)
+def _interesting(delimiter: str) -> re.Pattern[str]:
+    return re.compile(re.escape(delimiter) + r"|['\"`\[#$]|--|/\*")
+
+
+def _next(text: str, position: int, engine: str, delimiter: str) -> tuple[Span | None, str]:
+    """The first statement from `position` on, and what ends the statements behind it."""
+    begin, filled, length = position, False, len(text)
+    while position < length:
+        if engine == "mysql" and not filled and (line := _DELIMITER_LINE.match(text, position)) is not None:
+            begin = position = line.end()
+            delimiter = line.group(1)
+            continue
+        match = _interesting(delimiter).search(text, position)
+        found = match.start() if match is not None else length
+        if not filled and found > position and not text[position:found].isspace():
+            filled = True
+        if match is None:
+            break
+        mark = match.group()
+        if mark == delimiter:
+            if filled:
+                return _trimmed(text, begin, found, found + len(mark)), delimiter
+            begin = position = found + len(mark)
+            continue
+        after = after_comment(text, found, mark, engine)
+        if after is not None:
+            position = after
+            continue
+        filled = True
+        position = after_quoted(text, found, mark, engine)
+    return (_trimmed(text, begin, length, length) if filled else None), delimiter
+
+
+def _trimmed(text: str, start: int, end: int, stop: int) -> Span:
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return Span(start, end, stop)
 
 
 def first_word(text: str, engine: str) -> str:
@@ -91,7 +149,7 @@ def first_word(text: str, engine: str) -> str:
             position += 1
             continue
         mark = text[position : position + 2] if text[position : position + 2] in ("--", "/*") else text[position]
-        after = _after_comment(text, position, mark, engine)
+        after = after_comment(text, position, mark, engine)
         if after is None:
             break
         position = after
@@ -105,7 +163,7 @@ def reads_only(text: str, engine: str) -> bool:
     return first_word(text, engine) in {"select", "table", "values", "show", "describe", "desc"}
 
 
-def _after_comment(text: str, at: int, mark: str, engine: str) -> int | None:
+def after_comment(text: str, at: int, mark: str, engine: str) -> int | None:
     """The end of the comment that begins at `at`; None where none does."""
     mysql = engine == "mysql"
     if mark == "--":
@@ -135,7 +193,7 @@ def _line_end(text: str, at: int) -> int:
     return len(text) if end < 0 else end + 1
 
 
-def _after_quoted(text: str, at: int, mark: str, engine: str) -> int:
+def after_quoted(text: str, at: int, mark: str, engine: str) -> int:
     """The end of the quoted piece that begins at `at`, or of the mark alone where it quotes nothing."""
     if mark in ("'", '"'):
         backslash = engine == "mysql" or (mark == "'" and engine == "postgresql" and _is_escape_string(text, at))

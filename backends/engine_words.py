@@ -1,0 +1,36 @@
+"""The keywords, functions and types of an engine, from `words/<engine>.toml`."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "words"
+
+
+@dataclass(frozen=True)
+class EngineWords:
+    """All in lower case. `common` and `phrases` are offered before the rest of `keywords`."""
+
+    common: tuple[str, ...] = ()
+    phrases: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+
+
+@cache
+def words_of(engine: str) -> EngineWords:
+    """Those of `engine`; none of an engine that has no file."""
+    if engine not in ("postgresql", "mysql"):
+        return EngineWords()
+    data = tomllib.loads((FOLDER / f"{engine}.toml").read_text(encoding="utf-8"))
+    return EngineWords(
+        common=tuple(data["common"].split()),
+        phrases=tuple(data["phrases"]),
+        keywords=tuple(data["keywords"].split()),
+        functions=tuple(data["functions"].split()),
+        types=tuple(data["types"].split()),
+    )
