@@ -27,6 +27,9 @@ FOLDED = 5000
 """Records that are folded in one transaction."""
 
 FETCHED = 1000
+TEXTS = 20
+"""Long texts that are compared at a time; one may be of megabytes."""
+
 SHOWN = 200
 """Characters of a value in a difference."""
 
@@ -86,7 +89,7 @@ def compare_with_store(store: Store, folder: Path) -> Comparison:
     with tempfile.TemporaryDirectory(prefix="casemate-verify-") as scratch:
         engine = sa.create_engine(f"sqlite:///{scratch}/journal.db")
         try:
-            schema.metadata.create_all(engine, tables=_TABLES)
+            schema.metadata.create_all(engine, tables=(*_TABLES, schema.texts))
             # Most of it before the store is asked for one moment of itself, so that this moment is a short one.
             copied = _fold(engine, folder, node, 0, min(store.read_now(_shipped(node)), last_number(folder)))
 
@@ -156,7 +159,30 @@ def _compare(engine: sa.Engine, store: sa.Connection, node: str) -> tuple[int, D
                 if difference is not None:
                     return agreeing, difference
                 agreeing += 1
-    return agreeing, None
+        return agreeing, _compare_texts(copy, store)
+
+
+def _compare_texts(copy: sa.Connection, store: sa.Connection) -> Difference | None:
+    """Of long texts only those that the journal has: the table is all nodes', and nothing leads to any other."""
+    table = schema.texts
+    last = ""
+    while several := _texts(copy, table.c.digest > last):
+        stored = _texts(store, table.c.digest.in_(several))
+        for digest, text in several.items():
+            found = stored.get(digest)
+            if found is None:
+                return Difference(table.name, digest, "removed")
+            if found != text:
+                return Difference(table.name, digest, "changed", "text", text[:SHOWN], found[:SHOWN])
+        last = max(several)
+    return None
+
+
+def _texts(connection: sa.Connection, which: sa.ColumnElement[bool]) -> dict[str, str]:
+    """Long texts by their digests: hexadecimal, so of one order in every database."""
+    table = schema.texts
+    query = sa.select(table.c.digest, table.c.text).where(which).order_by(table.c.digest).limit(TEXTS)
+    return {row.digest: row.text for row in connection.execute(query)}
 
 
 def _rows(connection: sa.Connection, table: sa.Table, columns: list[str], node: str | None) -> Iterator[dict[str, Any]]:

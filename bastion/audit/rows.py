@@ -21,6 +21,7 @@ from sqlalchemy.dialects import postgresql
 from bastion.protocols.sql_shape import shape_digest
 from bastion.store import schema
 
+from .long_texts import taken_apart
 from .records import (
     Act,
     AnyRecord,
@@ -373,12 +374,14 @@ def _insert_text(table: str, names: tuple[str, ...], rows: int) -> str:
 def write(connection: sa.Connection, batch: Batch) -> None:
     """Does the batch. The caller moves the cursor in the same transaction."""
     _insert(connection, schema.sessions, list(batch.sessions.values()))
+    _insert(connection, schema.texts, taken_apart(batch.statements.values()))
     _insert(connection, schema.statements, list(batch.statements.values()))
     _insert(connection, schema.acts, batch.acts)
     _update(connection, schema.sessions, [({"session": key}, row) for key, row in batch.session_changes.items()])
     for (session, seq), parts in batch.more_text.items():
         engine = batch.owner_of(session).engine
         _lengthen_stored(connection, session, seq, "".join(parts), batch.statement_changes[session, seq], engine)
+    _insert(connection, schema.texts, taken_apart(batch.statement_changes.values()))
     _update(
         connection,
         schema.statements,

@@ -15,6 +15,7 @@ from bastion.protocols.sql_shape import DIGEST_LENGTH
 from bastion.store import schema
 from bastion.store.moments import to_text
 
+from .long_texts import statements_with_texts, whole_text
 from .rows import storable
 
 PAGE = 1000
@@ -63,9 +64,10 @@ def find_statements(connection: sa.Connection, wanted: m.StatementFilter) -> m.S
     Raises Refused for a filter that cannot be understood.
     """
     table = schema.statements
-    query = sa.select(table.c.id, *(table.c[name] for name in _STATEMENT_FIELDS)).where(table.c.id > wanted.after)
+    fields = (whole_text if name == "text" else table.c[name] for name in _STATEMENT_FIELDS)
+    query = sa.select(table.c.id, *fields).select_from(statements_with_texts()).where(table.c.id > wanted.after)
     for word in _words(wanted.words):
-        query = query.where(table.c.text.ilike(_anywhere(word), escape="\\"))
+        query = query.where(whole_text.ilike(_anywhere(word), escape="\\"))
     for name in ("user", "database", "account", "session", "kind"):
         value = getattr(wanted, name)
         if value is not None:

@@ -18,6 +18,7 @@ from bastion.protocols.results import Columns, Ended, Parts, Row, Said
 from bastion.store import schema
 from bastion.vault import Vault
 
+from .long_texts import statements_with_texts, whole_text
 from .recording_file import RecordingDamaged
 from .recordings import KeptAnswer, KeptUpload, NotKept, kept_answer, kept_upload
 
@@ -50,10 +51,10 @@ def asked_for(session: str, number: int) -> Callable[[sa.Connection], Asked]:
         table, sessions, acts = schema.statements, schema.sessions, schema.acts
         query = (
             sa.select(
-                *(table.c[name] for name in _STATEMENT_FIELDS),
+                *(whole_text if name == "text" else table.c[name] for name in _STATEMENT_FIELDS),
                 table.c.operation, sessions.c.engine, sessions.c.node, sessions.c.state,
             )
-            .join_from(table, sessions, sessions.c.session == table.c.session)
+            .select_from(statements_with_texts().join(sessions, sessions.c.session == table.c.session))
             .where(table.c.session == session, table.c.seq == number)
         )  # fmt: skip
         row = connection.execute(query).first()

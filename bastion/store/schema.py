@@ -452,7 +452,7 @@ statements = sa.Table(
     _text("schema"),
     _text("operation"),
     _text("kind"),
-    _text("text"),  # whole
+    _text("text"),  # whole, or the beginning of a long one that is in `texts` by its digest
     sa.Column("complete", sa.Boolean, nullable=False, server_default=sa.true()),
     _text("text_digest"),  # of the whole text
     sa.Column("binds", _json()),
@@ -470,6 +470,13 @@ statements = sa.Table(
     sa.Index(None, "database", "at"),
     sa.Index(None, "kind", "at"),
     sa.Index(None, "at"),
+)
+
+texts = sa.Table(
+    "texts",
+    metadata,
+    sa.Column("digest", sa.Text, primary_key=True),  # statements.text_digest
+    sa.Column("text", sa.Text, nullable=False),
 )
 
 acts = sa.Table(

@@ -16,6 +16,7 @@ from bastion.api import messages as m
 from bastion.audit import projection as projection_module
 from bastion.audit import rows as rows_module
 from bastion.audit.audit import Audit
+from bastion.audit.comparison import compare_with_store
 from bastion.audit.journal import Journal, NotStored
 from bastion.audit.projection import StoreBehind
 from bastion.audit.records import (
@@ -31,6 +32,8 @@ from bastion.audit.records import (
     StatementRefused,
 )
 from bastion.audit.rows import LARGEST, digest_of
+from bastion.audit.search import find_statements
+from bastion.audit.shown_results import asked_for
 from bastion.protocols.sql_shape import shape_digest
 from bastion.store import schema
 from bastion.store.store import Store, sqlite_url
@@ -62,7 +65,7 @@ def store(migrated_store: Store) -> Store:
     """A store without anything of the audit in it."""
 
     def clear(connection: sa.Connection) -> None:
-        for table in (schema.sessions, schema.statements, schema.acts, schema.shipped):
+        for table in (schema.sessions, schema.statements, schema.texts, schema.acts, schema.shipped):
             connection.execute(sa.delete(table))
 
     migrated_store.run_now(clear)
@@ -177,6 +180,38 @@ async def test_the_store_keeps_so_much_of_a_text(
     (row,) = rows(store, schema.statements)
     assert row["text"] == "0123456789012345678901234"
     assert (row["complete"], row["text_digest"], row["digest"]) == (False, "", "")
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one batch", "in batches of their own"])
+async def test_a_long_text_is_stored_once_however_often_it_is_run(
+    audit: Audit, journal: Journal, store: Store, apart: bool
+) -> None:
+    text = "INSERT INTO t VALUES " + ", ".join(f"({n}, '订单')" for n in range(2000))
+    journal.append(opened())
+    for number in range(1, 21):
+        # The parts are not the same from one time to the next: they depend on how the bytes arrived.
+        cut = number * 700
+        journal.append(sent(number, text[:cut], complete=False))
+        if apart:
+            await audit.settle()
+        journal.append(StatementExtended(at=AT, session="s1", seq=number, text=text[cut:], complete=True))
+    journal.append(sent(21, text), sent(22, text + " "), sent(23, text[:4096]))
+    await audit.settle()
+    found = rows(store, schema.statements)
+    assert {row["text"] for row in found} == {text[:4096]}
+    assert [row["text_digest"] for row in found] == [digest_of(text)] * 21 + [
+        digest_of(text + " "),
+        digest_of(text[:4096]),
+    ]
+    assert {row["digest"]: row["text"] for row in rows(store, schema.texts)} == {
+        digest_of(text): text, digest_of(text + " "): text + " ",
+    }  # fmt: skip
+    page = store.read_now(lambda connection: find_statements(connection, m.StatementFilter(words=["(1999,"])))
+    assert [statement.seq for statement in page.statements] == list(range(1, 23))
+    assert page.statements[20].text == text
+    asked = store.read_now(asked_for("s1", 3))
+    assert asked.statement.text == text
+    assert compare_with_store(store, journal.folder).difference is None
 
 
 async def test_a_session_that_was_refused(audit: Audit, journal: Journal, store: Store) -> None:

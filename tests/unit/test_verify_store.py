@@ -62,6 +62,28 @@ async def test_rows_of_another_node_are_not_taken_for_added(tmp_path: Path, stor
     assert compare_with_store(store, tmp_path / "n2").difference is None
 
 
+@pytest.mark.parametrize("what", ["changed", "removed"])
+async def test_a_long_text_that_was_changed_or_removed_is_found(
+    tmp_path: Path,
+    store: Store,  # noqa: F811
+    what: str,
+) -> None:
+    journal = open_journal(tmp_path)
+    audit = Audit(journal, store)
+    await audit.start()
+    journal.append(opened("S1"), *(sent(seq, f"SELECT {seq} -- " + "x" * 9000, "S1") for seq in range(1, 60)))
+    await audit.settle()
+    await audit.stop()
+    journal.close("over")
+    assert compare_with_store(store, tmp_path).difference is None
+    T = schema.texts
+    one = T.c.text.like("SELECT 41 %")
+    change(store, sa.delete(T).where(one) if what == "removed" else sa.update(T).where(one).values(text="SELECT 1"))
+    difference = compare_with_store(store, tmp_path).difference
+    assert difference is not None
+    assert (difference.table, difference.what) == ("texts", what)
+
+
 S = schema.statements
 
 
