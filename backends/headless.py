@@ -63,7 +63,7 @@ def run_sql(
     token = link.call_now(
         methods.TOKEN_REQUEST, methods.TokenRequest(database=database, account=account, reason=reason)
     )
-    known = [entry for entry in link.call_now(methods.DATABASES, methods.Nothing()) if entry.name == token.database]
+    known = link.call_now(methods.DATABASES, methods.DatabaseList(name=token.database))
     chosen = catalog or first_catalog(known[0].databases if known else [])
     try:
         connection = _connected(link, token, chosen)

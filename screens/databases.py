@@ -123,7 +123,7 @@ class DatabasesScreen(Page):
     @work(exclusive=True, group="databases")
     async def _load(self) -> None:
         try:
-            databases = await self.workstation.bastion.call(methods.DATABASES, methods.Nothing())
+            databases = await self.workstation.bastion.call(methods.DATABASES, methods.DatabaseList())
         except (Refused, LinkError) as error:
             self.workstation.told(sentence(error), bad=True)
             return

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from bastion.api import messages as m
-from bastion.api.methods import TokenRequest
+from bastion.api.methods import DatabaseList, TokenRequest
 from bastion.api.refusals import Refused
 from bastion.audit.records import Act, AnyRecord
 from bastion.store import moments, schema
@@ -23,7 +23,7 @@ from bastion.store.moments import to_text, without_fraction
 from bastion.store.store import Store
 from bastion.vault import Vault
 
-from . import admission, declared, grants
+from . import admission, declared, explain, grants
 from .admission import Admission
 from .identity import Identity, Person, find_user, refuse_unfit
 from .personal import PersonalState
@@ -109,19 +109,20 @@ class Access:
 
     # ----------------------------------------------------------------------------------------------------- databases
 
-    async def databases(self, person: Person) -> list[m.Database]:
+    async def databases(self, person: Person, wanted: DatabaseList | None = None) -> list[m.Database]:
         """The databases granted now, by name, with the accounts granted there and the person's live tokens."""
+        page = wanted if wanted is not None else DatabaseList()
 
         def work(connection: sa.Connection) -> list[m.Database]:
             user = refuse_unfit(find_user(connection, person.name), person.name, self._clock())
-            return self._reachable(connection, user.id)
+            return self._reachable(connection, user.id, page)
 
         return await self._store.read(work)
 
-    def _reachable(self, connection: sa.Connection, user_id: int) -> list[m.Database]:
+    def _reachable(self, connection: sa.Connection, user_id: int, wanted: DatabaseList) -> list[m.Database]:
         at = self._clock()
         given: dict[int, list[grants.Reach]] = {}
-        for reach in grants.reaches(connection, user_id):
+        for reach in grants.reaches(connection, user_id, wanted.name):
             if reach.holds(at):
                 given.setdefault(reach.database_id, []).append(reach)
         states: dict[str, list[m.TokenState]] = {}
@@ -131,12 +132,19 @@ class Access:
         accounts: dict[int, list[sa.Row[Any]]] = {}
         for account in connection.execute(sa.select(a).order_by(a.c.any_login, a.c.name)):
             accounts.setdefault(account.database_id, []).append(account)
-        rows = connection.execute(sa.select(d, n.c.name.label("domain")).outerjoin(n).order_by(d.c.name))
-        found = []
-        for row in rows:
+        query = sa.select(d, n.c.name.label("domain")).outerjoin(n).order_by(d.c.name)
+        if wanted.after:
+            query = query.where(d.c.name > wanted.after)
+        if wanted.name is not None:
+            query = query.where(d.c.name == wanted.name)
+        groups = _groups(connection)
+        found: list[m.Database] = []
+        for row in connection.execute(query):
             reaches = given.get(row.id)
             if not reaches:
                 continue
+            if wanted.limit and len(found) == wanted.limit:
+                break
             until = grants.latest_end(reaches)
             found.append(
                 m.Database(
@@ -154,10 +162,18 @@ class Access:
                     ],
                     tokens=states.get(row.name, []),
                     until=None if until is None else without_fraction(to_text(until)),
+                    groups=groups.get(row.id, []),
+                    comment=row.comment,
                     production=bool(row.production),
                 )
             )
         return found
+
+    async def explain(self, user: str, database: str, account: str | None) -> explain.Judged:
+        """Why that person can or cannot work with the database, as far as the store knows."""
+        return await self._store.read(
+            lambda connection: explain.judge(connection, self._vault, self._clock(), user, database, account)
+        )
 
     async def settings(self) -> Settings:
         """The settings in force."""
@@ -329,3 +345,13 @@ class Access:
     def _tell_changed(self) -> None:
         for listener in list(self.changed):
             listener()
+
+
+def _groups(connection: sa.Connection) -> dict[int, list[str]]:
+    """The groups of every database that is in one, by name."""
+    g, members = schema.database_groups, schema.database_group_members
+    query = sa.select(members.c.database_id, g.c.name).join(g, members.c.group_id == g.c.id).order_by(g.c.name)
+    found: dict[int, list[str]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.database_id, []).append(row.name)
+    return found

@@ -23,7 +23,7 @@ from bastion.vault import Vault
 
 from . import grants, sealing
 from .identity import Person, find_user, refuse_unfit
-from .lines import Target, lines_for
+from .lines import Target, lines_for, local_port
 from .periods import write_period
 from .policies import rules_for
 from .settings import Settings, read_settings
@@ -313,6 +313,12 @@ class Tokens:
             hosted=hosted,
             issued_at=without_fraction(row.issued_at),
             production=bool(database.production),
+            login=target.login,
+            catalog=target.catalog,
+            service=target.service,
+            sid=target.sid,
+            local_port=local_port(target.port),
+            asks_password=target.asks_password,
         )
 
 

@@ -25,6 +25,30 @@ class Nothing(m.Message):
     """No params."""
 
 
+class DatabaseList(m.Message):
+    """Databases by name; `limit` 0: all. `after` continues a listing: the last name of the page before.
+
+    name: that database alone. An answer is one line of at most `rpc.MAX_LINE` bytes: with many thousands of databases
+    ask for pages.
+    """
+
+    after: str = ""
+    limit: int = 0
+    name: str | None = None
+
+
+class ExplainRequest(m.Message):
+    """Why a database can or cannot be worked with. `dial`: the bastion also tries to reach it, without a login.
+
+    user: somebody else, for administrators and auditors.
+    """
+
+    database: str
+    account: str | None = None
+    dial: bool = False
+    user: str | None = None
+
+
 class TokenRequest(m.Message):
     """Ask for a token. `account` may be left out where only one is granted. `period` in seconds; None: the default.
 
@@ -130,9 +154,10 @@ AUDITOR_ALONE = frozenset({"auditor"})
 """Data out of the databases are for auditors, not for those who run the bastion."""
 
 HELLO = Method("hello", Nothing, m.Hello)
-DATABASES = Method("databases.list", Nothing, list[m.Database])
+DATABASES = Method("databases.list", DatabaseList, list[m.Database])
 TOKEN_REQUEST = Method("token.request", TokenRequest, m.Token, OPERATOR)
 TOKEN_SHOW = Method("token.show", ById, m.Token, OPERATOR)
+EXPLAIN = Method("access.explain", ExplainRequest, m.Explanation)
 TOKENS = Method("token.list", Nothing, list[m.TokenState])
 TOKEN_RENEW = Method("token.renew", ById, m.Token, OPERATOR)
 TOKEN_REVOKE = Method("token.revoke", ById, m.TokenState)
@@ -159,7 +184,7 @@ EXPORT = Method("state.export", Nothing, dict[str, Any], ADMINISTRATOR)
 ALL: tuple[Method, ...] = (
     HELLO, DATABASES, TOKEN_REQUEST, TOKEN_SHOW, TOKENS, TOKEN_RENEW, TOKEN_REVOKE, TUNNEL_OPEN, SESSION_CANCEL,
     SESSION_END, SESSIONS, STATEMENTS, RESULT, VERIFY, ANCHOR, SUBSCRIBE, CA, APPLY, EXPORT,
-    PERSONAL_LIST, PERSONAL_PUT, PERSONAL_REMOVE,
+    EXPLAIN, PERSONAL_LIST, PERSONAL_PUT, PERSONAL_REMOVE,
 )  # fmt: skip
 BY_NAME = {method.name: method for method in ALL}
 EVENT = "event"

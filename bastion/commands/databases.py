@@ -12,13 +12,21 @@ from .printing import clean, fields, json_line, table
 from .values import period, shown_moment
 from .words import ANYWHERE, DONE, REMOTE, Context, Word
 
+DATABASES_OF_A_PAGE = 2000
+
 
 def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
 
 
 async def _databases(context: Context, arguments: argparse.Namespace) -> int:
-    found: list[m.Database] = await context.api.call(methods.DATABASES, methods.Nothing())
+    found: list[m.Database] = []
+    while True:
+        after = found[-1].name if found else ""
+        page = await context.api.call(methods.DATABASES, methods.DatabaseList(after=after, limit=DATABASES_OF_A_PAGE))
+        found += page
+        if len(page) < DATABASES_OF_A_PAGE:
+            break
     if arguments.json:
         for database in found:
             context.output.out(json_line(database))

@@ -27,7 +27,7 @@ from bastion.audit.records import Act
 from bastion.audit.shown_results import asked_for, shown
 from bastion.audit.verify import NothingToVerify, verify
 
-from . import personal
+from . import explain, personal
 from .parts import Parts
 from .state import apply_state, export_state
 from .tunnel import Promises
@@ -111,8 +111,8 @@ class Calls:
             node=self._parts.configuration.node,
         )
 
-    async def databases(self, caller: Caller, _params: methods.Nothing) -> list[m.Database]:
-        return await self._parts.access.databases(caller.person)
+    async def databases(self, caller: Caller, params: methods.DatabaseList) -> list[m.Database]:
+        return await self._parts.access.databases(caller.person, params)
 
     async def token_request(self, caller: Caller, params: methods.TokenRequest) -> m.Token:
         return await self._parts.access.request_token(caller.person, params, caller.source)
@@ -278,6 +278,7 @@ _HANDLERS: dict[str, Handler] = {
     methods.CA.name: Calls.ca,
     methods.APPLY.name: Calls.apply,
     methods.EXPORT.name: Calls.export,
+    methods.EXPLAIN.name: _on_parts(explain.why),
     methods.PERSONAL_LIST.name: _on_parts(personal.items),
     methods.PERSONAL_PUT.name: _on_parts(personal.put),
     methods.PERSONAL_REMOVE.name: _on_parts(personal.remove),

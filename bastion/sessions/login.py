@@ -29,6 +29,7 @@ from bastion.protocols.contract import (
 from bastion.protocols.contract import (
     Leg as Side,
 )
+from bastion.protocols.reach import Reached, ReachSteps
 
 from .legs import Leg, LegClosed, TlsFailed, first_of
 
@@ -104,6 +105,20 @@ async def drive_cancel(steps: CancelSteps, legs: Legs, seconds: float) -> bool:
     finally:
         steps.close()
     return False
+
+
+async def drive_reach(steps: ReachSteps, legs: Legs, seconds: float) -> Reached:
+    """Runs a connection without a login to its end. Raises TimeoutError, TlsFailed, LegClosed."""
+    try:
+        async with asyncio.timeout(seconds):
+            step = next(steps)
+            while True:
+                step = steps.send(await _do(step, legs))
+    except StopIteration as end:
+        reached: Reached = end.value
+        return reached
+    finally:
+        steps.close()
 
 
 async def _run(steps: LoginSteps, legs: Legs) -> LoginResult:

@@ -68,6 +68,11 @@ class Sessions:
         """The live sessions, oldest first."""
         return [session.view() for session in self.live.values()]
 
+    def room(self) -> tuple[int, int, list[str]]:
+        """Sessions that count against the limit, the limit, and whose they are."""
+        people = [each.visit.user for each in self._counted()]
+        return len(people), self._limits.sessions, people
+
     async def cancel(self, session_id: str, by: str, reason: str = "asked for") -> bool:
         """Cancels what the session is running. Raises Refused where there is no such live session."""
         return await self._find(session_id).cancel(by, reason)
@@ -178,12 +183,12 @@ class Sessions:
         if self._stopping:
             raise Refused("bastion-stopping")
         # Whoever is being told why not takes no room: a flood of them would keep it from everybody else.
-        counted = sum(
-            1 for other in self.live.values() if other.visit.purpose != "catalog" and other.state != "refused"
-        )
-        if visit.purpose != "catalog" and counted > self._limits.sessions:
+        if visit.purpose != "catalog" and len(self._counted()) > self._limits.sessions:
             return Refused("too-many-sessions", limit=self._limits.sessions)
         return None
+
+    def _counted(self) -> list[LiveSession]:
+        return [each for each in self.live.values() if each.visit.purpose != "catalog" and each.state != "refused"]
 
     async def _refuse_full(
         self, session: LiveSession, client: Leg, client_tls: Callable[[], ssl.SSLContext] | None, full: Refused

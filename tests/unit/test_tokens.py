@@ -58,6 +58,9 @@ async def test_a_token_is_shown_with_all_that_its_owner_needs(declared: BastionS
         engine="mysql",
         hosted=True,
         issued_at="2026-11-22T09:30:00Z",
+        login="app_rw",
+        catalog="orders",
+        local_port=13306,
     )
 
 

@@ -1,0 +1,75 @@
+"""`access.explain`: why a database can or cannot be worked with, judged and (where it is granted) tried."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from bastion.access.explain import Judged
+from bastion.api import messages as m
+from bastion.api import methods
+from bastion.api.refusals import Refused
+from bastion.audit.journal import now
+from bastion.audit.records import Act
+from bastion.sessions.reach import reach
+
+from .parts import Parts
+
+if TYPE_CHECKING:
+    from .calls import Caller
+
+NAMED = 3
+"""People who are named as those who use up a limit."""
+
+
+async def why(parts: Parts, caller: Caller, params: methods.ExplainRequest) -> m.Explanation:
+    """The checks in their order. Raises Refused (`role-missing`) for whoever asks about somebody else without right."""
+    name = caller.person.name if params.user is None else params.user[:128]
+    if name != caller.person.name and not caller.sees_all:
+        raise Refused("role-missing", role="administrator or auditor", user=caller.person.name)
+    judged = await parts.access.explain(name, params.database[:128], params.account)
+    checks = judged.checks
+    if judged.place is not None:
+        checks.append(_limit(parts))
+        if params.dial:
+            # A connection to a database is on record, also one that nobody logs in on.
+            detail: dict[str, str | int | None] = {"user": name, "account": judged.account}
+            await parts.record(
+                Act(
+                    at=now(), user=caller.person.name, source=caller.source, act="database-tried",
+                    subject=params.database, detail=detail,
+                )
+            )  # fmt: skip
+            checks += await reach(judged.place, parts.configuration.limits.dial_timeout)
+    if judged.known:
+        checks += await _last(parts, name, params.database, judged)
+    return m.Explanation(
+        user=name,
+        database=params.database[:128],
+        account=judged.account,
+        open=all(check.state != "no" for check in checks),
+        checks=checks,
+    )
+
+
+def _limit(parts: Parts) -> m.Check:
+    used, limit, people = parts.sessions.room()
+    by = ", ".join(f"{name} ({count})" for name, count in Counter(people).most_common(NAMED))
+    if used >= limit:
+        return m.Check(stage="limit", state="no", code="limit-full", params={"used": used, "limit": limit, "by": by})
+    return m.Check(stage="limit", state="ok", code="limit-free", params={"used": used, "limit": limit})
+
+
+async def _last(parts: Parts, user: str, database: str, judged: Judged) -> list[m.Check]:
+    """How the person's last session there went; of one that was refused, in whose words."""
+    await parts.audit.settle()
+    wanted = m.SessionFilter(user=user, database=database, newest=True, limit=5)
+    for session in await parts.audit.sessions(wanted):
+        if judged.account is not None and session.account != judged.account:
+            continue
+        if session.state == "refused":
+            params = {"at": session.started_at, "reason": session.end_reason or "", "session": session.id}
+            return [m.Check(stage="last", state="note", code="last-refused", params=params)]
+        if session.state in ("live", "closed"):
+            return [m.Check(stage="last", state="ok", code="last-worked", params={"at": session.started_at})]
+    return []
