@@ -13,6 +13,9 @@ LONGEST_KIND = 32
 """Characters of the longest word that is taken for a keyword."""
 
 _PLAIN_START = re.compile(r"\s*([A-Za-z]{1,32})(?=[\s;(*]|\Z)")
+_CHANGE_USER = re.compile(r"\s*change\s+user\s+'", re.IGNORECASE)
+"""How the readers write COM_CHANGE_USER, which is no SQL."""
+
 _BEFORE_VERB = frozenset("({;?=")
 """Marks that may stand before the first keyword: brackets, the {? = call …} of ODBC and JDBC, empty statements."""
 
@@ -27,6 +30,8 @@ def statement_kind(text: str, engine: str) -> str:
     plain = _PLAIN_START.match(text)
     if plain is not None:
         kind = plain[1].lower()
+        if kind == "change" and _CHANGE_USER.match(text):
+            return "change-user"
         if kind != "with":
             return kind
     kind = ""

@@ -405,9 +405,9 @@ def _plain(code: CommandCode, answer: Answer) -> Callable[[Exchange, bytes], Rea
 
 
 def _reset_connection(exchange: Exchange, payload: bytes) -> Reading:
-    command = Command(CommandCode.RESET_CONNECTION, Answer.SIMPLE, None)
+    command, notes = _statement(exchange, CommandCode.RESET_CONNECTION, Answer.SIMPLE, "RESET CONNECTION")
     command.codec = exchange.codec_at_reset
-    return command, ()
+    return command, notes
 
 
 def _quit(exchange: Exchange, payload: bytes) -> Reading:

@@ -71,6 +71,7 @@ def test_mysql_connector(mysql: Place, half: str) -> None:
         done(f"CHANGE USER 'another' DATABASE `{CATALOG}`"),
         done("SELECT SUBSTRING_INDEX(CURRENT_USER(), '@', 1), DATABASE()", 1),
         done("SET @kept = 1", 0),
+        done("RESET CONNECTION"),
         done("SELECT @kept", 1),
         mysql.interrupted,
         done("SELECT 'still here'", 1),

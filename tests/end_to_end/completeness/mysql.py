@@ -318,6 +318,7 @@ def commands_without_sql(place: Place) -> list[OnRecord]:
         OnRecord(f"DROP TABLE {table}", rows=0),
         OnRecord("USE `information_schema`"),
         OnRecord("SELECT 'there'", rows=1),
+        OnRecord("RESET CONNECTION"),
         OnRecord("KILL QUERY 4000000000", state="failed", error="1094"),
     ]
 

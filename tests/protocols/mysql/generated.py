@@ -273,6 +273,7 @@ class Conversation:
 
     def reset_connection(self) -> None:
         self._handles.clear()
+        self.begin("COM_RESET_CONNECTION", "RESET CONNECTION")
         self.say(b"\x1f", self.ok(0))
 
     def use(self) -> None:

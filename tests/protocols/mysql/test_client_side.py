@@ -173,8 +173,10 @@ def test_reset_connection_forgets_all_handles() -> None:
     session = Session()
     prepared(session, "select 1", 0)
     session.client(packet(0, b"\x1f"))
+    assert begins(session)[-1] == StatementBegins(2, "COM_RESET_CONNECTION", "RESET CONNECTION")
     session.server(run(1, ok()))
     assert session.exchange.handles == {}
+    assert [(note.number, note.outcome) for note in session.notes if isinstance(note, StatementEnds)][-1] == (2, "done")
 
 
 def test_mariadb_runs_the_last_statement_by_minus_one_ahead_of_the_answer() -> None:

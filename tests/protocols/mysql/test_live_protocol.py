@@ -154,6 +154,7 @@ def test_reset_connection_clears_handles_and_the_session(server: MysqlFamilyServ
         assert value(connection, "select @mine") is None
         assert value(connection, "select database()") == database.encode()
         assert connection.statement("select 2").execute() == 1
+    assert session.outcomes("COM_RESET_CONNECTION") == [("RESET CONNECTION", None, None, "done")]
     changes = [n.transaction for n in session.record.notes if isinstance(n, SessionChanged) and n.transaction]
     assert [change.value for change in changes] == ["open", "none"]
 
