@@ -15,6 +15,7 @@ from typing import Any
 
 FILE_NAME = "casemate.toml"
 DEFAULT_PORT = 60022
+LEAST_MEMORY = 256 * 1024 * 1024
 DURABILITIES = ("written", "synced", "stored")
 _NODE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -66,6 +67,26 @@ class RecordingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkstationSettings:
+    """The workstation over plain SSH.
+
+    served      whether a login with a terminal gets one
+    sessions    workstations at one time, also those that wait for their terminal
+    resume_for  seconds that a workstation whose connection was lost is kept; 0: not at all
+    memory      bytes that the process of one may have for data; 0: as many as there are
+    user        whose processes they are; '': the bastion's own. Needs a bastion that runs as root
+    socket      where a UI host that is a service of its own listens; None: the bastion starts one
+    """
+
+    served: bool = True
+    sessions: int = 100
+    resume_for: int = 300
+    memory: int = 1024 * 1024 * 1024
+    user: str = ""
+    socket: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """The configuration of one node. All paths are absolute."""
 
@@ -83,6 +104,9 @@ class Configuration:
     ca_folder: Path
     limits: Limits
     recording: RecordingSettings = RecordingSettings()
+    workstation: WorkstationSettings = WorkstationSettings()
+    people: Endpoint | None = None
+    """A second address to listen on, for people: it offers compression only, so every ssh compresses the screen."""
 
     @property
     def folder(self) -> Path:
@@ -203,7 +227,9 @@ def _endpoint(table: _Table, default: Endpoint) -> Endpoint:
 
 def _read(file: Path, root: _Table) -> Configuration:
     folder = file.parent
-    listen = _endpoint(root.table("listen"), Endpoint("0.0.0.0", DEFAULT_PORT))  # noqa: S104 - a bastion serves a network
+    listen_table = root.table("listen")
+    people_port = listen_table.number("people", 0, 0, 65535)
+    listen = _endpoint(listen_table, Endpoint("0.0.0.0", DEFAULT_PORT))  # noqa: S104 - a bastion serves a network
     advertise_table = root.table("advertise")
     advertise = _endpoint(advertise_table, Endpoint("", 0))
     if bool(advertise.host) != bool(advertise.port):
@@ -230,6 +256,7 @@ def _read(file: Path, root: _Table) -> Configuration:
     audit.end()
 
     recording = _recording(root.table("recording"))
+    workstation = _workstation(folder, root.table("workstation"))
 
     table = root.table("limits")
     defaults = Limits()
@@ -260,6 +287,8 @@ def _read(file: Path, root: _Table) -> Configuration:
         ca_folder=ca_folder,
         limits=limits,
         recording=recording,
+        workstation=workstation,
+        people=Endpoint(listen.host, people_port) if people_port else None,
     )
 
 
@@ -273,6 +302,26 @@ def _recording(table: _Table) -> RecordingSettings:
     )
     table.end()
     return recording
+
+
+def _workstation(folder: Path, table: _Table) -> WorkstationSettings:
+    defaults = WorkstationSettings()
+    socket_path = table.text("socket", "")
+    user = table.text("user", "")
+    if socket_path and user:
+        raise table.fail("user", "and workstation.socket do not go together: whose that service is, its unit says")
+    settings = WorkstationSettings(
+        served=table.choice("served", "on", ("on", "off")) == "on",
+        sessions=table.number("sessions", defaults.sessions, 1, 10_000),
+        resume_for=table.number("resume_for", defaults.resume_for, 0, 24 * 3600),
+        memory=table.number("memory", defaults.memory, 0, 1024**4),
+        user=user,
+        socket=folder / socket_path if socket_path else None,
+    )
+    if 0 < settings.memory < LEAST_MEMORY:
+        raise table.fail("memory", f"must be 0 or at least {LEAST_MEMORY}: a workstation does not start with less")
+    table.end()
+    return settings
 
 
 def _store_url(folder: Path, url: str, table: _Table) -> str:
@@ -320,6 +369,13 @@ results = "on"
 per_statement = {RecordingSettings().per_statement}
 per_session = {RecordingSettings().per_session}
 per_upload = {RecordingSettings().per_upload}
+
+# `ssh -p {listen.port or DEFAULT_PORT} NAME@HOST` gives the workstation, with nothing installed.
+[workstation]
+served = "on"
+sessions = {WorkstationSettings().sessions}
+# seconds that a workstation waits for its person after a lost connection, with its query and its transaction
+resume_for = {WorkstationSettings().resume_for}
 
 [keys]
 host = ["keys/host_ed25519", "keys/host_rsa"]

@@ -23,7 +23,7 @@ from backends.visible_text import visible_line
 RESET = "\x1b[0m"
 
 
-class _Look(NamedTuple):
+class Look(NamedTuple):
     """A style as SGR codes; a colour that is the terminal's own is empty."""
 
     attributes: tuple[str, ...] = ()
@@ -31,17 +31,17 @@ class _Look(NamedTuple):
     background: str = ""
 
 
-NOTHING = _Look()
+NOTHING = Look()
 
 
 @lru_cache(maxsize=4096)
-def _look(attributes: int, color: Color | None, background: Color | None, system: ColorSystem | None) -> _Look:
+def _look(attributes: int, color: Color | None, background: Color | None, system: ColorSystem | None) -> Look:
     """The SGR codes of a style in a colour system; rich would keep those of the first system that asked. None: no
     colours at all, attributes only."""
     codes = tuple(SGR_STYLES[bit] for bit in range(attributes.bit_length()) if attributes & (1 << bit))
     if system is None:
-        return _Look(codes)
-    return _Look(
+        return Look(codes)
+    return Look(
         codes,
         ";".join(color.downgrade(system).get_ansi_codes()) if color is not None and not color.is_default else "",
         ";".join(background.downgrade(system).get_ansi_codes(False))
@@ -51,7 +51,7 @@ def _look(attributes: int, color: Color | None, background: Color | None, system
 
 
 @lru_cache(maxsize=4096)
-def _change(before: _Look, after: _Look) -> str:
+def change(before: Look, after: Look) -> str:
     """The sequence from one look to the next."""
     if before == after:
         return ""
@@ -68,7 +68,8 @@ def _change(before: _Look, after: _Look) -> str:
     return f"\x1b[{';'.join(codes)}m"
 
 
-def _look_of(style: Style | None, system: ColorSystem | None) -> _Look:
+def look_of(style: Style | None, system: ColorSystem | None) -> Look:
+    """What a style comes to in a colour system."""
     if style is None:
         return NOTHING
     return _look(style._attributes & style._set_attributes, style.color, style.bgcolor, system)
@@ -80,11 +81,11 @@ def render_segments(segments: Iterable[Segment], system: ColorSystem | None) -> 
     before = NOTHING
     for text, style, _control in segments:
         if text:
-            look = _look_of(style, system)
-            pieces.append(_change(before, look))
+            look = look_of(style, system)
+            pieces.append(change(before, look))
             pieces.append(visible_line(text))
             before = look
-    pieces.append(_change(before, NOTHING))
+    pieces.append(change(before, NOTHING))
     return "".join(pieces)
 
 
@@ -98,8 +99,17 @@ def colours_of(console: Console) -> ColorSystem | None:
     return None if console.no_color else console._color_system or ColorSystem.TRUECOLOR
 
 
+_strips_are_kept = True
+
+
+def keep_no_strips() -> None:
+    """From now on every strip is written anew each time: those that are kept have the colours of another terminal."""
+    global _strips_are_kept
+    _strips_are_kept = False
+
+
 def _render(self: Strip, console: Console) -> str:
-    if self._render_cache is None:
+    if self._render_cache is None or not _strips_are_kept:
         self._render_cache = render_segments(self._segments, colours_of(console))
     return self._render_cache
 

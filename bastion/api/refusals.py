@@ -117,6 +117,18 @@ SENTENCES: dict[str, str] = {
     "no-terminal-here": _(
         "The workstation is not served over plain SSH by this bastion. Run `casemate connect` on your side, or give a command: databases, token, sessions, sql."
     ),
+    "workstation-needs-terminal": _(
+        "The workstation needs a terminal. Ask for one with `ssh -t`, or give a command: databases, token, sessions, sql."
+    ),
+    "terminal-too-plain": _(
+        "The workstation cannot be shown on a terminal of type `{term}`. Set TERM to what your terminal is (like xterm-256color), or give a command: databases, token, sessions, sql."
+    ),
+    "too-many-workstations": _(
+        "The bastion serves {limit} workstations at one time, and all of them are taken. Try again in a while, or run `casemate connect` on your side."
+    ),
+    "workstation-not-ready": _(
+        "The bastion could not start a workstation. Try again in a moment; if it stays so, tell an administrator. Commands (databases, token, sql) work all the same."
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""A session channel: it becomes a control channel (`subsystem`) or a command (`exec`); a shell is not offered."""
+"""A session channel becomes a control channel (`subsystem`), a command (`exec`) or the workstation (`shell`)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 
 from bastion.api import language
+from bastion.api import screen_frames as frames
 from bastion.api.refusals import Refused
 from bastion.commands.words import NOT_SO
 
 from .control import Conversation
 from .execution import Execution
+from .ui_channel import MOST_VALUE, VARIABLES, UiChannel, environment_of, refusal_of
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -22,27 +24,26 @@ SUBSYSTEM = "casemate"
 WRITE_AHEAD = 256 * 1024
 MAX_COMMAND = 1024 * 1024
 LANGUAGE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
-MAX_VARIABLE = 64
 WINDOW = 256 * 1024
 """Bytes that a client may send ahead on a session channel."""
 
 
 def session_channel(ssh: asyncssh.SSHServerConnection) -> asyncssh.SSHServerChannel[bytes]:
-    """A channel that keeps the client's language and nothing else of the environment that the client sends.
+    """A channel that keeps what is wanted of the environment that the client sends, and nothing else of it.
 
     asyncssh keeps every variable of an `env` request, however many and long; there is no hook before that.
     """
     channel: asyncssh.SSHServerChannel[bytes] = ssh.create_server_channel(encoding=None, window=WINDOW)
     keep = channel._process_env_request
 
-    def keep_language(packet: Any) -> bool:
+    def keep_wanted(packet: Any) -> bool:
         ahead = type(packet)(packet.get_remaining_payload())
         name, value = ahead.get_string(), ahead.get_string()
-        if name.decode("ascii", "replace") not in LANGUAGE_VARIABLES or len(value) > MAX_VARIABLE:
+        if name.decode("ascii", "replace") not in VARIABLES or len(value) > MOST_VALUE:
             return False
         return keep(packet)
 
-    channel._process_env_request = keep_language  # type: ignore[method-assign]
+    channel._process_env_request = keep_wanted  # type: ignore[method-assign]
     return channel
 
 
@@ -54,9 +55,9 @@ class SessionChannel(asyncssh.SSHServerSession[bytes]):
         self._connection = connection
         self._closed = closed
         self._chan: asyncssh.SSHServerChannel[bytes]
-        self._purpose: Conversation | Execution | None = None
+        self._purpose: Conversation | Execution | UiChannel | None = None
         self._begin: Callable[[], None] | None = None
-        self._terminal = False
+        self._terminal: str | None = None
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         self._chan = chan
@@ -65,12 +66,11 @@ class SessionChannel(asyncssh.SSHServerSession[bytes]):
     # ---------------------------------------------------------------------------------------- what is asked for
 
     def pty_requested(self, term_type: str, term_size: Any, term_modes: Any) -> bool:
-        self._terminal = True
+        self._terminal = term_type
         return True
 
     def shell_requested(self) -> bool:
-        token = self._connection.identity.token is not None
-        self._begin = lambda: self._refuse(Refused("token-only-tunnels" if token else "no-terminal-here"))
+        self._begin = self._serve_workstation
         return True
 
     def exec_requested(self, command: str) -> bool:
@@ -96,7 +96,7 @@ class SessionChannel(asyncssh.SSHServerSession[bytes]):
     # ----------------------------------------------------------------------------------------------- what it is
 
     def _refuse(self, refused: Refused) -> None:
-        end = "\r\n" if self._terminal else "\n"
+        end = "\r\n" if self._terminal is not None else "\n"
         self._chan.write_stderr((str(refused) + end).encode())
         self._chan.exit(NOT_SO)
 
@@ -114,10 +114,30 @@ class SessionChannel(asyncssh.SSHServerSession[bytes]):
         except Refused as refused:
             self._refuse(refused)
             return
-        execution = self._purpose = Execution(self._gateway, self._chan, caller, self._terminal)
+        execution = self._purpose = Execution(self._gateway, self._chan, caller, self._terminal is not None)
         execution.start(command[:MAX_COMMAND])
 
+    def _serve_workstation(self) -> None:
+        try:
+            caller = self._connection.caller()
+        except Refused as refused:
+            self._refuse(refused)
+            return
+        unfit = refusal_of(self._terminal)
+        if unfit is not None:
+            self._refuse(unfit)
+            return
+        assert self._terminal is not None
+        columns, lines = frames.clamped(*self._chan.get_terminal_size()[:2])
+        terminal = frames.Terminal(columns, lines, environment_of(self._terminal, self._chan.get_environment()))
+        shown = self._purpose = UiChannel(self._gateway, self._chan, caller, terminal, self._connection.outbox)
+        shown.start()
+
     # ------------------------------------------------------------------------------------------------- the rest
+
+    def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
+        if isinstance(self._purpose, UiChannel):
+            self._purpose.resized(width, height)
 
     def data_received(self, data: bytes, datatype: Any) -> None:
         if self._purpose is not None:

@@ -16,7 +16,7 @@ from .authentication import PROMPT, Authentication, Identity
 from .backlog import keep_together
 from .calls import Caller
 from .channel import SessionChannel, session_channel
-from .packets import refuse_tiny_packets, shorten
+from .packets import Outbox, refuse_tiny_packets, shorten
 from .tunnel import PACKET, WINDOW, Channel, Promises, Tunnel, visit_of_token
 
 if TYPE_CHECKING:
@@ -110,6 +110,11 @@ class Connection(asyncssh.SSHServer):
         identity = self.authentication.identity
         assert identity is not None
         return identity
+
+    @property
+    def outbox(self) -> Outbox | None:
+        """What the connection sends waits here; None where that is asyncssh's own business."""
+        return self._outbox
 
     def caller(self) -> Caller:
         """This connection's person as a caller of the control API. Raises Refused for a token's login."""

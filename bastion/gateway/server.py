@@ -24,6 +24,7 @@ from .control import LocalSocket
 from .parts import Parts
 from .subscriptions import Subscriptions
 from .tunnel import PACKET, Tunnel
+from .ui_session import UiSessions
 
 KEEPALIVE_SECONDS = 30
 KEEPALIVES = 4
@@ -49,6 +50,11 @@ class Gateway:
         self.calls = Calls(parts)
         self.subscriptions = Subscriptions(parts.sessions, parts.access, parts.journal)
         self.commands_running = 0
+        self.workstations = UiSessions(
+            parts.configuration.workstation,
+            parts.advertise,
+            lambda ours, person, source: self.start_task(self.serve_socket(ours, person, source)),
+        )
         self._local = LocalSocket(self.calls)
         self._listener: asyncssh.SSHAcceptor | None = None
         self._connections: set[Connection] = set()
@@ -76,6 +82,7 @@ class Gateway:
             await self._local.start(path)
         except OSError as error:
             raise CannotListen(f"{path} cannot be listened on: {error.strerror or error}.") from error
+        self.workstations.start()
         return Endpoint(listen.host, port)
 
     def _server_options(self) -> dict[str, Any]:
@@ -118,6 +125,7 @@ class Gateway:
                 async with asyncio.timeout(LAST_WORDS_SECONDS):
                     await self._no_tunnels.wait()
         stopping = str(Refused("bastion-stopping"))
+        await self.workstations.stop(stopping)
         for connection in list(self._connections):
             connection.ssh.disconnect(asyncssh.DISC_BY_APPLICATION, stopping)
         if self._tasks:

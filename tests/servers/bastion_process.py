@@ -43,7 +43,8 @@ class Reachable(Protocol):
 class BastionProcess:
     """alice and bob are operators, auditor an auditor; databases and grants come with `declare_database`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, workstation: bool = False) -> None:
+        """`workstation`: served over SSH, which takes a second and 100 MB that most tests can do without."""
         self.folder = folder
         self.home = folder / "bastion"
         self.configuration = self.home / "casemate.toml"
@@ -54,6 +55,9 @@ class BastionProcess:
         self._process: ServerProcess | None = None
         self.run("init", str(self.home), "--admin", ADMINISTRATOR, "--listen", f"{HOST}:{self.address[1]}",
                  environment={"CASEMATE_PASSWORD": self._passwords[ADMINISTRATOR]})  # fmt: skip
+        if not workstation:
+            text = self.configuration.read_text()
+            self.configuration.write_text(text.replace('served = "on"', 'served = "off"'))
         users = [{"name": name, "roles": ["operator"], "password": {"env": f"P_{name}"}} for name in OPERATORS]
         users.append({"name": AUDITOR, "roles": ["auditor"], "password": {"env": f"P_{AUDITOR}"}})
         self.apply({"users": users}, {f"P_{name}": password for name, password in self._passwords.items()})

@@ -1,0 +1,229 @@
+"""A shell with a terminal: the person's workstation on this channel, a new one or one that waits for them."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from bastion.api import screen_frames as frames
+from bastion.api.language import translate as _
+from bastion.api.refusals import Refused
+from bastion.commands.words import DONE, NOT_SO
+
+from .calls import Caller
+from .packets import Outbox
+from .ui_session import Attached, UiSession
+
+if TYPE_CHECKING:
+    from .server import Gateway
+
+VARIABLES = ("COLORTERM", "LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "LC_TERMINAL", "TZ", "NO_COLOR")
+"""What of a client's environment reaches the workstation, beside TERM. Nothing else of it is even kept."""
+
+MOST_VALUE = 64
+_VALUE = re.compile(r"[A-Za-z0-9_.,@+\-]*")
+_TIME_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+\-]*(?:/[A-Za-z0-9_+\-]+)*")
+_TERM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+\-]{0,63}")
+NO_TERMINALS = ("", "dumb", "unknown")
+
+CTRL_C, CTRL_D, ESCAPE = b"\x03", b"\x04", b"\x1b"
+MOST_OFFERED = 9
+
+logger = logging.getLogger(__name__)
+
+
+def environment_of(term: str, given: Mapping[str, str]) -> dict[str, str]:
+    """What the workstation is told of the person's terminal. Values that could name a file are left out."""
+    taken = {"TERM": term}
+    for name in VARIABLES:
+        value = given.get(name)
+        if value is None or len(value) > MOST_VALUE:
+            continue
+        if (_TIME_ZONE if name == "TZ" else _VALUE).fullmatch(value):
+            taken[name] = value
+    return taken
+
+
+def refusal_of(term: str | None) -> Refused | None:
+    """Why there can be no workstation on such a terminal; None where there can."""
+    if term is None:
+        return Refused("workstation-needs-terminal")
+    if term in NO_TERMINALS or not _TERM.fullmatch(term):
+        return Refused("terminal-too-plain", term=term[:MOST_VALUE])
+    return None
+
+
+class UiChannel:
+    """Joins a channel and a UiSession. Begin with `start`."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        channel: asyncssh.SSHServerChannel[bytes],
+        caller: Caller,
+        terminal: frames.Terminal,
+        outbox: Outbox | None,
+    ) -> None:
+        self._gateway = gateway
+        self._sessions = gateway.workstations
+        self._channel = channel
+        self._caller = caller
+        self._terminal = terminal
+        self._outbox = outbox
+        self._session: UiSession | None = None
+        self._offered: list[UiSession] = []
+        self._choosing = False
+        self._full = {"channel": False, "connection": False}
+        self._over = False
+        if outbox is not None:
+            outbox.listeners.add(self._connection_is_full)
+
+    def start(self) -> None:
+        """A workstation that waits for this person is offered; else a new one is begun."""
+        self._offered = self._sessions.resumable(self._caller.person)[:MOST_OFFERED]
+        if self._offered:
+            self._offer()
+        else:
+            self._begin()
+
+    # -- what waits
+
+    def _offer(self) -> None:
+        self._choosing = True
+        now = datetime.now(UTC)
+        lines = [_("You have work open here whose connection was lost:"), ""]
+        for number, session in enumerate(self._offered, 1):
+            assert session.left is not None
+            left = max(0, self._sessions.settings.resume_for - int((now - session.left).total_seconds()))
+            lines.append(
+                "  "
+                + _("{number}  begun {began} UTC from {source}; kept for {minutes}:{seconds} more").format(
+                    number=number,
+                    began=f"{session.began.at:%H:%M}",
+                    source=session.where.source,
+                    minutes=left // 60,
+                    seconds=f"{left % 60:02}",
+                )
+            )
+        lines += ["", _("Enter or its number: go on with it. n: a new workstation. q: leave.")]
+        self.write("\r\n".join([*lines, ""]).encode())
+
+    def _chosen(self, data: bytes) -> None:
+        """One key decides; what it does not understand is left alone."""
+        key = data[:1]
+        if key in (b"n", b"N"):
+            self._choosing = False
+            self._begin()
+        elif key in (b"q", b"Q", CTRL_C, CTRL_D):
+            self.end(DONE, "")
+        elif key in (b"\r", b"\n") or (key.isdigit() and 1 <= int(key) <= len(self._offered)):
+            self._choosing = False
+            self._resume(self._offered[int(key) - 1 if key.isdigit() else 0])
+
+    def _resume(self, session: UiSession) -> None:
+        if session.over.is_set() or session.left is None:
+            self.write((_("It has ended meanwhile. Here is a new one.") + "\r\n").encode())
+            self._begin()
+            return
+        self._session = session
+        session.reattach(self, self._where())
+
+    def _where(self) -> Attached:
+        return Attached(datetime.now(UTC), self._caller.source, self._terminal)
+
+    # -- a new one
+
+    def _begin(self) -> None:
+        # Keys wait at the client until there is somebody to read them.
+        self._channel.pause_reading()
+        self._gateway.start_task(self._open())
+
+    async def _open(self) -> None:
+        try:
+            session = await self._sessions.open(self._caller.person, self._where())
+        except Refused as refused:
+            self.end(NOT_SO, str(refused))
+            return
+        except Exception:
+            reference = secrets.token_hex(4)
+            logger.exception("a workstation could not be begun; reference %s", reference)
+            self.end(NOT_SO, str(Refused("internal", reference=reference)))
+            return
+        self._session = session
+        session.attach(self)
+        if self._over:
+            session.detach(self)
+            session.leave()
+            return
+        session.resized(self._terminal.columns, self._terminal.lines)
+        self._channel.resume_reading()
+
+    # -- told by the channel
+
+    def data_received(self, data: bytes) -> None:
+        """Keys."""
+        if self._choosing:
+            self._chosen(data)
+        elif self._session is not None:
+            self._session.typed(data)
+
+    def resized(self, columns: int, lines: int) -> None:
+        """The window has another size."""
+        columns, lines = frames.clamped(columns, lines)
+        self._terminal = frames.Terminal(columns, lines, self._terminal.environment)
+        if self._session is not None:
+            self._session.resized(columns, lines)
+
+    def eof_received(self) -> None:
+        """Nothing more will be typed: that is no way to use a workstation."""
+        if self._choosing:
+            self.end(DONE, "")
+
+    def pause_writing(self) -> None:
+        self._is_full("channel", full=True)
+
+    def resume_writing(self) -> None:
+        self._is_full("channel", full=False)
+
+    def _connection_is_full(self, full: bool) -> None:
+        self._is_full("connection", full=full)
+
+    def _is_full(self, what: str, *, full: bool) -> None:
+        self._full[what] = full
+        if self._session is not None:
+            self._session.terminal_is_full(full=any(self._full.values()))
+
+    def close(self) -> None:
+        """The channel is gone."""
+        self._over = True
+        if self._outbox is not None:
+            self._outbox.listeners.discard(self._connection_is_full)
+        if self._session is not None:
+            self._session.detach(self)
+
+    # -- told by the session
+
+    def write(self, data: bytes) -> None:
+        if not self._over and not self._channel.is_closing():
+            self._channel.write(data)
+
+    def pause_reading(self) -> None:
+        if not self._over:
+            self._channel.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self._over:
+            self._channel.resume_reading()
+
+    def end(self, code: int, message: str) -> None:
+        self._choosing = False
+        if not self._over and not self._channel.is_closing():
+            if message:
+                self._channel.write((message.replace("\n", "\r\n") + "\r\n").encode("utf-8", "replace"))
+            self._channel.exit(code)

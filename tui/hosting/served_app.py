@@ -1,0 +1,134 @@
+"""The workstation as the bastion serves it: logged in already, on a terminal that may go and come again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from rich.text import Text
+from textual import work
+from textual.app import ComposeResult
+from textual.driver import Driver
+from textual.screen import Screen
+from textual.widgets import Static
+
+from backends.host_keys import HostKeys
+from backends.link import Link, LinkError
+from bastion.api.language import translate as _
+from bastion.api.refusals import Refused
+from bastion.api.screen_frames import Terminal
+from screens.words import sentence
+from screens.workstation import Page, Start
+
+from .. import safe_output
+from ..app import CasemateApp
+from ..failure import failure_sentence
+from ..local import services
+from ..theme import colours_of, theme_for
+from .environment import take
+from .stream_driver import StreamDriver
+
+FAILED, UNREACHABLE = 1, 3
+
+log = logging.getLogger(__name__)
+
+
+class ArrivingScreen(Page):
+    """Shown for the moment in which the connection to the bastion is made."""
+
+    DEFAULT_CSS = "ArrivingScreen { align: center middle; } ArrivingScreen Static { width: auto; }"
+
+    def compose(self) -> ComposeResult:
+        yield Static(Text(_("loading …")))
+
+
+class ServedApp(CasemateApp):
+    """`arriving` is the connection to the bastion that is being made for this process."""
+
+    def __init__(self, arriving: Future[Link], target: str) -> None:
+        super().__init__(services(HostKeys([])), Start(target=target))
+        self._arriving = arriving
+        self._theme_at_first = self.theme
+        self.last_words: list[str] = []
+        self.when_ready: Callable[[], None] | None = None
+        """Called once the driver stands."""
+
+    def get_driver_class(self) -> type[Driver]:
+        return StreamDriver
+
+    def get_default_screen(self) -> Screen[object]:
+        return ArrivingScreen()
+
+    @property
+    def driver(self) -> StreamDriver | None:
+        """There once the application runs."""
+        return self._driver if isinstance(self._driver, StreamDriver) else None
+
+    def on_mount(self) -> None:
+        if self.when_ready is not None:
+            self.when_ready()
+        self._arrive()
+
+    @work(group="login")
+    async def _arrive(self) -> None:
+        try:
+            link = await asyncio.wrap_future(self._arriving)
+        except (LinkError, Refused) as error:
+            self._end_with(sentence(error))
+            return
+        self.logged_in(link)
+
+    def on_casemate_app_link_lost(self, message: CasemateApp.LinkLost) -> None:
+        if message.link is self.link:
+            self._end_with(message.reason)
+
+    def _end_with(self, reason: str) -> None:
+        self.last_words.append(reason)
+        self.exit(UNREACHABLE)
+
+    # -- told by the gateway
+
+    def attached(self, terminal: Terminal) -> None:
+        """Another terminal: its colours, its language's width of things stay as they are."""
+        take(terminal.environment)
+        before = self.console._color_system
+        console = type(self.console)(force_terminal=True, _environ=dict(os.environ))
+        self.console._color_system = console._color_system
+        if self.console._color_system != before:
+            safe_output.keep_no_strips()
+            self.colours = colours_of(self.console.color_system, os.environ)
+            if self.theme == self._theme_at_first:
+                self.theme = self._theme_at_first = theme_for(self.colours)
+
+    def told_to_leave(self) -> None:
+        """Ends without questions; whatever is open is cancelled by the bastion."""
+        if self.is_running:
+            self.exit(0)
+
+    # -- when it fails
+
+    def _fatal_error(self) -> None:
+        """A sentence for the person; the traceback, without values of variables, goes to the bastion's log."""
+        error = sys.exc_info()[1]
+        if error is not None:
+            lines = "".join(traceback.format_tb(error.__traceback__))
+            log.error("a workstation failed: %s\n%s", type(error).__name__, lines)
+        self._return_code = FAILED
+        self._exit_renderables.append(Text(failure_sentence(None), end=""))
+        self._close_messages_no_wait()
+
+    def _print_error_renderables(self) -> None:
+        """For the person, by the gateway: standard error is the bastion's log."""
+        for renderable in self._exit_renderables:
+            if isinstance(renderable, Text):
+                self.last_words.append(renderable.plain)
+        self._exit_renderables.clear()
+
+    def bell(self) -> None:
+        if self.driver is not None:
+            self.driver.write("\a")

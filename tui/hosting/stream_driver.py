@@ -1,0 +1,189 @@
+"""Textual's driver for a terminal at the other end of a socket: no terminal device, no signals, no threads.
+
+What the application writes in one turn of the loop leaves in one piece. While the person's terminal, or the network on
+the way to it, does not keep up, the application draws nothing; then it draws once, as things are by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, TextIO
+
+from textual import constants, events
+from textual.app import App
+from textual.driver import Driver
+from textual.geometry import Size
+from textual.message import Message
+
+from bastion.api.screen_frames import ENTER, KITTY_KEYS, LEAVE
+
+from .terminal_input import TerminalInput
+
+QUEUE = 1000
+"""Messages that may wait for the application before no more input is read."""
+QUEUE_SECONDS = 0.02
+
+ASK_FOR_SYNCHRONIZED_OUTPUT = "\x1b[?2026$p"
+
+
+class StreamDriver(Driver):
+    """Made by the application; `Screen` (screen_link) feeds it. `send` takes what goes to the terminal."""
+
+    send: Callable[[str], None]
+    """Set by the process before the application runs."""
+
+    def __init__(
+        self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
+    ) -> None:
+        super().__init__(app, debug=False, mouse=mouse, size=size)
+        self._context: contextvars.Context | None = None
+        self._input: TerminalInput | None = TerminalInput()
+        self._pending: list[str] = []
+        self._flushing = False
+        self._ticking: asyncio.TimerHandle | None = None
+        self._held = 0
+        self._entered = False
+
+    # -- what Textual asks for
+
+    def write(self, data: str) -> None:
+        self._pending.append(data)
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._send_pending)
+
+    def flush(self) -> None:
+        """Nothing: what is written leaves at the end of this turn of the loop."""
+
+    def start_application_mode(self) -> None:
+        self._context = contextvars.copy_context()
+        self._enter()
+        self._tell_size()
+
+    def disable_input(self) -> None:
+        if self._input is not None:
+            self._input.end()
+            self._input = None
+        if self._ticking is not None:
+            self._ticking.cancel()
+
+    def stop_application_mode(self) -> None:
+        self.disable_input()
+        self.leave()
+
+    def close(self) -> None:
+        self._send_pending()
+
+    def open_url(self, url: str, new_tab: bool = True) -> None:
+        """Nothing: it would start a browser on the bastion."""
+
+    def deliver_binary(
+        self,
+        binary: BinaryIO | TextIO,
+        *,
+        delivery_key: str,
+        save_path: Path,
+        open_method: Literal["browser", "download"] = "download",
+        encoding: str | None = None,
+        mime_type: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Nothing: it would write on the bastion's disk."""
+        binary.close()
+
+    def send_message(self, message: Message) -> None:
+        # Everything is on the application's own loop: no detour over threads, which would cost the order.
+        self._app.post_message(message)
+
+    # -- what the other end says
+
+    def received(self, data: bytes) -> None:
+        """Bytes of the terminal."""
+        if self._input is not None:
+            self._run(self._post_all, self._input.feed(data))
+            self._wait_for_the_rest()
+
+    def busy(self) -> bool:
+        """Whether the application has more to do than it should be given."""
+        return bool(self._app._message_queue.qsize() > QUEUE)
+
+    def resized(self, columns: int, lines: int) -> None:
+        """The terminal has another size."""
+        self._size = (columns, lines)
+        self._run(self._tell_size)
+
+    def hold(self) -> None:
+        """Draws nothing from now on: nobody reads, or nobody is there."""
+        self._held += 1
+        if self._held == 1:
+            self._run(self._app._begin_batch)
+
+    def go_on(self) -> None:
+        """Draws again, everything once. What was held twice goes on when both have said so."""
+        self._held -= 1
+        if self._held == 0:
+            self._run(self._app._end_batch)
+            self._run(self.repaint)
+
+    def repaint(self) -> None:
+        """Draws everything."""
+        for screen in self._app.screen_stack:
+            screen.refresh(layout=True)
+        self._app.refresh(layout=True)
+
+    def attach(self) -> None:
+        """Another terminal is at the other end."""
+        self._input = TerminalInput()
+        self._down_buttons.clear()
+        self._enter()
+
+    def leave(self) -> None:
+        """Gives the terminal back to whoever had it before."""
+        if self._entered:
+            self._entered = False
+            self.write(LEAVE)
+
+    # -- inside
+
+    def _enter(self) -> None:
+        self._entered = True
+        self._app._sync_available = False
+        self.write(ENTER)
+        if not constants.DISABLE_KITTY_KEY:
+            self.write(KITTY_KEYS)
+        self.write(ASK_FOR_SYNCHRONIZED_OUTPUT)
+
+    def _tell_size(self) -> None:
+        size = Size(*(self._size or (80, 24)))
+        self._app.post_message(events.Resize(size, size))
+
+    def _send_pending(self) -> None:
+        self._flushing = False
+        if self._pending:
+            text = "".join(self._pending)
+            self._pending.clear()
+            self.send(text)
+
+    def _run(self, call: Callable[..., Any], *arguments: Any) -> None:
+        """Messages need the application's context, which what comes from the socket does not have."""
+        if self._context is not None:
+            self._context.run(call, *arguments)
+
+    def _post_all(self, found: Any) -> None:
+        for event in found:
+            self.process_message(event)
+
+    def _wait_for_the_rest(self) -> None:
+        if self._ticking is not None:
+            self._ticking.cancel()
+            self._ticking = None
+        if self._input is not None and self._input.waiting:
+            self._ticking = self._loop.call_later(constants.ESCAPE_DELAY + 0.005, self._tick)
+
+    def _tick(self) -> None:
+        self._ticking = None
+        if self._input is not None:
+            self._run(self._post_all, self._input.tick())
