@@ -90,6 +90,8 @@ class ResultBegan:
 
     columns: tuple[Column, ...]
     store: RowStore | None = None
+    statement: str = ""
+    engine: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def follow(
                 gatherer = arrow.Gatherer(event.columns, budget)
                 store = keep(event.columns) if keep is not None else None
                 stopped = False
-                yield ResultBegan(event.columns, store)
+                yield ResultBegan(event.columns, store, text, backend.engine)
             elif isinstance(event, Rows):
                 if gatherer is None or stopped:
                     continue

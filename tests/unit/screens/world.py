@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from backends import arrow
-from backends.catalog import CatalogNode, CatalogPage, Definition, Description, ForeignKey, TableColumn, TableName
+from backends.catalog import PAGE, CatalogNode, CatalogPage, Definition, Description, ForeignKey, TableColumn, TableName
 from backends.connection import ResultBegan, ResultEnded, RowsArrived, RunEvent, RunFailed
 from backends.foreign_keys import Jump
 from backends.host_keys import HostKeys
@@ -256,19 +256,41 @@ ROWS = [
     ],
 ]  # fmt: skip
 
-CATALOG: dict[tuple[str, ...], list[CatalogNode]] = {
-    (): [CatalogNode("schema", name, (name,)) for name in ("public", "archive", "pg_catalog")],
-    ("public",): [
-        *[CatalogNode("table", name, ("public", name)) for name in ("customer", "line_item", "orders")],
-        CatalogNode("view", "open_orders", ("public", "open_orders")),
+SCHEMAS = ("public", "archive", "pg_catalog")
+CATALOG: dict[tuple[str, tuple[str, ...]], list[CatalogNode]] = {
+    ("", ()): [CatalogNode("schema", name, (name,), system=name.startswith("pg_")) for name in SCHEMAS],
+    ("schema", ("public",)): [
+        CatalogNode("tables", "tables", ("public",), count=3),
+        CatalogNode("views", "views", ("public",), count=1),
+        CatalogNode("functions", "functions", ("public",), count=1),
     ],
-    ("public", "orders"): [
+    ("tables", ("public",)): [
+        CatalogNode("table", name, ("public", name), detail)
+        for name, detail in (("customer", "~840"), ("line_item", "~3.4M"), ("orders", "~120k"))
+    ],
+    ("views", ("public",)): [CatalogNode("view", "open_orders", ("public", "open_orders"))],
+    ("functions", ("public",)): [
+        CatalogNode(
+            "function", "order_total", ("public", "order_total"), "(bigint) → numeric", leaf=True, specific="bigint"
+        ),
+    ],
+    ("table", ("public", "orders")): [
         CatalogNode("column", "id", ("public", "orders", "id"), "bigint", leaf=True, marks=("pk",)),
-        CatalogNode("column", "customer", ("public", "orders", "customer"), "text not null", leaf=True),
+        CatalogNode(
+            "column", "customer", ("public", "orders", "customer"), "bigint", leaf=True, marks=("fk", "not null"),
+            target=TableName("public", "customer"),
+        ),
         CatalogNode("column", "status", ("public", "orders", "status"), "text", leaf=True),
+        CatalogNode("indexes", "indexes", ("public", "orders"), count=2),
+        CatalogNode("referenced by", "referenced by", ("public", "orders"), count=1),
     ],
-}
-
+    ("referenced by", ("public", "orders")): [
+        CatalogNode(
+            "reference", "line_item", ("public", "orders", "line_item", "of_order"), "(order_id)", leaf=True,
+            target=TableName("public", "line_item"),
+        )
+    ],
+}  # fmt: skip
 METADATA = SchemaMetadata(
     schemas=["public", "archive", "pg_catalog"],
     search_path=["public"],
@@ -291,7 +313,7 @@ Script = Callable[["ScriptedConsole", str, Callable[[RunEvent], None]], Any]
 
 def answer_rows(console: ScriptedConsole, text: str, listener: Callable[[RunEvent], None]) -> None:
     """Every statement gives the rows above."""
-    listener(ResultBegan(COLUMNS))
+    listener(ResultBegan(COLUMNS, statement=text, engine=console.engine))
     listener(RowsArrived(arrow.batch(COLUMNS, ROWS)))
     listener(ResultEnded("SELECT 60", 60, 60, 0.0123))
 
@@ -313,6 +335,9 @@ class ScriptedConsole:
     plan: Callable[[bool], Plan] | None = None
     """What `explain` gives, measured or not."""
     names: list[str] = field(default_factory=list)
+    catalog: dict[tuple[str, tuple[str, ...]], Any] = field(default_factory=lambda: dict(CATALOG))
+    """What is below a node, by its kind and path; or the error that asking for it ends with."""
+    known: SchemaMetadata | Exception = field(default_factory=lambda: METADATA)
 
     async def run(self, text: str, listener: Callable[[RunEvent], None]) -> None:
         self.ran.append(text)
@@ -349,7 +374,10 @@ class ScriptedConsole:
         return self.plan(measured)
 
     async def children(self, node: CatalogNode | None, offset: int = 0) -> CatalogPage:
-        return CatalogPage(CATALOG.get(node.path if node is not None else (), []))
+        answer = self.catalog.get((node.kind, node.path) if node is not None else ("", ()), [])
+        if isinstance(answer, Exception):
+            raise answer
+        return CatalogPage(answer[offset : offset + PAGE], len(answer) > offset + PAGE)
 
     async def describe(self, table: TableName) -> Description:
         return Description(table, "table", (TableColumn("id", "bigint", False),))
@@ -361,7 +389,9 @@ class ScriptedConsole:
         return []
 
     async def metadata(self, *, fresh: bool = False) -> SchemaMetadata:
-        return METADATA
+        if isinstance(self.known, Exception):
+            raise self.known
+        return self.known
 
     def catalog_changed(self) -> None:
         self.orders.append("catalog changed")
