@@ -137,6 +137,12 @@ class DatabaseError(Exception):
         self.cancelled = cancelled
         self.connection_lost = connection_lost
 
+    def moved(self, characters: int) -> DatabaseError:
+        """The same error for a statement that begins elsewhere in what was sent."""
+        if self.position is not None:
+            self.position = max(self.position + characters, 0)
+        return self
+
 
 @dataclass(frozen=True)
 class Login:

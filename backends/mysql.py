@@ -156,15 +156,17 @@ class MySQLBackend(Backend):
 
     def explain(self, text: str, *, measured: bool) -> Plan:
         if self._is_mariadb():
-            order = "ANALYZE FORMAT=JSON" if measured else "EXPLAIN FORMAT=JSON"
-            return mysql_plan.read_json(self._one_text(f"{order} {text}"), measured=measured)
+            order = "ANALYZE FORMAT=JSON " if measured else "EXPLAIN FORMAT=JSON "
+            return mysql_plan.read_json(self._plan_text(order, text), measured=measured)
         if not self._knows_trees():
-            return mysql_plan.read_json(self._one_text(f"EXPLAIN FORMAT=JSON {text}"), measured=False)
-        tree = self._one_text(f"EXPLAIN {'ANALYZE' if measured else 'FORMAT=TREE'} {text}")
+            if measured:
+                raise DatabaseError("This MySQL measures no plans; 8.0.18 and later do.")
+            return mysql_plan.read_json(self._plan_text("EXPLAIN FORMAT=JSON ", text), measured=False)
+        tree = self._plan_text("EXPLAIN ANALYZE " if measured else "EXPLAIN FORMAT=TREE ", text)
         if mysql_plan.NOT_A_TREE not in tree:
             return mysql_plan.read_tree(tree, measured=measured)
         if measured:
-            raise DatabaseError("MySQL measures no UPDATE or DELETE of this kind. Ask for its plan without measuring.")
+            raise DatabaseError("MySQL measures no UPDATE or DELETE of this kind.")
         return mysql_plan.read_json(self._first_version(text), measured=False)
 
     @property
@@ -200,8 +202,11 @@ class MySQLBackend(Backend):
                 found.extend(event.rows)
         return [tuple(v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in row) for row in found]
 
-    def _one_text(self, text: str) -> str:
-        return "\n".join(str(row[0]) for row in self._all_rows(text))
+    def _plan_text(self, order: str, text: str) -> str:
+        try:
+            return "\n".join(str(row[0]) for row in self._all_rows(order + text))
+        except DatabaseError as error:
+            raise error.moved(-len(order)) from None
 
     def _version(self) -> str:
         return str(getattr(self._open_connection(), "server_version", ""))
@@ -216,14 +221,14 @@ class MySQLBackend(Backend):
 
     def _first_version(self, text: str) -> str:
         """The JSON that also knows what has no tree; newer servers give another one unless they are told."""
-        order = f"EXPLAIN FORMAT=JSON {text}"
+        order = "EXPLAIN FORMAT=JSON "
         try:
             [[before]] = self._all_rows("SELECT @@explain_json_format_version")
         except DatabaseError:
-            return self._one_text(order)  # older than 8.3: there is only the first
+            return self._plan_text(order, text)  # older than 8.3: there is only the first
         self._order("SET explain_json_format_version = 1")
         try:
-            return self._one_text(order)
+            return self._plan_text(order, text)
         finally:
             self._order(f"SET explain_json_format_version = {int(before)}")
 

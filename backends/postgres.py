@@ -116,7 +116,19 @@ class PostgresBackend(Backend):
         self._order("ROLLBACK")
 
     def explain(self, text: str, *, measured: bool) -> Plan:
-        rows = self._all_rows(postgres_plan.explain_text(text, measured=measured))
+        order = postgres_plan.order(measured=measured)
+        # An error would end the person's transaction with it.
+        guarded = self.transaction() is TransactionState.OPEN
+        if guarded:
+            self._order("SAVEPOINT casemate_plan")
+        try:
+            rows = self._all_rows(order + text)
+        except DatabaseError as error:
+            if guarded and not error.connection_lost:
+                self._order("ROLLBACK TO SAVEPOINT casemate_plan")
+            raise error.moved(-len(order)) from None
+        if guarded:
+            self._order("RELEASE SAVEPOINT casemate_plan")
         return postgres_plan.read("\n".join(str(row[0]) for row in rows), measured=measured)
 
     @property

@@ -20,9 +20,9 @@ _SHOWN = {
 _STRATEGIES = {"Hashed": "HashAggregate", "Sorted": "GroupAggregate", "Mixed": "MixedAggregate"}
 
 
-def explain_text(text: str, *, measured: bool) -> str:
-    """The statement that asks for the plan; `measured` runs it."""
-    return f"EXPLAIN ({'ANALYZE, BUFFERS, ' if measured else ''}FORMAT JSON) {text}"
+def order(*, measured: bool) -> str:
+    """What stands before the statement to ask for its plan; `measured` runs it."""
+    return f"EXPLAIN ({'ANALYZE, BUFFERS, ' if measured else ''}FORMAT JSON) "
 
 
 def read(answer: str, *, measured: bool) -> Plan:

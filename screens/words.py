@@ -24,6 +24,14 @@ FROM_BELOW = (
     mark("The port is a number from 1 to 65535."),
     mark("A transaction is open. Commit it or roll it back before autocommit is turned on."),
     mark("The connection to the database is closed. Connect again."),
+    mark("The transaction had failed: the database rolled it back instead of committing it."),
+    mark("Not everything was taken back."),
+    mark("There is no plan to show for this engine."),
+    mark("This MySQL measures no plans; 8.0.18 and later do."),
+    mark("MySQL measures no UPDATE or DELETE of this kind."),
+    mark("The plan is not in the form that is known of PostgreSQL."),
+    mark("The plan is not in the form that is known of MySQL."),
+    mark("The plan is not in the form that is known of MySQL and MariaDB."),
 )
 """Sentences that are made below the screens and translated here."""
 
@@ -89,6 +97,16 @@ def seconds(count: float) -> str:
     if count < 60:
         return f"{count:.1f} s"
     return f"{int(count // 60)} min {int(count % 60):02} s"
+
+
+def duration(count: float) -> str:
+    """Time that passes, whole seconds, then minutes: `12 s`, `3 min 05 s`, `2 h 04 min`."""
+    whole = int(count)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
 def size(count: int) -> str:

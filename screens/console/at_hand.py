@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from textual.message import Message
+
 from backends.connection import EngineNotSupported
 from backends.interface import DatabaseError
 from backends.link import LinkError
@@ -14,6 +16,14 @@ from ..workstation import Console
 
 CONNECTION_ERRORS = (Refused, LinkError, DatabaseError, EngineNotSupported)
 """What a call on a `Console` may raise."""
+
+
+class ConnectionEnded(Message):
+    """The database or the bastion has ended the connection. `committing`: while a commit was on its way."""
+
+    def __init__(self, *, committing: bool = False) -> None:
+        super().__init__()
+        self.committing = committing
 
 
 @dataclass

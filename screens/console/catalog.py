@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from backends.catalog import RELATIONS
+from backends.catalog import RELATIONS, CatalogNode
+from backends.visible_text import visible_line
 from bastion.api.language import translate as _
 
+from ..definition import DefinitionDialog
+from ..table_details import TableDialog
+from ..widgets.catalog_model import Branch
+from ..widgets.catalog_pane import CatalogPane
 from ..widgets.catalog_tree import CatalogTree
 from ..widgets.editor import SqlEditor
 from ..words import sentence
-from ..workstation import Page
+from ..workstation import Console, Page
 from .at_hand import CONNECTION_ERRORS, AtHand
 
 
@@ -18,33 +23,161 @@ class Catalog:
     def __init__(self, page: Page, at_hand: AtHand) -> None:
         self._page, self._at_hand = page, at_hand
 
+    @property
+    def _pane(self) -> CatalogPane:
+        return self._page.query_one(CatalogPane)
+
+    # -- loading
+
     async def load(self, message: CatalogTree.Wanted) -> None:
-        """Fills a node; an answer of a connection that was left meanwhile is dropped."""
-        console, tree, node = self._at_hand.database, self._page.query_one(CatalogTree), message.node
+        """Fills a branch; an answer of a connection that was left meanwhile is dropped."""
+        console, tree = self._at_hand.database, self._pane.catalog
         if console is None:
-            tree.failed(node, _("not connected"))
+            tree.failed(message.branch, _("not connected"))
             return
+        top = message.branch is tree.model.root
+        if not message.again:
+            await self._load_page(console, message.branch, message.offset)
+        else:
+            within = [message.branch, *_open_below(tree, message.branch)]
+            for branch in within:
+                if not await self._load_again(console, branch):
+                    break
+        if top:
+            await self._load_names(console, fresh=message.again)
+
+    async def _load_page(self, console: Console, branch: Branch, offset: int) -> bool:
+        tree = self._pane.catalog
         try:
-            children = (await console.children(node.data)).nodes
+            page = await console.children(branch.node, offset)
         except CONNECTION_ERRORS as error:
-            tree.failed(node, sentence(error))
+            if console is self._at_hand.database:
+                tree.failed(branch, sentence(error))
+            return False
+        if console is not self._at_hand.database:
+            return False
+        tree.fill(branch, page, offset)
+        return True
+
+    async def _load_again(self, console: Console, branch: Branch) -> bool:
+        """As many pages as there were, so that what was seen is there again."""
+        before = len(branch.children)
+        if not await self._load_page(console, branch, 0):
+            return False
+        while branch.more and len(branch.children) < before:
+            if not await self._load_page(console, branch, len(branch.children)):
+                return False
+        return True
+
+    async def _load_names(self, console: Console, *, fresh: bool) -> None:
+        try:
+            names = await console.metadata(fresh=fresh)
+        except CONNECTION_ERRORS as error:
+            if console is self._at_hand.database:
+                self._pane.names_failed(sentence(error))
             return
         if console is self._at_hand.database:
-            await tree.fill(node, children)
+            self._pane.know(names)
 
-    def take(self, message: CatalogTree.Chosen) -> None:
-        """Puts a name, or a statement that reads a table, into the editor."""
-        console, editor, node = self._at_hand.database, self._page.query_one(SqlEditor), message.node
+    async def changed(self) -> None:
+        """A statement may have made, altered or dropped something: what is open is read again."""
+        console = self._at_hand.database
         if console is None:
             return
-        path = node.path if node.kind in RELATIONS else node.path[-1:]
-        if message.action == "select" and node.kind in RELATIONS:
-            before = "" if not editor.text.strip() else "\n\n"
-            end = editor.document.end
-            editor.move_cursor(end)
-            editor.put(before + console.sample(path))
+        console.catalog_changed()
+        tree = self._pane.catalog
+        tree.model.forget_closed()
+        for branch in tree.model.open_branches():
+            if not await self._load_again(console, branch):
+                return
+        await self._load_names(console, fresh=True)
+
+    # -- what was chosen
+
+    async def take(self, message: CatalogTree.Chosen) -> None:
+        """Does what the person wants with a node."""
+        console, node = self._at_hand.database, message.node
+        if console is None:
+            return
+        if message.action == "insert":
+            self._put(self._name(console, node))
+        elif message.action == "copy":
+            self._page.workstation.copy(self._name(console, node), _("the name"))
+        elif message.action == "select":
+            await self._select(console, node)
+        elif message.action == "describe":
+            await self._describe(console, node)
         else:
-            if path and path[0] == "public":
-                path = path[1:] or path
-            editor.put(".".join(console.quote(part) for part in path))
+            await self._define(console, node)
+
+    def not_there(self, message: CatalogTree.NotThere) -> None:
+        """A foreign key leads to what the catalog does not show."""
+        name = visible_line(".".join(message.table.path))
+        self._page.workstation.told(
+            _("{name} is not in the catalog that this account sees.").format(name=name), bad=True
+        )
+
+    def _name(self, console: Console, node: CatalogNode) -> str:
+        """A name as a statement needs it: qualified where the connection would not find it by itself."""
+        if node.kind in ("column", "index", "key", "check", "trigger", "foreign key", "reference"):
+            return console.quote(node.path[2] if node.kind == "column" else node.path[-1])
+        path = node.path
+        if len(path) == 2 and path[0] in ("public", self._at_hand.catalog):
+            path = path[1:]
+        return ".".join(console.quote(part) for part in path)
+
+    def _put(self, text: str) -> None:
+        editor = self._page.query_one(SqlEditor)
+        editor.put(text)
         editor.focus()
+
+    def _put_statement(self, text: str) -> None:
+        editor = self._page.query_one(SqlEditor)
+        before = "" if not editor.text.strip() else "\n\n"
+        editor.move_cursor(editor.document.end)
+        self._put(before + text)
+
+    async def _select(self, console: Console, node: CatalogNode) -> None:
+        """The first rows of a table, by a statement that stays in the editor."""
+        if (table := node.table) is None:
+            return
+        self._put_statement(console.sample(table.path))
+        await self._page.run_action("screen.run")
+
+    async def _describe(self, console: Console, node: CatalogNode) -> None:
+        if (table := node.table) is None:
+            return
+        try:
+            told = await console.describe(table)
+        except CONNECTION_ERRORS as error:
+            self._page.workstation.told(sentence(error), bad=True)
+            return
+        then: str | None = await self._page.app.push_screen_wait(TableDialog(told))
+        whole = CatalogNode(told.kind if told.kind in RELATIONS else "table", table.name, table.path)
+        if then == "definition":
+            await self._define(console, whole)
+        elif then == "select":
+            await self._select(console, whole)
+
+    async def _define(self, console: Console, node: CatalogNode) -> None:
+        try:
+            definition = await console.definition(node)
+        except CONNECTION_ERRORS as error:
+            self._page.workstation.told(sentence(error), bad=True)
+            return
+        text: str | None = await self._page.app.push_screen_wait(DefinitionDialog(node, definition))
+        if text is not None:
+            self._put_statement(text)
+
+
+def _open_below(tree: CatalogTree, branch: Branch) -> list[Branch]:
+    """The open branches below `branch`, the upper ones first."""
+    found = []
+    for other in tree.model.open_branches():
+        above = other.parent
+        while above is not None:
+            if above is branch:
+                found.append(other)
+                break
+            above = above.parent
+    return found

@@ -1,23 +1,24 @@
-"""Opening a database, leaving it, losing it."""
+"""Opening a database, leaving it, losing it, and connecting again."""
 
 from __future__ import annotations
 
 from rich.text import Text
 
 from backends.connection import only_catalog
-from backends.interface import TransactionState
+from backends.effects import effect_of
 from backends.visible_text import visible_line
 from bastion.api import messages as m
 from bastion.api.language import translate as _
 
 from ..choice import ChoiceDialog
-from ..widgets.catalog_tree import CatalogTree
+from ..widgets.catalog_pane import CatalogPane
 from ..widgets.confirmation import Confirmation
 from ..widgets.editor import SqlEditor
 from ..widgets.results import Results
 from ..words import sentence
 from ..workstation import Console, Page
 from .at_hand import CONNECTION_ERRORS, AtHand
+from .guard import WriteGuard
 from .running import Running
 from .stage import Stage, TokenWarnings
 from .transactions import Transactions
@@ -32,11 +33,13 @@ class Connecting:
         at_hand: AtHand,
         stage: Stage,
         transactions: Transactions,
+        guard: WriteGuard,
         running: Running,
         warnings: TokenWarnings,
     ) -> None:
         self._page, self._at_hand, self._stage = page, at_hand, stage
-        self._transactions, self._running, self._warnings = transactions, running, warnings
+        self._transactions, self._guard, self._running = transactions, guard, running
+        self._warnings = warnings
 
     async def to(self, token: m.Token, catalog: str) -> None:
         """Takes another database, after asking where something would be lost."""
@@ -50,9 +53,27 @@ class Connecting:
         await self.close()
         at_hand.token, at_hand.catalog = token, catalog
         self._warnings.start_again()
-        at_hand.connecting = True
-        self._stage.say(_("Connecting to {database} …").format(database=visible_line(token.database)))
         await self._page.query_one(Results).clear()
+        await self._connect(token, catalog)
+
+    async def again(self) -> None:
+        """The same database after the connection was lost. Nothing is run again by itself."""
+        token = self._at_hand.token
+        if token is None or self._at_hand.database is not None or self._at_hand.connecting:
+            return
+        manual = not self._transactions.autocommit
+        await self._connect(token, self._at_hand.catalog)
+        if self._at_hand.database is not None:
+            self._write(
+                _("Connected again. Nothing was run again; temporary tables and settings of the session are gone.")
+            )
+            if manual:
+                await self._transactions.set_autocommit(False)
+
+    async def _connect(self, token: m.Token, catalog: str) -> None:
+        at_hand = self._at_hand
+        at_hand.connecting = True
+        self._stage.begin(_("Connecting to {database} …").format(database=visible_line(token.database)))
         try:
             console = await self._opened(token, catalog)
             if not catalog and (better := await self._chosen_catalog(console)) is not None:
@@ -61,8 +82,10 @@ class Connecting:
                 console = await self._opened(token, better)
         except CONNECTION_ERRORS as error:
             at_hand.connecting = False
-            self._stage.say(_("Not connected"), bad=True)
+            self._stage.say(_("Not connected. F5 tries again."), bad=True)
+            self._stage.over()
             self._page.query_one(Results).write(Text(f"✗ {sentence(error)}", style="danger"))
+            self._page.refresh_bindings()
             return
         finally:
             at_hand.connecting = False
@@ -76,7 +99,9 @@ class Connecting:
         self._at_hand.catalog = console.facts.catalog
         self._at_hand.database = console
         self._transactions.start_again()
+        self._guard.start_again()
         self._stage.say("")
+        self._stage.over()
         self._page.query_one(Results).write(
             Text(
                 _("Connected to {database} as {account}: {version}. This session is recorded as {session}.").format(
@@ -88,7 +113,8 @@ class Connecting:
                 style="muted",
             )
         )
-        self._page.query_one(CatalogTree).reset_to(token.database)
+        first = "public" if console.engine == "postgresql" else console.facts.catalog
+        self._page.query_one(CatalogPane).reset_to(first)
         self._page.query_one(SqlEditor).focus()
         self._page.refresh_bindings()
 
@@ -110,23 +136,61 @@ class Connecting:
         """Closes the connection; what runs on it is cancelled by the bastion."""
         console, self._at_hand.database = self._at_hand.database, None
         self._running.forget()
+        self._guard.start_again()
+        self._stage.over()
         if console is not None:
             await console.close()
         self._page.refresh_bindings()
+
+    async def give_up(self) -> None:
+        """Closes a connection that answers no more, and says what was lost with it."""
+        said = self._what_was_lost(_("The connection was closed."))
+        await self.close()
+        self._lost(said)
+
+    async def ended(self, *, committing: bool = False) -> None:
+        """The database or the bastion has ended the connection; `committing`: while a commit was on its way."""
+        if self._at_hand.database is None:
+            return
+        said = self._what_was_lost(_("The connection to the database has ended."), committing)
+        await self.close()
+        self._lost(said)
 
     def lost(self) -> None:
         """The SSH connection is gone, and the session with it."""
         if self._at_hand.database is None:
             return
-        lost = _("The connection was lost.")
-        if self._running.now:
-            lost += " " + _("The running statement was cancelled by the bastion.")
-        if self._transactions.state is TransactionState.OPEN:
-            lost += " " + _("The open transaction was rolled back.")
+        said = self._what_was_lost(_("The connection was lost."))
         self._at_hand.database = None
         self._running.forget()
+        self._guard.start_again()
+        self._lost(said)
+
+    def _lost(self, said: str) -> None:
+        manual = not self._transactions.autocommit
         self._transactions.lost()
-        self._stage.say(lost, bad=True)
+        self._stage.over()
+        self._stage.say(_("The connection was lost. F5 connects again."), bad=True)
+        self._write(said + " " + _("F5 connects again; nothing is run again by itself."))
+        if manual:
+            self._write(_("The commit mode is manual again once connected."))
+        self._page.refresh_bindings()
+
+    def _what_was_lost(self, said: str, committing: bool = False) -> str:
+        """Said of the connection as it is now, before it is forgotten."""
+        sent = self._running.sent or self._running.sent_last
+        if committing:
+            said += " " + _("Whether the commit took effect is not known: look before you run anything again.")
+        elif self._transactions.unfinished or (sent is not None and not self._transactions.autocommit):
+            said += " " + _("The open transaction was rolled back.")
+        elif sent is not None and effect_of(sent.text, self._at_hand.engine).writes:
+            said += " " + _("The statement that ran may have taken effect or not: look before you run it again.")
+        elif sent is not None:
+            said += " " + _("The running statement was cancelled by the bastion.")
+        return said
+
+    def _write(self, text: str) -> None:
+        self._page.query_one(Results).write(Text(f"! {text}", style="warning"))
 
     def leaving_question(self) -> Confirmation | None:
         """What to ask before the connection is left; None when nothing would be lost."""
@@ -135,7 +199,8 @@ class Connecting:
         if self._running.now:
             text = _("A statement is running. It is cancelled on the database.")
         elif self._transactions.unfinished:
-            text = _("A transaction is open. It is rolled back.")
+            text = _("A transaction is open. It is rolled back.") + f" ({self._transactions.words()})\n"
+            text += _("To keep it, stay and commit it with F10.")
         else:
             return None
         return Confirmation(_("Leave this connection?"), text, _("Leave"), _("Stay"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from rich.text import Text
@@ -16,14 +18,18 @@ from backends.connection import (
     RunFailed,
 )
 from backends.interface import Notice
+from backends.row_store import RowStore
 from backends.statements import split, statement_at
+from backends.visible_text import visible_line
 from bastion.api.language import translate as _
+from bastion.api.language import translate_many
 
 from ..widgets.editor import SqlEditor
 from ..widgets.results import Results
 from ..words import sentence, size
 from ..workstation import Page
 from .at_hand import CONNECTION_ERRORS, AtHand
+from .guard import WriteGuard
 from .history import History
 from .stage import Stage
 from .transactions import Transactions
@@ -31,10 +37,11 @@ from .transactions import Transactions
 
 @dataclass(frozen=True)
 class Piece:
-    """A statement to run, and where it starts in the editor."""
+    """A statement to run, and where it starts in the editor: characters before it, and its line from 1."""
 
     text: str
     start: int
+    line: int = 1
 
 
 class Ran(Message):
@@ -50,76 +57,162 @@ def pieces_at_cursor(editor: SqlEditor, engine: str) -> list[Piece]:
     selected = editor.selected_text
     if selected.strip():
         start = editor.offset_of(min(editor.selection.start, editor.selection.end))
-        return [Piece(selected[s.start : s.end], start + s.start) for s in split(selected, engine)]
+        return [_piece(editor.text, start + s.start, selected[s.start : s.end]) for s in split(selected, engine)]
     text = editor.text
     span = statement_at(text, editor.cursor_offset, engine)
-    return [] if span is None else [Piece(text[span.start : span.end], span.start)]
+    return [] if span is None else [_piece(text, span.start, text[span.start : span.end])]
 
 
 def all_pieces(editor: SqlEditor, engine: str) -> list[Piece]:
     """Every statement of the editor."""
     text = editor.text
-    return [Piece(text[span.start : span.end], span.start) for span in split(text, engine)]
+    return [_piece(text, span.start, text[span.start : span.end]) for span in split(text, engine)]
+
+
+def _piece(text: str, start: int, statement: str) -> Piece:
+    return Piece(statement, start, text.count("\n", 0, start) + 1)
 
 
 class Running:
     """One run at a time; `number` tells its events from those of a run before it."""
 
-    def __init__(self, page: Page, at_hand: AtHand, stage: Stage, transactions: Transactions, history: History) -> None:
+    def __init__(
+        self,
+        page: Page,
+        at_hand: AtHand,
+        stage: Stage,
+        transactions: Transactions,
+        guard: WriteGuard,
+        history: History,
+    ) -> None:
         self._page, self._at_hand, self._stage = page, at_hand, stage
-        self._transactions, self._history = transactions, history
+        self._transactions, self._guard, self._history = transactions, guard, history
         self.now = False
-        """A statement runs."""
+        """Something runs on the connection, or is asked about before or after."""
+        self.sent: Piece | None = None
+        """The statement that the database has now."""
+        self.sent_last: Piece | None = None
+        """The one that failed last, in this run."""
+        self.cancel_asked = False
         self.number = 0
+        self._cancelled = False
         self._piece: Piece | None = None
+        self._store: RowStore | None = None
+        self._rows = 0
 
     def forget(self) -> None:
         """The connection is gone: nothing runs, and what still arrives is of no run."""
         self.now = False
+        self.sent = None
         self.number += 1
 
     def start(self, pieces: list[Piece]) -> None:
         """Runs `pieces` in order, up to the first error; nothing while another run lasts."""
         if self._at_hand.database is None or self.now or not pieces:
             return
+        self._page.run_worker(self._run(pieces), group="run")
+
+    @asynccontextmanager
+    async def occupied(self, words: str) -> AsyncIterator[int]:
+        """While something is done on the connection that can be cancelled; gives the run's number."""
         self.now = True
         self.number += 1
-        self._page.run_worker(self._run(pieces, self.number), group="run")
-
-    async def _run(self, pieces: list[Piece], run: int) -> None:
-        console = self._at_hand.database
-        if console is None:
-            return
-        self._page.query_one(SqlEditor).clear_error()
-        await self._page.query_one(Results).clear()
-        for piece in pieces:
-            self._history.add(piece.text)
+        self.cancel_asked = self._cancelled = False
+        self.sent_last = None
+        run = self.number
+        self._store, self._rows = None, 0
         self._page.refresh_bindings()
+        self._stage.begin(words, self._progress)
         try:
-            for number, piece in enumerate(pieces, 1):
-                many = f" {number}/{len(pieces)}" if len(pieces) > 1 else ""
-                self._stage.say(_("Running{many} …").format(many=many))
-                self._piece = piece
-                failed = False
-
-                def listen(event: RunEvent) -> None:
-                    nonlocal failed
-                    failed = failed or isinstance(event, RunFailed)
-                    self._page.post_message(Ran(run, event))
-
-                await console.run(piece.text, listen)
-                if failed:
-                    break
-        except CONNECTION_ERRORS as error:
-            self._page.query_one(Results).write(Text(f"✗ {sentence(error)}", style="danger"))
+            yield run
         finally:
             if run == self.number:
                 self.now = False
+                self.sent = None
+                # Not before what the connection's thread has posted is shown.
                 self._page.call_later(self._over, run)
 
     async def _over(self, run: int) -> None:
-        if run == self.number:
-            await self._transactions.refresh()
+        if run != self.number:
+            return
+        if self.cancel_asked and not self._cancelled:
+            self._stage.say(_("It was over before the order to cancel arrived."), lasting=True)
+        await self._transactions.refresh()
+
+    async def _run(self, pieces: list[Piece]) -> None:
+        if self.now:
+            return
+        many = len(pieces) > 1
+        async with self.occupied(_words(1, len(pieces))) as run:
+            self._page.query_one(SqlEditor).clear_error()
+            await self._page.query_one(Results).clear()
+            for piece in pieces:
+                self._history.add(piece.text)
+            failed = True
+            try:
+                for number, piece in enumerate(pieces, 1):
+                    if number > 1:
+                        self._stage.begin(_words(number, len(pieces)), self._progress)
+                    if not await self._guard.admit(piece.text):
+                        self._write(_("Not sent."), number, pieces)
+                        break
+                    if not await self._send(piece, run):
+                        if many:
+                            self._write(_("It failed."), number, pieces)
+                        break
+                else:
+                    failed = False
+            except CONNECTION_ERRORS as error:
+                self._page.query_one(Results).write(Text(f"✗ {sentence(error)}", style="danger"))
+            try:
+                if run == self.number:
+                    await self._guard.settle(failed=failed)
+            except CONNECTION_ERRORS as error:
+                self._page.query_one(Results).write(Text(f"✗ {sentence(error)}", style="danger"))
+
+    async def _send(self, piece: Piece, run: int) -> bool:
+        """Runs one statement. False when it failed, or the connection is another one meanwhile."""
+        console = self._at_hand.database
+        if console is None or run != self.number:
+            return False
+        self._piece = self.sent = piece
+        self._stage.begin(self._stage.words, self._progress)
+        ended: list[RunEvent] = []
+
+        def listen(event: RunEvent) -> None:
+            if isinstance(event, RunFailed | ResultEnded):
+                ended.append(event)
+            self._page.post_message(Ran(run, event))
+
+        await console.run(piece.text, listen)
+        if run != self.number:
+            return False
+        self.sent = None
+        if any(isinstance(event, RunFailed) for event in ended):
+            self.sent_last = piece
+            return False
+        self._guard.done(piece.text, ", ".join(_said(event) for event in ended if isinstance(event, ResultEnded)))
+        return True
+
+    def _write(self, text: str, number: int, pieces: list[Piece]) -> None:
+        """Which statement of several the run stopped at."""
+        said = text
+        if len(pieces) > 1:
+            said = _("Statement {number} of {count}, line {line}: {what}").format(
+                number=number, count=len(pieces), line=pieces[number - 1].line, what=text
+            )
+            rest = len(pieces) - number
+            if rest:
+                said += " " + translate_many(
+                    "{count} statement after it was not run.", "{count} statements after it were not run.", rest
+                ).format(count=rest)
+        self._page.query_one(Results).write(Text(f"✗ {said}", style="warning"))
+
+    def _progress(self) -> str:
+        rows = self._store.rows if self._store is not None else self._rows
+        if not rows:
+            return ""
+        return translate_many("{count} row so far", "{count} rows so far", rows).format(count=f"{rows:,}")
 
     async def happened(self, message: Ran) -> bool:
         """Shows an event. True when the connection to the database has ended with it."""
@@ -128,9 +221,11 @@ class Running:
         results = self._page.query_one(Results)
         event = message.event
         if isinstance(event, RowsArrived):
+            self._rows += event.batch.num_rows if event.batch is not None else 0
             results.arrived([event.batch])
         elif isinstance(event, ResultBegan):
-            await results.began(event.columns)
+            self._store = event.store
+            await results.began(event)
         elif isinstance(event, ResultEnded):
             results.ended(event)
         elif isinstance(event, BudgetReached):
@@ -146,34 +241,30 @@ class Running:
             return self._failed(event)
         return False
 
+    def cancel_confirmed(self) -> None:
+        """The database ended what ran because it was told to."""
+        self._cancelled = True
+        self._stage.say(_("Cancelled, the database confirmed it; the connection is kept."), lasting=True)
+
     def _failed(self, event: RunFailed) -> bool:
         error = event.error
         self._page.query_one(Results).failed(error, event.seconds)
         if error.cancelled:
-            self._stage.say(_("Cancelled; the connection is kept."), lasting=True)
+            self.cancel_confirmed()
         elif error.position is not None and self._piece is not None:
             self._page.query_one(SqlEditor).show_error(self._piece.start + error.position)
-        if error.connection_lost:
-            self._stage.say(
-                _("The connection to the database has ended. Open it again from the databases page."), bad=True
-            )
         return error.connection_lost
 
-    async def cancel(self) -> None:
-        """Cancels what runs, in visible stages."""
-        console = self._at_hand.database
-        if console is None or not self.now:
-            return
-        run = self.number
-        self._stage.say(_("Cancelling: sent to the bastion …"))
-        try:
-            taken = await console.cancel()
-        except CONNECTION_ERRORS as error:
-            self._stage.say(_("Not cancelled: {reason}").format(reason=sentence(error)), bad=True)
-            return
-        if run != self.number or not self.now:
-            return
-        if taken:
-            self._stage.say(_("Cancelling: the database took the order, its answer is awaited …"))
-        else:
-            self._stage.say(_("Not cancelled: the database did not take the order. F8 tries again."), bad=True)
+
+def _words(number: int, count: int) -> str:
+    many = f" {number}/{count}" if count > 1 else ""
+    return _("Running{many} …").format(many=many)
+
+
+def _said(event: ResultEnded) -> str:
+    """What the server said of a statement, on one line."""
+    if event.affected is not None and event.affected >= 0:
+        return translate_many("{count} row affected", "{count} rows affected", event.affected).format(
+            count=f"{event.affected:,}"
+        )
+    return visible_line(event.status) or _("done")

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.css.query import NoMatches
+from textual.timer import Timer
 from textual.widgets import OptionList
 
 from bastion.api import messages as m
@@ -16,26 +17,33 @@ from bastion.api.language import translate as _
 
 from ..choice import ChoiceDialog
 from ..token import TokenDialog
-from ..value import ValueDialog
+from ..transaction_mode import TransactionMode
+from ..widgets.catalog_pane import CatalogPane
 from ..widgets.catalog_tree import CatalogTree
 from ..widgets.confirmation import Confirmation, TextQuestion
 from ..widgets.editor import SqlEditor
 from ..widgets.frame import KeyLine, TopLine
-from ..widgets.result_table import ResultTable
+from ..widgets.production_band import ProductionBand
 from ..widgets.results import Results
 from ..widgets.status_line import Status, StatusLine
 from ..words import mark, sentence
 from ..workstation import Page
-from .at_hand import CONNECTION_ERRORS, AtHand
+from .at_hand import CONNECTION_ERRORS, AtHand, ConnectionEnded
+from .cancelling import Cancelling
 from .catalog import Catalog
 from .connecting import Connecting
+from .explaining import Explaining
+from .guard import GuardLevel, WriteGuard
 from .history import History
 from .running import Ran, Running, all_pieces, pieces_at_cursor
-from .stage import Stage, TokenWarnings
+from .stage import Stage, TokenWarnings, ends_within
 from .transactions import Transactions
 
 STATUS_SECONDS = 20.0
-"""How often the status line is drawn when nothing happens: it shows the minutes that the token has left."""
+"""How often the status line is looked at when nothing happens: it shows the minutes that the token has left."""
+
+ROLLBACK_SECONDS = 5.0
+"""Before the token's end an open transaction is rolled back: at the end the bastion would do it without a word."""
 
 
 class ConsoleScreen(Page):
@@ -43,9 +51,8 @@ class ConsoleScreen(Page):
 
     DEFAULT_CSS = """
     ConsoleScreen #work { height: 1fr; }
-    ConsoleScreen CatalogTree { width: 26; border-right: solid $line; }
-    ConsoleScreen.wide CatalogTree { width: 40; }
-    ConsoleScreen.no-catalog CatalogTree { display: none; }
+    ConsoleScreen.wide CatalogPane { width: 42; }
+    ConsoleScreen.no-catalog CatalogPane { display: none; }
     ConsoleScreen #editor { height: 2fr; min-height: 4; }
     ConsoleScreen Results { height: 3fr; }
     """
@@ -53,13 +60,17 @@ class ConsoleScreen(Page):
     BINDINGS: ClassVar[list[BindingType]] = [
         # No priority: a key that overtook the ones typed before it would run half a statement.
         Binding("f5,ctrl+j,ctrl+enter", "run", mark("Run"), key_display="F5"),
+        Binding("f5", "reconnect", mark("Connect again")),
         Binding("f8", "cancel", mark("Cancel")),
+        Binding("f10", "commit", mark("Commit")),
+        Binding("ctrl+r", "rollback", mark("Roll back")),
         Binding("f9", "run_all", mark("Run all")),
         Binding("f6", "next_pane", mark("Pane")),
         Binding("f7", "history", mark("History")),
         Binding("f3", "token", mark("Token"), show=False),
         Binding("f4", "toggle_catalog", mark("Catalog")),
-        Binding("f10", "commit", mark("Commit"), show=False),
+        Binding("ctrl+l", "explain", mark("Plan")),
+        Binding("ctrl+o", "transaction_mode", mark("Commit mode, guard"), show=False),
         Binding("escape", "leave_results", mark("Back to the editor"), show=False),
     ]
 
@@ -70,16 +81,23 @@ class ConsoleScreen(Page):
         self.token_warnings = TokenWarnings()
         self.statements = History()
         self.transactions = Transactions(self, self.at_hand, self.stage)
-        self.running = Running(self, self.at_hand, self.stage, self.transactions, self.statements)
+        self.guard = WriteGuard(self, self.at_hand, self.stage, self.transactions)
+        self.running = Running(self, self.at_hand, self.stage, self.transactions, self.guard, self.statements)
         self.connecting = Connecting(
-            self, self.at_hand, self.stage, self.transactions, self.running, self.token_warnings
+            self, self.at_hand, self.stage, self.transactions, self.guard, self.running, self.token_warnings
         )
+        self.cancelling = Cancelling(self, self.at_hand, self.stage, self.running, self.connecting)
+        self.explaining = Explaining(self, self.at_hand, self.running, self.transactions)
+        self._seconds: Timer | None = None
+        """Runs while something lasts or a transaction is open: their time is shown."""
+        self._rolling_back = False
         self.catalog = Catalog(self, self.at_hand)
 
     def compose(self) -> ComposeResult:
         yield TopLine("console")
+        yield ProductionBand()
         with Horizontal(id="work"):
-            yield CatalogTree(id="catalog")
+            yield CatalogPane(id="catalog-pane")
             with Vertical():
                 yield SqlEditor(id="editor")
                 yield Results(id="results")
@@ -88,6 +106,7 @@ class ConsoleScreen(Page):
 
     def on_mount(self) -> None:
         self.set_interval(STATUS_SECONDS, self._time_passed)
+        self._seconds = self.set_interval(1.0, self._time_passed, pause=True)
         self.query_one(SqlEditor).focus()
         self._show_status()
 
@@ -131,8 +150,10 @@ class ConsoleScreen(Page):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         idle = self.connected and not self.running.now
-        if action in ("run", "run_all", "autocommit", "change_catalog"):
+        if action in ("run", "run_all", "autocommit", "change_catalog", "explain", "transaction_mode"):
             return idle
+        if action == "reconnect":
+            return not self.connected and self.at_hand.token is not None and not self.at_hand.connecting
         if action == "cancel":
             return self.running.now
         if action in ("commit", "rollback"):
@@ -155,11 +176,24 @@ class ConsoleScreen(Page):
     @on(Ran)
     async def _ran(self, message: Ran) -> None:
         if await self.running.happened(message):
-            self.run_worker(self.connecting.close(), group="connect")
+            self.run_worker(self.connecting.ended(), group="connect")
+
+    @on(ConnectionEnded)
+    def _connection_ended(self, message: ConnectionEnded) -> None:
+        self.run_worker(self.connecting.ended(committing=message.committing), group="connect")
 
     @work(exclusive=True, group="cancel")
     async def action_cancel(self) -> None:
-        await self.running.cancel()
+        await self.cancelling.ask()
+
+    def action_reconnect(self) -> None:
+        """After the connection was lost."""
+        self.run_worker(self.connecting.again(), group="connect", exclusive=True)
+
+    @work(exclusive=True, group="plan")
+    async def action_explain(self) -> None:
+        """The plan of the statement at the cursor."""
+        await self.explaining.explain(pieces_at_cursor(self.query_one(SqlEditor), self.at_hand.engine))
 
     # -- transactions
 
@@ -175,6 +209,31 @@ class ConsoleScreen(Page):
     async def action_autocommit(self) -> None:
         await self.transactions.turn_autocommit()
 
+    @work(exclusive=True, group="transaction")
+    async def action_transaction_mode(self) -> None:
+        """How statements are committed, and what the write guard does."""
+        token = self.at_hand.token
+        if token is None:
+            return
+        mode = "autocommit" if self.transactions.autocommit else "manual"
+        chosen = await self.app.push_screen_wait(TransactionMode(mode, self.guard.level.value, token.database))
+        if chosen in ("autocommit", "manual"):
+            await self.transactions.set_autocommit(chosen == "autocommit")
+        elif chosen is not None:
+            self.guard.choose(GuardLevel(chosen))
+            self._show_status()
+
+    def on_screen_suspend(self) -> None:
+        """Another page is shown: the transaction stays open, which is easily forgotten."""
+        if self.app.current_mode != "console" and self.transactions.unfinished:
+            self.workstation.told(
+                _(
+                    "A transaction is still open on the console ({age}) and keeps its locks. "
+                    "Go back to commit it (F10) or roll it back (Ctrl+R)."
+                ).format(age=self.transactions.words()),
+                bad=True,
+            )
+
     # -- the catalog
 
     @on(CatalogTree.Wanted)
@@ -183,11 +242,14 @@ class ConsoleScreen(Page):
 
     @on(CatalogTree.Chosen)
     def _catalog_chosen(self, message: CatalogTree.Chosen) -> None:
-        self.catalog.take(message)
+        self.run_worker(self.catalog.take(message), group="catalog-chosen", exclusive=True)
+
+    @on(CatalogTree.NotThere)
+    def _catalog_not_there(self, message: CatalogTree.NotThere) -> None:
+        self.catalog.not_there(message)
 
     def action_toggle_catalog(self) -> None:
-        tree = self.query_one(CatalogTree)
-        if tree.has_focus:
+        if self.query_one(CatalogPane).has_focus_within:
             self.query_one(SqlEditor).focus()
         self.toggle_class("no-catalog")
 
@@ -241,14 +303,6 @@ class ConsoleScreen(Page):
         account = m.Account(name=token.account, hosted=token.hosted)
         await self.app.push_screen_wait(TokenDialog(token.database, account, token.id))
 
-    @on(ResultTable.CellViewed)
-    def _cell_viewed(self, message: ResultTable.CellViewed) -> None:
-        self.app.push_screen(ValueDialog(message.column, message.value))
-
-    @on(ResultTable.Copied)
-    def _copied(self, message: ResultTable.Copied) -> None:
-        self.workstation.copy(message.text, _("the cell") if message.what == "cell" else _("the row"))
-
     @on(OptionList.OptionSelected)
     def _nothing(self, event: OptionList.OptionSelected) -> None:
         event.stop()
@@ -256,13 +310,37 @@ class ConsoleScreen(Page):
     # -- the status line
 
     def _time_passed(self) -> None:
-        token = self.at_hand.token
-        if token is not None and (warning := self.token_warnings.due(token, self.workstation.services.now())):
-            self.workstation.told(warning, bad=True)
+        token, now = self.at_hand.token, self.workstation.services.now()
+        if token is not None:
+            unfinished = self.transactions.unfinished
+            if warning := self.token_warnings.due(token, now, transaction=unfinished):
+                self.workstation.told(warning, bad=True)
+            if unfinished and self.connected and ends_within(token, now, ROLLBACK_SECONDS):
+                self._token_ends()
         if self.is_current:
             self._show_status()
 
+    def _token_ends(self) -> None:
+        """Rolled back while it still can be said; a statement that runs is the bastion's to end."""
+        if self.guard.asking:
+            self.guard.give_up()
+        elif not self.running.now and not self._rolling_back:
+            self._rolling_back = True
+            self._roll_back_at_end()
+
+    @work(group="transaction")
+    async def _roll_back_at_end(self) -> None:
+        try:
+            await self.transactions.end(commit=False, why=_("The token ends:"))
+        finally:
+            self._rolling_back = False
+
     def _show_status(self) -> None:
+        if self._seconds is not None:
+            if self.stage.going_on or self.transactions.unfinished:
+                self._seconds.resume()
+            else:
+                self._seconds.pause()
         try:
             shown = self.query_one(StatusLine)
         except NoMatches:
@@ -276,5 +354,12 @@ class ConsoleScreen(Page):
             transaction=self.transactions.state,
             stage=self.stage.text,
             bad=self.stage.bad,
+            age=self.transactions.age,
+            guard=self.guard.level.value,
         )
         shown.show(status, self.workstation.services.now())
+        token = self.at_hand.token
+        production = token is not None and token.production
+        self.query_one(ProductionBand).show(
+            token.database if token is not None and production else "", self.guard.words()
+        )

@@ -13,7 +13,7 @@ from backends.visible_text import visible_line
 from bastion.api import messages as m
 from bastion.api.language import translate as _
 
-from ..words import left
+from ..words import duration, left
 
 SEPARATOR = " │ "
 
@@ -30,36 +30,54 @@ class Status:
     transaction: TransactionState
     stage: str
     bad: bool
+    age: float | None = None
+    """Of the open transaction, in seconds."""
+    guard: str = "off"
+    """off, writes, everything"""
 
-    def line(self, now: datetime) -> Text:
-        """As text; nothing in it is interpreted."""
-        line = Text(no_wrap=True, overflow="ellipsis")
+    def line(self, now: datetime, room: int = 0) -> Text:
+        """As text; nothing in it is interpreted. What matters least goes first where `room` is short (0: it is not)."""
         if self.token is None:
-            line.append(_("No database is open. Choose one on the databases page (Ctrl+G)."))
-            return line
-        where = f"{self.token.database}/{self.catalog}" if self.catalog else self.token.database
-        line.append(f" {visible_line(where)} ", style="bold reverse")
-        line.append(f" {visible_line(self.token.account)}")
-        for piece in self._pieces(now):
-            line.append(SEPARATOR, style="muted")
+            words = _("No database is open. Choose one on the databases page (Ctrl+G).")
+            return Text(words, no_wrap=True, overflow="ellipsis")
+        kept = sorted(self._pieces(now), key=lambda piece: piece[0])
+        while room and len(kept) > 1 and _width(kept) > room:
+            kept.pop()
+        line = Text(no_wrap=True, overflow="ellipsis")
+        for _rank, place, piece in sorted(kept, key=lambda entry: entry[1]):
+            if place:
+                line.append(SEPARATOR, style="muted")
             line.append_text(piece)
         return line
 
-    def _pieces(self, now: datetime) -> list[Text]:
-        pieces: list[Text] = []
+    def _pieces(self, now: datetime) -> list[tuple[int, int, Text]]:
+        """Each with its rank (0: goes last) and its place."""
+        assert self.token is not None
+        where = f"{self.token.database}/{self.catalog}" if self.catalog else self.token.database
+        style = "production" if self.token.production else "bold reverse"
+        found = [(0, 0, Text(f" {visible_line(where)} ", style=style)), (6, 1, Text(visible_line(self.token.account)))]
         if not self.connected:
-            pieces.append(Text(_("connecting") if self.connecting else _("not connected"), style="warning"))
+            words = _("connecting") if self.connecting else _("not connected")
+            found.append((2, 2, Text(words, style="warning")))
         else:
-            pieces.append(Text(_("autocommit")) if self.autocommit else Text(_("manual commit"), style="bold"))
+            mode = Text(_("autocommit")) if self.autocommit else Text(_("manual commit"), style="bold")
+            found.append((3, 2, mode))
             if self.transaction is TransactionState.OPEN:
-                pieces.append(Text(_("TRANSACTION OPEN"), style="warning"))
+                age = f" {duration(self.age)}" if self.age is not None else ""
+                found.append((1, 3, Text(_("TRANSACTION OPEN") + age, style="warning")))
             elif self.transaction is TransactionState.FAILED:
-                pieces.append(Text(_("TRANSACTION FAILED: roll back"), style="danger"))
-            if self.token is not None:
-                pieces.append(Text(_("token {left}").format(left=left(self.token.expires_at, now))))
+                found.append((1, 3, Text(_("TRANSACTION FAILED: roll back"), style="danger")))
+            if self.guard != "off":
+                guard = _("guard: writes") if self.guard == "writes" else _("guard: everything")
+                found.append((4, 4, Text(guard)))
+            found.append((5, 5, Text(_("token {left}").format(left=left(self.token.expires_at, now)))))
         if self.stage:
-            pieces.append(Text(visible_line(self.stage), style="danger" if self.bad else "warning"))
-        return pieces
+            found.append((1, 6, Text(visible_line(self.stage), style="danger" if self.bad else "warning")))
+        return found
+
+
+def _width(pieces: list[tuple[int, int, Text]]) -> int:
+    return sum(piece.cell_len for _rank, _place, piece in pieces) + len(SEPARATOR) * (len(pieces) - 1)
 
 
 class StatusLine(Static):
@@ -69,6 +87,11 @@ class StatusLine(Static):
     StatusLine { height: 1; background: $surface; padding: 0 1; }
     """
 
+    _shown: Text | None = None
+
     def show(self, status: Status, now: datetime) -> None:
-        """Replaces what is shown."""
-        self.update(status.line(now))
+        """Replaces what is shown, where it is something else."""
+        line = status.line(now, max(self.size.width - 2, 0))
+        if line != self._shown:
+            self._shown = line
+            self.update(line)

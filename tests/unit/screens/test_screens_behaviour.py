@@ -259,7 +259,7 @@ async def test_cancel_goes_through_the_bastion_in_visible_stages(tmp_path: Path)
         answered.set()
         await settled(pilot)
         text = shown(pilot)
-        assert "Cancelled; the connection is kept." in text
+        assert "Cancelled, the database confirmed it" in text
         assert "F8 Cancel" not in text
         assert "F5 Run" in text
 
