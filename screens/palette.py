@@ -33,6 +33,12 @@ class Command:
     also: tuple[str, ...] = ()
 
 
+class PaletteSearch(SearchInput):
+    """The search of the palette."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "submit", mark("Do it"))]
+
+
 class PaletteDialog(Dialog[Command | None]):
     """Gives the chosen command."""
 
@@ -46,7 +52,6 @@ class PaletteDialog(Dialog[Command | None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "choose", mark("Do it")),
         Binding("escape,f2", "leave", mark("Close"), key_display="Esc"),
     ]
 
@@ -58,7 +63,7 @@ class PaletteDialog(Dialog[Command | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical():
-            yield SearchInput(placeholder=_("What do you want to do?"))
+            yield PaletteSearch(placeholder=_("What do you want to do?"))
             options = OptionList(markup=False)
             options.can_focus = False
             yield options
@@ -99,7 +104,7 @@ class PaletteDialog(Dialog[Command | None]):
             line.stylize("bold underline", place, place + 1)
         line.truncate(room - len(command.key) - 1, overflow="ellipsis")
         line.append(" " * (room - line.cell_len - len(command.key)))
-        line.append(command.key, style="muted")
+        line.append(command.key)
         return line
 
     @on(SearchInput.Submitted)

@@ -196,10 +196,11 @@ class Dialog(ModalScreen[T]):
     @on(Mount)
     def _listen_to_keys(self) -> None:
         self.bindings_updated_signal.subscribe(self, self._keys_changed)
+        self._keys_changed(self)
 
     @on(Resize)
     def _keys_have_other_room(self) -> None:
-        self.call_after_refresh(self._keys_changed, self)
+        self._keys_changed(self)
 
     def _keys_changed(self, _screen: Screen[object]) -> None:
         from .widgets.frame import key_text
@@ -207,7 +208,7 @@ class Dialog(ModalScreen[T]):
         frame = next(iter(self.children), None)
         if frame is None or self.query("#keys"):
             return
-        line, _places = key_text(self, max(frame.size.width - 4, 0), only=True)
+        line, _places = key_text(self, max((frame.size.width or self.size.width) - 6, 0), only=True)
         frame.border_subtitle = Content.from_rich_text(line, console=self.app.console)
 
 

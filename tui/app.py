@@ -7,11 +7,13 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
+from rich.console import RenderableType
 from rich.text import Text
 from textual import work
 from textual._callback import invoke
+from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.filter import Monochrome
@@ -38,6 +40,7 @@ from screens.workstation import ControlLink, Services, Start, Workstation
 
 from . import clipboard, safe_output
 from .actions import Action, help_groups
+from .changed_cells import OnlyWhatChanged, ShownCells
 from .failure import failure_sentence, write_failure
 from .key_names import key_name
 from .look import CSS
@@ -98,6 +101,7 @@ class CasemateApp(Workstation):
             self.console.no_color = True
             self._filters = [kept for kept in self._filters if not isinstance(kept, Monochrome)]
         self._style_names = False
+        self._shown = ShownCells()
         self.theme = theme or theme_for(self.colours)
         self.failure_log: Path | None = None
 
@@ -265,7 +269,25 @@ class CasemateApp(Workstation):
 
     def action_repaint(self) -> None:
         """After something else has written on the terminal."""
+        self.refresh(layout=True)
         self.screen.refresh(layout=True)
+
+    # -- drawing
+
+    def refresh(self, *, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
+        """With `layout`, everything is drawn and nothing of it left out: the terminal may be another one."""
+        if layout:
+            self._shown.forget()
+        return super().refresh(repaint=repaint, layout=layout, recompose=recompose)
+
+    def on_resize(self) -> None:
+        # The terminal has moved its lines about.
+        self._shown.forget()
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        if isinstance(renderable, LayoutUpdate | ChopsUpdate):
+            renderable = OnlyWhatChanged(renderable, self._shown, (self.size.width, self.size.height))
+        super()._display(screen, renderable)
 
     def action_help(self) -> None:
         self.push_screen(HelpDialog(help_groups(self, self.screen)))

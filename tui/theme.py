@@ -229,7 +229,7 @@ def _own_colours(name: str, *, danger: str, warning: str) -> Theme:
             "input-cursor-foreground", "input-selection-background", "input-selection-foreground",
             "screen-selection-background", "screen-selection-foreground", "link-color", "footer-key-foreground",
             "link-color-hover", "link-background-hover", "surface-active", "primary", "accent", "success", "secondary",
-            "boost",
+            "boost", "ansi-background", "ansi-foreground",
         ),
         OWN,
     )  # fmt: skip
