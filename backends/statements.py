@@ -8,7 +8,7 @@ escapes, `#` and `-- ` comments, backticks).
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -82,6 +82,14 @@ class Boundaries:
         if offset < span.start and before is not None and "\n" not in text[before.stop : offset]:
             return before
         return span
+
+    def start(self, text: str, offset: int) -> int:
+        """Where the statement that `offset` is in begins, its leading white space and comments with it."""
+        spans = self._spans
+        while (not spans or spans[-1].stop <= offset) and self._read_one(text):
+            pass
+        index = bisect_right(spans, offset, key=lambda span: span.stop)
+        return spans[index - 1].stop if index else 0
 
     def _read_one(self, text: str) -> bool:
         """Reads the next statement; False at the end of the text."""
