@@ -113,6 +113,7 @@ class Batch:
     statements: dict[StatementKey, Row] = field(default_factory=dict)
     statement_changes: dict[StatementKey, Row] = field(default_factory=dict)
     more_text: dict[StatementKey, list[str]] = field(default_factory=dict)
+    more_binds: dict[StatementKey, list[str | None]] = field(default_factory=dict)
     acts: list[Row] = field(default_factory=list)
 
     def take(self, records: Iterable[tuple[int, AnyRecord]]) -> None:
@@ -178,7 +179,10 @@ class Batch:
         if record.statement_kind:
             row["kind"] = record.statement_kind
         if record.binds is not None:
-            row["binds"] = _binds(record.binds)
+            if "binds" in row:
+                row["binds"] = [*(row["binds"] or ()), *(_binds(record.binds) or ())]
+            else:
+                self.more_binds.setdefault(key, []).extend(_binds(record.binds) or ())
         if record.text:
             if "text" in row:
                 engine = self.owners.get(record.session, UNKNOWN).engine
@@ -381,6 +385,8 @@ def write(connection: sa.Connection, batch: Batch) -> None:
     for (session, seq), parts in batch.more_text.items():
         engine = batch.owner_of(session).engine
         _lengthen_stored(connection, session, seq, "".join(parts), batch.statement_changes[session, seq], engine)
+    for key, binds in batch.more_binds.items():
+        batch.statement_changes[key]["binds"] = [*_stored_binds(connection, *key), *binds]
     _insert(connection, schema.texts, taken_apart(batch.statement_changes.values()))
     _update(
         connection,
@@ -405,6 +411,12 @@ def _update(connection: sa.Connection, table: sa.Table, changes: list[tuple[Row,
             .values({name: sa.bindparam(f"new_{name}", type_=table.c[name].type) for name in columns})
         )
         connection.execute(statement, rows)
+
+
+def _stored_binds(connection: sa.Connection, session: str, seq: int) -> list[str | None]:
+    table = schema.statements
+    query = sa.select(table.c.binds).where((table.c.session == session) & (table.c.seq == seq))
+    return connection.scalar(query) or []
 
 
 def _lengthen(row: Row, text: str, more: str, complete: bool, engine: str) -> None:

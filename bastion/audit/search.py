@@ -89,7 +89,7 @@ def find_statements(connection: sa.Connection, wanted: m.StatementFilter) -> m.S
     with rows:
         for row in rows:
             statement = m.Statement(**dict(zip(_STATEMENT_FIELDS, row[1:], strict=True)))
-            room -= _encoded_size(statement)
+            room -= cut_to_fit(statement)
             if found and (room < 0 or len(found) == size):
                 return m.StatementPage(statements=found, cursor=cursor)
             found.append(statement)
@@ -117,12 +117,21 @@ def _digest_like(connection: sa.Connection, like: str) -> str:
     return digest
 
 
-def _encoded_size(statement: m.Statement) -> int:
-    """Bytes of the statement in an answer. A text that no answer can carry is cut, and says so at its end."""
+def cut_to_fit(statement: m.Statement, most: int = PAGE_BYTES) -> int:
+    """Bytes of the statement in an answer. What an answer of `most` cannot carry is cut, and says so at its end."""
     size = len(msgspec.json.encode(statement))
-    if size > PAGE_BYTES:
+    if size > most and len(statement.text) > CUT_TEXT:
         length = len(statement.text)
         statement.text = f"{statement.text[:CUT_TEXT]}… (cut: {length} characters in all)"
+        size = len(msgspec.json.encode(statement))
+    if size > most and statement.binds:
+        count, room = 0, CUT_TEXT
+        for bind in statement.binds:
+            room -= len(bind or "") + 4
+            if room < 0:
+                break
+            count += 1
+        statement.binds = [*statement.binds[:count], f"… (cut: {len(statement.binds)} values in all)"]
         size = len(msgspec.json.encode(statement))
     return size
 

@@ -21,9 +21,16 @@ from bastion.vault import Vault
 from .long_texts import statements_with_texts, whole_text
 from .recording_file import RecordingDamaged
 from .recordings import KeptAnswer, KeptUpload, NotKept, kept_answer, kept_upload
+from .search import cut_to_fit
 
 PAGE_BYTES = 2 * 1024 * 1024
 """Bytes of one page as JSON, about: it must fit into a line of the control API."""
+
+STATEMENT_BYTES = 512 * 1024
+"""Bytes of the statement itself on a page; a listing shows more of a longer one."""
+
+SENT_BYTES = 1024 * 1024
+"""Bytes of data sent in on a page, where they are shown as text; what takes more is shown in hexadecimal."""
 
 PAGE_PARTS = 10_000
 """Rows, and what is said between them, of one page."""
@@ -68,6 +75,7 @@ def asked_for(session: str, number: int) -> Callable[[sa.Connection], Asked]:
             sa.select(acts.c.detail).where(acts.c.subject == session, acts.c.act == "recording-cut").limit(1)
         )
         statement = m.Statement(**dict(zip(_STATEMENT_FIELDS, row[:count], strict=True)))
+        cut_to_fit(statement, STATEMENT_BYTES)
         operation, engine, node, state = tuple(row)[count:]
         return Asked(statement, operation, engine, node, state, first == number, str(cut["why"]) if cut else "")
 
@@ -121,7 +129,9 @@ def _sent(upload: KeptUpload) -> m.SentData:
     """Data that a client streamed in, as text where they are text: PostgreSQL's binary COPY is not."""
     form, shown = "hex", upload.data.hex()
     if b"\0" not in upload.data:
-        form, shown = "text", upload.data.decode(upload.codec, "backslashreplace")
+        text = upload.data.decode(upload.codec, "backslashreplace")
+        if len(msgspec.json.encode(text)) <= SENT_BYTES:
+            form, shown = "text", text
     return m.SentData(bytes_kept=len(upload.data), bytes_total=upload.total, why=upload.why, form=form, data=shown)
 
 
@@ -160,6 +170,7 @@ class _Page:
         self._after = after
         self._limit = limit
         self._room = PAGE_BYTES
+        self._filled = False
         self._count = 0
         self._results = 0
         self._rows = 0
@@ -186,13 +197,16 @@ class _Page:
                 if self._count - self._after > self._limit or self._room <= 0:
                     self._answer.next = self._count - 1
                     return
-                self._show(part)
+                if not self._show(part):
+                    self._answer.next = self._count - 1
+                    return
             if self._columns is not None and self._result is None and not self._rows:
                 self._open()
         except ProtocolError as error:
             self._answer.detail = f"what was kept cannot be read further: {error.reason}"
 
-    def _show(self, part: Row | Ended | Said | DatabaseError) -> None:
+    def _show(self, part: Row | Ended | Said | DatabaseError) -> bool:
+        """Puts it on the page; False where it is a row for the next one."""
         answer = self._answer
         if isinstance(part, list):
             result = self._result or self._open()
@@ -200,7 +214,10 @@ class _Page:
             size = len(msgspec.json.encode(row))
             if size > PAGE_BYTES:
                 row, size = _cut(row)
+            if size > self._room and self._filled:
+                return False
             self._room -= size
+            self._filled = True
             if not result.rows:
                 result.first_row = self._rows
             result.rows.append(row)
@@ -217,6 +234,7 @@ class _Page:
             self._room -= min(len(part.message), 10_000)
         else:
             answer.errors.append(str(part)[:10_000])
+        return True
 
     def _open(self) -> m.ResultSet:
         columns = self._columns.columns if self._columns is not None else ()

@@ -38,8 +38,8 @@ TEXT_PART = 256 * 1024
 BIND_LIMIT = 4 * 1024
 """Bytes of one bind value that are kept in the record; a longer one is kept as prefix, length and digest."""
 
-BINDS_LIMIT = 64 * 1024
-"""Bytes of all bind values of one execution that are kept in the record."""
+BINDS_LIMIT = 1024 * 1024
+"""Bytes of all bind values of one execution that are kept in the record; of the rest, lengths and digests are."""
 
 
 class Leg(enum.Enum):
@@ -295,7 +295,10 @@ class StatementBegins(msgspec.Struct):
 
 
 class StatementExtends(msgspec.Struct):
-    """More of a statement that has begun: text, binds, that it is run now, or data that the client streams to it."""
+    """More of a statement that has begun: text, binds, that it is run now, or data that the client streams to it.
+
+    binds  those behind the ones that were noted before, if any were
+    """
 
     number: int
     text: str = ""

@@ -23,6 +23,7 @@ class StatementCredentials:
         self._credential_binds: frozenset[int] = frozenset()
         self._connection_binds: frozenset[int] = frozenset()
         self._secrets: list[str] = []
+        self._bound = 0
 
     @property
     def matter(self) -> bool:
@@ -50,7 +51,8 @@ class StatementCredentials:
             return binds, ()
         kept: list[Bind] = []
         secrets: list[str] = []
-        for place, value in enumerate(binds):
+        begin, self._bound = self._bound, self._bound + len(binds)
+        for place, value in enumerate(binds, begin):
             if value is not None and place in self._credential_binds:
                 secrets.append(value)
                 value = _HIDDEN_BIND

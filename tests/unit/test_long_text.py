@@ -181,6 +181,15 @@ def test_a_connection_that_is_bound_later_is_on_record_without_its_password() ->
     assert records[1].redacted == ["digest of secret"]
 
 
+def test_a_credential_among_binds_that_come_in_parts_is_found_by_its_place() -> None:
+    record, records = session_record("mysql")
+    text = "create user ? identified by ?"
+    record.before((StatementBegins(1, "COM_STMT_EXECUTE", text, binds=("bob",)),))
+    record.before((StatementExtends(1, binds=("secret", "more")),))
+    record.before((StatementExtends(1, binds=("most", "rest")),))
+    assert [each.binds for each in records] == [["bob"], ["***", "more"], ["most", "rest"]]
+
+
 def test_an_ordinary_statement_keeps_its_binds_and_its_error() -> None:
     record, records = session_record("postgresql")
     record.before((StatementBegins(1, "execute", "select * from t where password = $1", binds=("x",)),))

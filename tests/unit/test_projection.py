@@ -183,6 +183,21 @@ async def test_the_store_keeps_so_much_of_a_text(
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["in one batch", "in batches of their own"])
+async def test_values_that_come_in_parts_are_all_there(
+    audit: Audit, journal: Journal, store: Store, apart: bool
+) -> None:
+    journal.append(opened(), sent(1, "INSERT INTO t VALUES (?, ?, ?, ?)", binds=["a", None]))
+    for binds in (["b"], [], ["c"]):
+        if apart:
+            await audit.settle()
+        journal.append(StatementExtended(at=AT, session="s1", seq=1, binds=binds))
+    await audit.settle()
+    (row,) = rows(store, schema.statements)
+    assert row["binds"] == ["a", None, "b", "c"]
+    assert compare_with_store(store, journal.folder).difference is None
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one batch", "in batches of their own"])
 async def test_a_long_text_is_stored_once_however_often_it_is_run(
     audit: Audit, journal: Journal, store: Store, apart: bool
 ) -> None:

@@ -113,6 +113,7 @@ async def test_a_page_fits_into_a_line_of_the_control_api(audit: Audit) -> None:
     big = "SELECT '" + "订" * 300_000 + "'"
     audit.journal.append(*(sent(seq, big, "s2") for seq in range(2, 6)))
     audit.journal.append(sent(6, "SELECT '" + "\x01" * 700_000 + "'", "s2"))
+    audit.journal.append(sent(7, "SELECT ?", "s2", binds=["\x01" * 1000] * 1000))
     await audit.settle()
     wanted = m.StatementFilter(session="s2")
     seen: list[m.Statement] = []
@@ -123,10 +124,13 @@ async def test_a_page_fits_into_a_line_of_the_control_api(audit: Audit) -> None:
         if page.cursor is None:
             break
         wanted.after = page.cursor
-    assert [one.seq for one in seen] == [1, 2, 3, 4, 5, 6]
+    assert [one.seq for one in seen] == [1, 2, 3, 4, 5, 6, 7]
     assert seen[1].text == seen[4].text == big
     assert seen[5].text.startswith("SELECT '\x01")
     assert seen[5].text.endswith("… (cut: 700009 characters in all)")
+    assert seen[6].binds is not None
+    assert len(seen[6].binds) > 200
+    assert seen[6].binds[-1] == "… (cut: 1000 values in all)"
 
 
 async def test_sessions(audit: Audit) -> None:

@@ -34,8 +34,6 @@ _NUMBERS = {
 }
 _REALS = {_FLOAT: struct.Struct("<f"), _DOUBLE: struct.Struct("<d")}
 
-NOT_KEPT = "…"
-
 
 def text_of(data: bytes, codec: str) -> str:
     """A value's bytes as text: decoded where they are text of the connection's encoding, else hexadecimal."""
@@ -182,13 +180,14 @@ class BindReader:
     """Decodes the values of one execution as their bytes arrive.
 
     `feed` takes the bytes in order; `binds` are the values known so far, `taken()` those since it was last asked.
-    Values beyond BINDS_LIMIT are not kept and their bytes not looked at. `rows_of` > 0: the values are rows of a bulk
+    Values beyond BINDS_LIMIT are not kept and their bytes not looked at: the last one says how many bytes there were,
+    with their digest. `row` > 0: the values are rows of a bulk
     execution, that many in a row, each behind an indicator byte.
     """
 
     __slots__ = (
-        "_buffer", "_codec", "_digest", "_given", "_index", "_long_data", "_nulls", "_over", "_row", "_size", "_skip",
-        "_types", "binds", "detail", "names",
+        "_buffer", "_codec", "_digest", "_given", "_index", "_long_data", "_nulls", "_over", "_rest", "_row", "_size",
+        "_skip", "_types", "binds", "detail", "names",
     )  # fmt: skip
 
     def __init__(
@@ -206,6 +205,7 @@ class BindReader:
         self._size = 0
         self._given = 0
         self._over = False
+        self._rest = 0
         self.binds: list[Bind] = []
         self.detail: list[str] = []
         self.names: dict[int, bytes] = {}
@@ -225,7 +225,6 @@ class BindReader:
         self._index += 1
         if self._size > BINDS_LIMIT and (self._row or self._index < len(self._types)):
             self._over = True
-            self.binds.append(NOT_KEPT)
 
     def feed(self, data: bytes, *, last: bool) -> None:
         """Raises Malformed when the values are not what their types say, or end too early at the last bytes."""
@@ -236,7 +235,9 @@ class BindReader:
             data = data[len(part) :]
             if not self._skip:
                 self.detail.append(f"bind {self._given + len(self.binds)}: sha256 {self._digest.hexdigest()}")
+                self._digest = hashlib.sha256()
         if self._over:
+            self._not_kept(data, last=last)
             return
         buffer = self._buffer + data if self._buffer else data
         position = 0
@@ -265,8 +266,18 @@ class BindReader:
         except Short:
             pass
         self._buffer = b"" if self._over else buffer[position:]
+        if self._over:
+            self._not_kept(buffer[position:], last=last)
         if last and not self._over and (self._skip or self._buffer or (not self._row and self._index < count)):
             raise Malformed("the bind values do not fit their types")
+
+    def _not_kept(self, data: bytes, *, last: bool) -> None:
+        """Counts bytes of values beyond the limit."""
+        self._rest += len(data)
+        if not self._skip:
+            self._digest.update(data)
+        if last and (self._rest or not self._row):
+            self.binds.append(f"… ({self._rest} bytes more, sha256 {self._digest.hexdigest()})")
 
     def _value(self, kind: int, buffer: bytes, position: int) -> int:
         try:

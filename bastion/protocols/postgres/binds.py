@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Generator
+from typing import Any
 
 from bastion.protocols.contract import BIND_LIMIT, BINDS_LIMIT, Bind, Leg, ProtocolError
 
@@ -16,6 +17,34 @@ _count = struct.Struct(">i")
 
 LONGEST_NAME = 64 * 1024
 """Bytes of the name of a portal or statement (the server cuts them at 63)."""
+
+
+class _Rest:
+    """The values behind those that are kept: how many, their bytes, and the digest of these, one behind the other."""
+
+    def __init__(self) -> None:
+        self.count = self.size = 0
+        self.digest: Any = None
+
+    def begin(self) -> None:
+        """One more value; all behind it belong to the rest too."""
+        self.digest = self.digest or hashlib.sha256()
+        self.count += 1
+
+    def add(self, data: bytes) -> None:
+        self.digest.update(data)
+        self.size += len(data)
+
+    def add_null(self, binds: list[Bind]) -> None:
+        if self.count:
+            self.count += 1
+        else:
+            binds.append(None)
+
+    def finish(self, binds: list[Bind]) -> None:
+        """What the record says of the rest."""
+        if self.count:
+            binds.append(f"… ({self.count} values more, {self.size} bytes, sha256 {self.digest.hexdigest()})")
 
 
 def read_bind(body: bytes, exchange: Exchange) -> tuple[bytes, Portal]:
@@ -34,21 +63,24 @@ def read_bind(body: bytes, exchange: Exchange) -> tuple[bytes, Portal]:
         types = prepared.types if prepared is not None else ()
         binds: list[Bind] = []
         kept = 0
+        rest = _Rest()
         for index in range(count):
             size = _count.unpack_from(body, position)[0]
             position += 4
             if size < 0:
-                binds.append(None)
+                rest.add_null(binds)
                 continue
             if position + size > len(body):
                 raise ProtocolError(Leg.CLIENT, "a Bind message whose values are longer than itself")
             kept += min(size, BIND_LIMIT)
+            value = body[position : position + size]
             if kept > BINDS_LIMIT:
-                binds.append(f"({size} bytes)")
+                rest.begin()
+                rest.add(value)
             else:
-                value = body[position : position + size]
                 binds.append(bind_text(_type(types, index), _binary(formats, index), value, exchange.codec))
             position += size
+        rest.finish(binds)
         results = _short.unpack_from(body, position)[0]
     except (ValueError, struct.error) as error:
         raise ProtocolError(Leg.CLIENT, "a Bind message that cannot be read") from error
@@ -126,30 +158,31 @@ class BindReader:
         count = _short.unpack((yield from self._take(2)))[0]
         binds: list[Bind] = []
         kept = 0
+        rest = _Rest()
         for index in range(count):
             size = _count.unpack((yield from self._take(4)))[0]
             if size < 0:
-                binds.append(None)
+                rest.add_null(binds)
                 continue
             start = yield from self._take(min(size, BIND_LIMIT))
             kept += len(start)
-            if size <= BIND_LIMIT:
-                fits = kept <= BINDS_LIMIT
-                text = bind_text(_type(types, index), _binary(formats, index), start, self._exchange.codec)
-                binds.append(text if fits else f"({size} bytes)")
-                continue
-            digest = yield from self._digest(start, size)
             if kept > BINDS_LIMIT:
-                binds.append(f"({size} bytes, sha256 {digest})")
+                rest.begin()
+                rest.add(start)
+                yield from self._pass(size - len(start), rest.digest)
+                rest.size += size - len(start)
                 continue
             text = bind_text(_type(types, index), _binary(formats, index), start, self._exchange.codec, size)
-            binds.append(f"{text.removesuffix(')')}, sha256 {digest})")
+            if size > BIND_LIMIT:
+                digest = hashlib.sha256(start)
+                yield from self._pass(size - len(start), digest)
+                text = f"{text.removesuffix(')')}, sha256 {digest.hexdigest()})"
+            binds.append(text)
+        rest.finish(binds)
         return binds, kept
 
-    def _digest(self, start: bytes, size: int) -> Generator[None, bytes, str]:
-        """SHA-256 of a value of `size` bytes that begins with `start`, which was taken; the rest passes."""
-        digest = hashlib.sha256(start)
-        left = size - len(start)
+    def _pass(self, left: int, digest: Any) -> Generator[None, bytes, None]:
+        """Adds the next `left` bytes to a digest and lets go of them."""
         while left > 0:
             if self._position == len(self._buffer):
                 yield from self._more()
@@ -157,7 +190,6 @@ class BindReader:
             digest.update(part)
             self._position += len(part)
             left -= len(part)
-        return digest.hexdigest()
 
 
 class ArgumentReader(BindReader):

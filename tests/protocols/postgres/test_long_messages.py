@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bastion.protocols.contract import TEXT_PART, ProtocolError, StatementBegins, StatementExtends
+from bastion.protocols.contract import BINDS_LIMIT, TEXT_PART, ProtocolError, StatementBegins, StatementExtends
 from bastion.protocols.postgres.exchange import MOST_HANDLES, Exchange
 
 from . import messages as m
@@ -149,7 +149,22 @@ def test_many_values_take_linear_time() -> None:
     for part in parts(data, 250_000):
         session.client(part)
     assert time.perf_counter() - started < 2
-    assert session.exchange.portals[b""].binds[-1] == "(8 bytes)"  # type: ignore[index]
+    assert session.exchange.portals[b""].binds == ("12345678",) * 65_535
+
+
+def test_values_beyond_the_limit_are_there_by_number_length_and_digest() -> None:
+    session = Session()
+    values = tuple(str(i).encode() * 20 for i in range(20_000))
+    for part in parts(m.bind((*values, None, b"y" * 5000)) + m.execute(), 250_000):
+        session.client(part)
+    kept = 0
+    while sum(map(len, values[: kept + 1])) <= BINDS_LIMIT:
+        kept += 1
+    rest = b"".join(values[kept:]) + b"y" * 5000
+    digest = hashlib.sha256(rest).hexdigest()
+    marker = f"… ({20_000 - kept + 2} values more, {len(rest)} bytes, sha256 {digest})"
+    [begun] = session.begun().values()
+    assert begun.binds == (*(value.decode() for value in values[:kept]), marker)
 
 
 def test_a_long_query_keeps_nothing() -> None:
