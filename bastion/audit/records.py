@@ -91,6 +91,13 @@ class SessionLoggedIn(Record, tag="session-logged-in", frozen=True):
     database_tls: str
 
 
+class ClientNamed(Record, tag="client-named", frozen=True):
+    """The client's program calls itself otherwise than at its login; the person's name is not in it any more."""
+
+    session: str
+    client: str
+
+
 class SessionRefused(Record, tag="session-refused", frozen=True):
     """No session came of it. `by` as in the protocol contract: bastion, database, client."""
 
@@ -229,5 +236,5 @@ class Recording(Record, tag="recording", frozen=True):
 AnyRecord = (
     NodeStarted | NodeStopped | JournalRepaired | LoggedIn | LoginRefused | Act | SessionOpened | SessionLoggedIn
     | SessionRefused | StatementSent | StatementExtended | StatementDone | StatementRefused | RawBytes | CancelSent
-    | SessionClosed | Checkpoint | Recording
+    | SessionClosed | Checkpoint | Recording | ClientNamed
 )  # fmt: skip

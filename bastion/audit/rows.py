@@ -26,6 +26,7 @@ from .records import (
     Act,
     AnyRecord,
     CancelSent,
+    ClientNamed,
     JournalRepaired,
     LoggedIn,
     LoginRefused,
@@ -221,6 +222,9 @@ class Batch:
         for name in ("login", "client", "catalog", "schema", "server_version", "database_tls"):
             row[name] = storable(getattr(record, name))
 
+    def _named(self, _number: int, record: ClientNamed) -> None:
+        self._session(record.session)["client"] = storable(record.client)
+
     def _session_refused(self, _number: int, record: SessionRefused) -> None:
         row = self._session(record.session)
         row.update(state="refused", ended_at=record.at, end_reason=storable(record.error) or record.code)
@@ -319,6 +323,7 @@ _FOLDS: dict[type, Callable[[Batch, int, Any], None]] = {
     StatementRefused: Batch._refused,
     SessionOpened: Batch._opened,
     SessionLoggedIn: Batch._logged_in,
+    ClientNamed: Batch._named,
     SessionRefused: Batch._session_refused,
     SessionClosed: Batch._closed,
     Act: Batch._acted,

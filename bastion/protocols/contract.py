@@ -356,12 +356,16 @@ class ClientData(msgspec.Struct):
 
 
 class SessionChanged(msgspec.Struct):
-    """Something about the session changed: only the fields that did are set."""
+    """Something about the session changed: only the fields that did are set.
+
+    client  what the client's program calls itself from now on, at most 256 characters
+    """
 
     schema: str | None = None
     catalog: str | None = None
     transaction: Transaction | None = None
     role: str | None = None
+    client: str | None = None
 
 
 Note = StatementBegins | StatementExtends | StatementEnds | SessionChanged | ClientData

@@ -13,7 +13,7 @@ from bastion.access.door import Admission
 from bastion.api.refusals import Refused
 from bastion.audit.journal import JournalFailed
 from bastion.audit.recorder import Recorder
-from bastion.audit.records import SessionLoggedIn
+from bastion.audit.records import ClientNamed, SessionLoggedIn
 from bastion.network import DialFailed, Target, dial, tls_context
 from bastion.protocols.contract import (
     CancelAsked,
@@ -78,6 +78,7 @@ class Life:
     others: Callable[[], Iterable[LiveSession]]
     changed: Callable[[], None]
     recorder: Recorder | None = None
+    _login_client: str = ""
 
     async def run(self) -> None:
         """From the dial to the last record. Raises Refused (the client is still to be told) or JournalFailed."""
@@ -210,11 +211,13 @@ class Life:
         assert legs.server is not None
         session = self.session
         session.login, session.client = result.login, result.client
+        self._login_client = result.client
         session.catalog, session.server_version = result.catalog, result.server_version
         session.cancel_key, session.expires_at = result.cancel_key, self.admission.expires_at
         session.replication = result.replication
         record = SessionRecord(session.journal, session.id, self.engine.name, self.digest)
         record.schema = result.schema
+        record.named = self._client_named
         relay = Relay(
             session.id,
             (legs.client, legs.server),
@@ -251,6 +254,17 @@ class Life:
         finally:
             if relay.recording is not None:
                 relay.recording.forget(relay.bytes_down)
+
+    def _client_named(self, said: str) -> None:
+        """The database has been told another name of the client's program. Raises JournalFailed."""
+        session = self.session
+        program = said.removesuffix(f"({session.visit.user})")
+        if program != said and f"{self._login_client or 'casemate'} ".startswith(program):
+            said = self._login_client  # that of the login again, with the person's behind it
+        if said != session.client:
+            session.client = said
+            session.journal.append_soon(ClientNamed(at=now(), session=session.id, client=said))
+            self.changed()
 
     async def _until_ending(self, relay: Relay) -> Ending:
         """Waits for the session's end; the token's expiry is one, unless it is renewed meanwhile."""

@@ -88,6 +88,8 @@ class SessionRecord:
         self.schema = ""
         self.statements = 0
         self.uploads: Uploads | None = None
+        self.named: Callable[[str], None] | None = None
+        """Is told what the client's program calls itself, where that changes."""
         self._open: dict[int, _Open] = {}
 
     def before(self, notes: tuple[Note, ...]) -> asyncio.Future[None] | None:
@@ -131,6 +133,8 @@ class SessionRecord:
             elif isinstance(note, SessionChanged):
                 if note.schema is not None:
                     self.schema = note.schema
+                if note.client is not None and self.named is not None:
+                    self.named(note.client)
             elif isinstance(note, StatementExtends):
                 at = at or now()
                 records.append(self._extended(note, at))

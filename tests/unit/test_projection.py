@@ -23,6 +23,7 @@ from bastion.audit.records import (
     Act,
     CancelSent,
     Checkpoint,
+    ClientNamed,
     LoggedIn,
     LoginRefused,
     RawBytes,
@@ -227,6 +228,13 @@ async def test_a_long_text_is_stored_once_however_often_it_is_run(
     asked = store.read_now(asked_for("s1", 3))
     assert asked.statement.text == text
     assert compare_with_store(store, journal.folder).difference is None
+
+
+async def test_a_program_that_names_itself_later(audit: Audit, journal: Journal, store: Store) -> None:
+    journal.append(opened(), logged_in(), ClientNamed(at=AT, session="s1", client="ledger \0"))
+    await audit.settle()
+    (session,) = rows(store, schema.sessions)
+    assert session["client"] == "ledger \u2400"
 
 
 async def test_a_session_that_was_refused(audit: Audit, journal: Journal, store: Store) -> None:

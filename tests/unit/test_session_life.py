@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 
 from bastion.api.refusals import Refused
-from bastion.audit.records import SessionClosed, SessionOpened, SessionRefused, StatementSent
-from bastion.protocols.contract import LoggedIn, Refusal
+from bastion.audit.records import ClientNamed, SessionClosed, SessionOpened, SessionRefused, StatementSent
+from bastion.protocols.contract import LoggedIn, Refusal, SessionChanged
 from bastion.protocols.postgres.engine import PostgresEngine
 from bastion.sessions.life import Life, Limits
 from bastion.sessions.live import Ending, LiveSession, Visit
@@ -46,6 +46,30 @@ async def test_what_was_sent_ahead_of_the_login_is_not_passed_on_where_the_sessi
     closed = stage.journal.records[-1]
     assert isinstance(closed, SessionClosed)
     assert closed.reason.startswith(why)
+
+
+async def test_a_program_that_names_itself_later_is_on_record_and_in_the_listing() -> None:
+    stage, lines = Stage(started=False), Lines()
+    session = LiveSession("s1", Visit("alice", "t1", "127.0.0.1", "orders", "app", "postgresql"), "n1", stage.journal)
+    admission = SimpleNamespace(expires_at=datetime.now(UTC) + timedelta(hours=1), at_expiry="end", database="orders")
+    seen: list[str] = []
+    life = Life(
+        session, cast(Any, SimpleNamespace(name="postgresql")), cast(Any, admission), stage.client, Limits(),
+        lambda text: "digest", None, list, lambda: seen.append(session.view().client),
+    )  # fmt: skip
+    result = LoggedIn(
+        cast(Any, lines), cast(Any, Answers(lines)), "app", "psql", "orders", "public", "18", None
+    )  # fmt: skip
+    running = asyncio.create_task(life._relay(Legs(stage.client, stage.server), result))
+    await asyncio.sleep(0)
+    assert session.record is not None
+    for said in ("psql (alice)", "PostgreSQL JDBC Driver", "ledger", "ledger", "ledger (alice)", "psql (alice)"):
+        session.record.after((SessionChanged(client=said), SessionChanged()))
+    session.end(Ending("ended", "root"))
+    await running
+    named = [each.client for each in stage.journal.records if isinstance(each, ClientNamed)]
+    assert named == ["PostgreSQL JDBC Driver", "ledger", "ledger (alice)", "psql"]
+    assert seen[-4:] == named
 
 
 async def test_an_engine_that_is_declared_and_not_spoken_is_refused_on_record() -> None:

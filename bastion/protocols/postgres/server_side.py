@@ -391,6 +391,8 @@ class PostgresServerSide:
             self._note_settings(before, self.running or 0)
         elif name == b"client_encoding":
             self._exchange.codec = codec_for(value.decode("ascii", "replace"))
+        elif name == b"application_name":
+            self._notes.append(SessionChanged(client=value.decode("utf-8", "backslashreplace")[:256]))
 
     def _copy_in(self, body: bytes) -> None:
         """The client sends data now, or has sent it already without waiting for this."""

@@ -37,8 +37,8 @@ def test_jdbc(postgres: Place) -> None:
         "seen as clients_app ledger (alice)",
     ]
     first, second = postgres.sessions(2, cancels=1)
-    # By itself the driver tells its name in a statement: too late for the session's start, and without the person.
-    assert (first["client"], second["client"]) == ("", "ledger")
+    # By itself the driver tells its name in a statement, which takes the person's off again; the record follows.
+    assert (first["client"], second["client"]) == ("ledger", "ledger")
     record = postgres.record(first)
     inserts = [each for each in record if each[0].startswith("INSERT INTO batch")]
     insert, again = "INSERT INTO batch VALUES ($1, $2)", "INSERT INTO batch VALUES ($1, 'again')"

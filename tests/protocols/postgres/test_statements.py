@@ -206,6 +206,8 @@ def test_status_of_the_session() -> None:
     assert SessionChanged(schema="audit, public") in session.notes
     assert SessionChanged(transaction=Transaction.OPEN) in session.notes
     assert session.server_side.transaction is Transaction.OPEN
+    session.server(m.parameter_status("application_name", "ledger"))
+    assert session.notes[-1] == SessionChanged(client="ledger")
     session.server(m.notice("hello") + m.notification("c", "p") + m.parameter_status("TimeZone", "UTC"))
     assert session.outcomes() == [(1, "done", None)]
 
