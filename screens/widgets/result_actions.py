@@ -174,6 +174,12 @@ class ResultActions:
 
         await self._results.app.push_screen_wait(RowDialog(result.table))
 
+    async def chart(self, result: Result) -> None:
+        """Of the rows that are shown."""
+        from ..chart import ChartDialog
+
+        await self._results.app.push_screen_wait(ChartDialog(result.table))
+
     # -- copying
 
     async def copy_as(self, result: Result) -> None:
