@@ -34,7 +34,8 @@ def read_tree(text: str, *, measured: bool) -> Plan:
         found = _LINE.match(line)
         if found is None or number >= MOST_STEPS:
             continue
-        step = _Step(len(found.group("indent")), _tree_node(found.group("rest")))
+        rest = found.group("rest")
+        step = _Step(len(found.group("indent")), _tree_node(rest), _built_once(rest))
         while len(open_steps) > 1 and open_steps[-1].indent >= step.indent:
             open_steps.pop()
         open_steps[-1].below.append(step)
@@ -49,8 +50,10 @@ def read_tree(text: str, *, measured: bool) -> Plan:
 class _Step:
     """A line of the tree and those below it."""
 
-    def __init__(self, indent: int, node: PlanNode) -> None:
+    def __init__(self, indent: int, node: PlanNode, once: bool = False) -> None:
         self.indent, self.node = indent, node
+        self.once = once
+        """Nearly all of its cost comes before its first row: it is built once, then looked up."""
         self.below: list[_Step] = []
 
     def finished(self, repeats: float, cut_short: bool, measured: bool) -> PlanNode:
@@ -61,7 +64,7 @@ class _Step:
         totals: list[float | None] = []
         for place, step in enumerate(self.below):
             times = repeats
-            if place and node.operation.startswith("Nested loop"):
+            if place and not step.once and node.operation.startswith("Nested loop"):
                 times *= expected_repeats(node.cost, children[0], step.node)
             child = step.finished(times, cut_short or limit, measured)
             children.append(child)
@@ -111,6 +114,12 @@ def _tree_node(rest: str) -> PlanNode:
         loops=loops,
         details=((operation, details),) if details else (),
     )
+
+
+def _built_once(rest: str) -> bool:
+    estimate = _ESTIMATE.search(rest)
+    first, cost = _float(estimate, "first"), _float(estimate, "cost")
+    return bool(first is not None and cost and first / cost > 0.9)
 
 
 def _float(found: re.Match[str] | None, group: str) -> float | None:

@@ -17,7 +17,7 @@ from bastion.api.language import translate as _
 
 from ..choice import ChoiceDialog
 from ..token import TokenDialog
-from ..transaction_mode import TransactionMode
+from ..transaction import TransactionDialog
 from ..widgets.catalog_pane import CatalogPane
 from ..widgets.catalog_tree import CatalogTree
 from ..widgets.confirmation import Confirmation, TextQuestion
@@ -62,17 +62,22 @@ class ConsoleScreen(Page):
         Binding("f5,ctrl+j,ctrl+enter", "run", mark("Run"), key_display="F5"),
         Binding("f5", "reconnect", mark("Connect again")),
         Binding("f8", "cancel", mark("Cancel")),
-        Binding("f10", "commit", mark("Commit")),
-        Binding("ctrl+r", "rollback", mark("Roll back")),
+        Binding("f10", "transaction", mark("Transaction")),
         Binding("f9", "run_all", mark("Run all")),
         Binding("f6", "next_pane", mark("Pane")),
         Binding("f7", "history", mark("History")),
         Binding("f3", "token", mark("Token"), show=False),
         Binding("f4", "toggle_catalog", mark("Catalog")),
-        Binding("ctrl+l", "explain", mark("Plan")),
-        Binding("ctrl+o", "transaction_mode", mark("Commit mode, guard"), show=False),
+        Binding("ctrl+e", "explain", mark("Plan")),
         Binding("escape", "leave_results", mark("Back to the editor"), show=False),
     ]
+
+    PALETTE: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("commit", mark("Commit")),
+        ("rollback", mark("Roll back")),
+        ("autocommit", mark("Autocommit on or off")),
+        ("change_catalog", mark("Open another database name")),
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,6 +97,12 @@ class ConsoleScreen(Page):
         """Runs while something lasts or a transaction is open: their time is shown."""
         self._rolling_back = False
         self.catalog = Catalog(self, self.at_hand)
+
+    def title_words(self) -> str:
+        token = self.at_hand.token
+        if token is None:
+            return _("Console")
+        return f"{token.database} ({_('PRODUCTION')})" if token.production else token.database
 
     def compose(self) -> ComposeResult:
         yield TopLine("console")
@@ -150,7 +161,7 @@ class ConsoleScreen(Page):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         idle = self.connected and not self.running.now
-        if action in ("run", "run_all", "autocommit", "change_catalog", "explain", "transaction_mode"):
+        if action in ("run", "run_all", "autocommit", "change_catalog", "explain", "transaction"):
             return idle
         if action == "reconnect":
             return not self.connected and self.at_hand.token is not None and not self.at_hand.connecting
@@ -210,14 +221,22 @@ class ConsoleScreen(Page):
         await self.transactions.turn_autocommit()
 
     @work(exclusive=True, group="transaction")
-    async def action_transaction_mode(self) -> None:
-        """How statements are committed, and what the write guard does."""
+    async def action_transaction(self) -> None:
+        """Commit, roll back, how statements are committed, and what the write guard does."""
         token = self.at_hand.token
         if token is None:
             return
-        mode = "autocommit" if self.transactions.autocommit else "manual"
-        chosen = await self.app.push_screen_wait(TransactionMode(mode, self.guard.level.value, token.database))
-        if chosen in ("autocommit", "manual"):
+        dialog = TransactionDialog(
+            "autocommit" if self.transactions.autocommit else "manual",
+            self.guard.level.value,
+            token.database,
+            self.transactions.state,
+            self.transactions.words(),
+        )
+        chosen = await self.app.push_screen_wait(dialog)
+        if chosen in ("commit", "rollback"):
+            await self.transactions.end(commit=chosen == "commit")
+        elif chosen in ("autocommit", "manual"):
             await self.transactions.set_autocommit(chosen == "autocommit")
         elif chosen is not None:
             self.guard.choose(GuardLevel(chosen))
@@ -229,7 +248,7 @@ class ConsoleScreen(Page):
             self.workstation.told(
                 _(
                     "A transaction is still open on the console ({age}) and keeps its locks. "
-                    "Go back to commit it (F10) or roll it back (Ctrl+R)."
+                    "Go back and press F10 to commit it or roll it back."
                 ).format(age=self.transactions.words()),
                 bad=True,
             )

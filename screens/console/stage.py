@@ -91,7 +91,7 @@ class TokenWarnings:
                 if transaction:
                     return _(
                         "The token ends in {time}, and the open transaction is rolled back then. "
-                        "F10 commits it, F3 renews the token."
+                        "F10 ends it before, F3 renews the token."
                     ).format(time=time_left)
                 return _("The token ends in {time}. F3 renews it.").format(time=time_left)
         return ""

@@ -73,7 +73,7 @@ class Transactions:
                     Text(
                         _(
                             "The transaction has failed: nothing of it can be kept, and nothing else runs in it. "
-                            "Ctrl+R rolls it back; then run it again."
+                            "F10, then r, rolls it back; then run it again."
                         ),
                         style="warning",
                     )
@@ -129,7 +129,7 @@ class Transactions:
             self._page.workstation.told(
                 _("Autocommit: every statement stands for itself.")
                 if on
-                else _("Manual commit: the next statement opens a transaction. F10 commits, Ctrl+R rolls back.")
+                else _("Manual commit: the next statement opens a transaction. F10 commits it or rolls it back.")
             )
         except CONNECTION_ERRORS as error:
             self._page.workstation.told(sentence(error), bad=True)

@@ -66,7 +66,7 @@ class Status:
                 age = f" {duration(self.age)}" if self.age is not None else ""
                 found.append((1, 3, Text(_("TRANSACTION OPEN") + age, style="warning")))
             elif self.transaction is TransactionState.FAILED:
-                found.append((1, 3, Text(_("TRANSACTION FAILED: roll back"), style="danger")))
+                found.append((1, 3, Text(_("TRANSACTION FAILED: roll back (F10)"), style="danger")))
             if self.guard != "off":
                 guard = _("guard: writes") if self.guard == "writes" else _("guard: everything")
                 found.append((4, 4, Text(guard)))

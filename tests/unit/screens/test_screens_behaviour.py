@@ -132,7 +132,7 @@ async def test_an_account_that_is_not_hosted_asks_for_its_login(tmp_path: Path) 
     scripted = world(tmp_path)
     async with scripted.app.run_test(size=SIZE) as pilot:
         await settled(pilot)
-        await press(pilot, *"report", "f3", "tab", "tab", "tab", *"s3cret", "enter")
+        await press(pilot, *"report", "f3", "tab", *"s3cret", "enter")
         [asked] = scripted.link.asked("token.request")
         assert (asked.login, asked.password) == ("report", "s3cret")
         assert "s3cret" not in shown(pilot)
@@ -166,9 +166,9 @@ async def test_renewing_shows_the_new_end(tmp_path: Path) -> None:
     async with world(tmp_path).app.run_test(size=SIZE) as pilot:
         await settled(pilot)
         await press(pilot, "f3")
-        assert "06:55:12 left · 3 renewals left" in shown(pilot)
+        assert "6h 55m left · until 2026-11-22 09:59 · 3 renewals left" in shown(pilot)
         await press(pilot, "r")
-        assert "08:00:00 left · 2 renewals left" in shown(pilot)
+        assert "8h 00m left · until 2026-11-22 11:04 · 2 renewals left" in shown(pilot)
 
 
 async def test_revoking_asks_first(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ async def test_an_open_transaction_is_shown_and_asked_about_before_quitting(tmp_
         assert "TRANSACTION OPEN" in shown(pilot)
         await press(pilot, "ctrl+q")
         assert "A transaction is open. It is rolled back." in shown(pilot)
-        await press(pilot, "n", "f10")
+        await press(pilot, "n", "f10", "c")
         assert scripted.console.orders == ["commit"]
         assert "TRANSACTION OPEN" not in shown(pilot)
 
