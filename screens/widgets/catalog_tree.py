@@ -1,166 +1,565 @@
-"""The catalog: schemas or databases, tables and views, columns; each level is asked for when it is opened."""
+"""The catalog as a tree of which only the visible lines are drawn; each level is asked for when it is opened."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.segment import Segment
 from rich.text import Text
+from textual import events
 from textual.binding import Binding, BindingType
+from textual.geometry import Size
 from textual.message import Message
-from textual.widgets import Tree
-from textual.widgets.tree import TreeNode
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
 
-from backends.catalog import CatalogNode
+from backends.catalog import GROUPS, RELATIONS, CatalogNode, CatalogPage, TableName
+from backends.metadata import SchemaMetadata
 from backends.visible_text import visible_line
 from bastion.api.language import translate as _
+from bastion.api.language import translate_many
 
 from ..words import mark
+from .catalog_model import Branch, CatalogModel, Line, Note, State
 
-SIGNS = {"schema": "", "database": "", "table": "▦", "view": "◫", "key": "◆", "column": "·", "more": "…"}
-SLICE = 250
-"""Nodes added at a time, so that a schema of 20,000 tables does not hold the screen up."""
+SIGNS = {
+    "table": "t",
+    "view": "v",
+    "materialized view": "m",
+    "foreign table": "x",
+    "function": "f",
+    "procedure": "p",
+    "aggregate": "a",
+    "sequence": "s",
+    "event": "e",
+    "index": "i",
+    "key": "k",
+    "check": "c",
+    "trigger": "!",
+    "foreign key": "→",
+    "reference": "←",
+}
+"""A letter each, so that the kinds are told apart without colour; the help explains them."""
+WORDS = {
+    "tables": mark("tables"),
+    "views": mark("views"),
+    "materialized views": mark("materialized views"),
+    "functions": mark("functions"),
+    "procedures": mark("procedures"),
+    "sequences": mark("sequences"),
+    "events": mark("events"),
+    "indexes": mark("indexes"),
+    "keys": mark("keys and checks"),
+    "foreign keys": mark("foreign keys"),
+    "referenced by": mark("referenced by"),
+    "triggers": mark("triggers"),
+    "partitions": mark("partitions"),
+    "table": mark("table"),
+    "view": mark("view"),
+    "materialized view": mark("materialized view"),
+    "foreign table": mark("foreign table"),
+    "function": mark("function"),
+    "procedure": mark("procedure"),
+    "aggregate": mark("aggregate"),
+    "sequence": mark("sequence"),
+    "event": mark("event"),
+    "index": mark("index"),
+    "key": mark("key"),
+    "check": mark("check"),
+    "trigger": mark("trigger"),
+    "foreign key": mark("foreign key"),
+    "reference": mark("reference"),
+    "column": mark("column"),
+    "schema": mark("schema"),
+    "database": mark("database"),
+}
+"""Kinds as a person reads them."""
+WIDE = 34
+"""From this width on a level is indented by two."""
 
 
-class CatalogTree(Tree[CatalogNode]):
-    """Posts `Wanted` for what is below a node; `fill` puts it there."""
+class CatalogTree(ScrollView, can_focus=True):
+    """Posts `Wanted` for what is below a branch; `fill` or `failed` answers. Posts `Chosen` for what is to be done."""
 
     DEFAULT_CSS = """
-    CatalogTree { background: $background; padding: 0; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
-    """
+    CatalogTree { height: 1fr; background: $background; scrollbar-size-horizontal: 0; overflow-x: hidden; }
+    CatalogTree > .catalog--cursor {
+        background: $selection-idle; color: $selection-idle-text; text-style: $selection-idle-style;
+    }
+    CatalogTree:focus > .catalog--cursor { background: $selection; color: $selection-text; text-style: $selection-style; }
+    """  # noqa: E501
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"catalog--cursor"}
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("i", "insert", mark("Insert the name"), show=False),
-        Binding("s", "select", mark("Select its rows"), show=False),
-        Binding("f5", "reload", mark("Reload"), show=False),
+        Binding("slash", "filter", mark("Filter"), key_display="/"),
+        Binding("enter", "choose", mark("Open, or insert the name"), show=False),
+        Binding("d", "describe", mark("Describe")),
+        Binding("s", "select", mark("First rows")),
+        Binding("i", "insert", mark("Insert the name")),
+        Binding("x", "definition", mark("Definition (DDL)")),
+        Binding("g", "follow", mark("Go along the foreign key"), show=False),
+        Binding("c", "copy", mark("Copy the name"), show=False),
+        Binding("r,f5", "reload", mark("Load again"), show=False, key_display="r"),
         Binding("right", "open", mark("Open"), show=False),
         Binding("left", "shut", mark("Close"), show=False),
+        Binding("up", "step(-1)", show=False),
+        Binding("down", "step(1)", show=False),
+        Binding("pageup", "page(-1)", show=False),
+        Binding("pagedown", "page(1)", show=False),
+        Binding("home", "edge(False)", show=False),
+        Binding("end", "edge(True)", show=False),
     ]
 
-    class Wanted(Message):
-        """What is below `node` is to be loaded."""
+    cursor: reactive[int] = reactive(0, repaint=False)
 
-        def __init__(self, node: TreeNode[CatalogNode]) -> None:
+    class Wanted(Message):
+        """What is below `branch` is to be loaded, from the `offset`th on. `again`: all that is open below it too."""
+
+        def __init__(self, branch: Branch, offset: int = 0, *, again: bool = False) -> None:
             super().__init__()
-            self.node = node
+            self.branch, self.offset, self.again = branch, offset, again
 
     class Chosen(Message):
-        """`action`: insert or select."""
+        """`action`: insert, select, describe, definition, copy."""
 
         def __init__(self, node: CatalogNode, action: str) -> None:
             super().__init__()
             self.node, self.action = node, action
 
+    class FilterWanted(Message):
+        """The person wants to type a filter."""
+
+    class Moved(Message):
+        """The cursor is on another line, or what is on it has changed; `node` is None on a note."""
+
+        def __init__(self, node: CatalogNode | None) -> None:
+            super().__init__()
+            self.node = node
+
+    class FilterLeft(Message):
+        """The tree is shown whole again, since the cursor went elsewhere."""
+
+    class NotThere(Message):
+        """A foreign key leads to a table that the catalog does not show."""
+
+        def __init__(self, table: TableName) -> None:
+            super().__init__()
+            self.table = table
+
     def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(Text(""), id=id)
-        self.show_root = False
-        self.show_guides = False
-        self.guide_depth = 2
-        self.auto_expand = False
-        self._asked: set[int] = set()
+        super().__init__(id=id)
+        self.model = CatalogModel()
+        self._lines: list[Line] = []
+        self._first_open: str | None = None
+        self._heading_for: TableName | None = None
 
-    def reset_to(self, title: str) -> None:
-        """Empties the tree for another connection and asks for the top level."""
-        self._asked = set()
-        self.clear()
-        self.root.set_label(Text(visible_line(title)))
-        self.root.expand()
-        self.want(self.root)
+    # -- told by the console
 
-    def want(self, node: TreeNode[CatalogNode]) -> None:
-        """Asks for the children of `node`, once."""
-        if node.id in self._asked:
+    def reset_to(self, first_open: str = "") -> None:
+        """Empties the tree for another connection and asks for the top level. `first_open` is opened by itself."""
+        self.model = CatalogModel()
+        self._first_open = first_open or None
+        self._heading_for = None
+        self.cursor = 0
+        self._want(self.model.root)
+        self._changed()
+
+    def fill(self, branch: Branch, page: CatalogPage, offset: int = 0) -> None:
+        """Puts children below a branch; the cursor stays on what it is on."""
+        new = self.model.fill(branch, page, offset)
+        if branch.node is None and self._first_open is not None:
+            self._open_first(new)
+        elif branch.node is not None and branch.node.kind in ("schema", "database"):
+            # Whoever opens a schema wants its tables.
+            for child in new[:1]:
+                if child.node is not None and child.node.kind == "tables":
+                    self._open(child)
+        self._changed()
+        self._go_on()
+
+    def failed(self, branch: Branch, message: str) -> None:
+        """Says why nothing could be loaded."""
+        self.model.fail(branch, message)
+        self._heading_for = None
+        self._changed()
+
+    def know(self, names: SchemaMetadata) -> None:
+        """All names of the database are there: the filter looks through them."""
+        self.model.names, self.model.names_reason = names, ""
+        self._changed()
+
+    def names_failed(self, reason: str) -> None:
+        """The filter can look through what was loaded only."""
+        self.model.names_reason = reason
+        self._changed()
+
+    def filter(self, text: str) -> None:
+        """Shows what has every word of `text` in its name; '' shows the tree again, at what the cursor was on."""
+        self.model.words = text.split()
+        found = self._line
+        self._changed()
+        if self.model.words:
+            self.cursor = min(1, max(len(self._lines) - 1, 0))
+            self.scroll_home(animate=False)
+        elif found is not None and found.branch.node is not None:
+            self._reveal(found.branch.node)
+
+    @property
+    def current(self) -> CatalogNode | None:
+        """What the cursor is on; None on a note."""
+        line = self._line
+        return line.branch.node if line is not None and line.note in (Note.NONE, Note.PLACE) else None
+
+    def go_to(self, table: TableName) -> None:
+        """Moves the cursor to a table, loading and opening what is above it."""
+        self._heading_for = table
+        self._go_on()
+
+    # -- inside
+
+    def _tell(self, message: Message) -> None:
+        """Posts as the tree's own message: one that is made while the pane is at work would stop at the pane."""
+        self.post_message(message.set_sender(self))
+
+    @property
+    def _line(self) -> Line | None:
+        return self._lines[self.cursor] if 0 <= self.cursor < len(self._lines) else None
+
+    def _changed(self) -> None:
+        """The lines are other ones: the cursor stays on its node where that is still there."""
+        line = self._line
+        self._lines = self.model.lines()
+        self.virtual_size = Size(self.size.width, len(self._lines))
+        if line is not None:
+            at = self._place_of(line)
+            self.cursor = at if at is not None else max(min(self.cursor, len(self._lines) - 1), 0)
+        self.refresh()
+        self._tell(self.Moved(self.current))
+
+    def _place_of(self, line: Line) -> int | None:
+        if 0 <= self.cursor < len(self._lines) and self._lines[self.cursor].identity == line.identity:
+            return self.cursor
+        identity = line.identity
+        return next((at for at, other in enumerate(self._lines) if other.identity == identity), None)
+
+    def _want(self, branch: Branch, offset: int = 0, *, again: bool = False) -> None:
+        if branch.state is State.LOADING and not again:
             return
-        self._asked.add(node.id)
-        node.remove_children()
-        node.add_leaf(Text(_("loading …"), style="muted"))
-        self.post_message(self.Wanted(node))
+        branch.state = State.LOADING
+        self._tell(self.Wanted(branch, offset, again=again))
 
-    async def fill(self, node: TreeNode[CatalogNode], children: list[CatalogNode]) -> None:
-        """Puts `children` below `node`."""
-        node.remove_children()
-        if not children:
-            node.add_leaf(Text(_("nothing"), style="muted"))
-        for start in range(0, len(children), SLICE):
-            for child in children[start : start + SLICE]:
-                if child.leaf:
-                    node.add_leaf(label(child), child)
-                else:
-                    node.add(label(child), child, allow_expand=True)
-            if start + SLICE < len(children):
-                await _breath()
-        if node is self.root:
-            self.cursor_line = 0
+    def _open(self, branch: Branch) -> None:
+        branch.open = True
+        if branch.state in (State.UNKNOWN, State.FAILED):
+            self._want(branch)
 
-    def failed(self, node: TreeNode[CatalogNode], message: str) -> None:
-        """Says why nothing could be loaded; opening it again tries again."""
-        node.remove_children()
-        node.add_leaf(Text("✗ " + visible_line(message), style="danger"))
-        self._asked.discard(node.id)
+    def _open_first(self, new: list[Branch]) -> None:
+        own = [child for child in new if child.node is not None and not child.node.system]
+        chosen = [child for child in own if child.node is not None and child.node.name == self._first_open]
+        self._first_open = None
+        for child in chosen or (own if len(own) == 1 else []):
+            self._open(child)
 
-    def on_tree_node_expanded(self, event: Tree.NodeExpanded[CatalogNode]) -> None:
-        event.stop()
-        self.want(event.node)
+    def _go_on(self) -> None:
+        """One step further on the way to the table that a foreign key leads to."""
+        table = self._heading_for
+        if table is None:
+            return
+        for kind in sorted(RELATIONS):
+            found = self.model.known(kind, table.path)
+            if found is not None and found.parent is not None and found in found.parent.children:
+                self._heading_for = None
+                self._reveal_branch(found)
+                return
+        steps = [
+            self.model.known("schema", (table.schema,)) or self.model.known("database", (table.schema,)),
+            self.model.known("tables", (table.schema,)),
+        ]
+        for step in steps:
+            if step is None:
+                break
+            if step.state in (State.UNKNOWN, State.FAILED):
+                self._open(step)
+                return
+            if step.state is State.LOADING:
+                return
+        last = steps[1]
+        if last is not None and last.more:
+            self._want(last, len(last.children))
+            return
+        self._heading_for = None
+        self._tell(self.NotThere(table))
 
-    def on_tree_node_selected(self, event: Tree.NodeSelected[CatalogNode]) -> None:
-        event.stop()
-        node = event.node
-        if node.allow_expand and node.data is not None and not node.data.leaf:
-            node.toggle()
-        elif node.data is not None:
-            self.post_message(self.Chosen(node.data, "insert"))
+    def _reveal(self, node: CatalogNode) -> None:
+        found = self.model.branch_of(node, self.model.root)
+        if found.parent is not None and found in found.parent.children:
+            self._reveal_branch(found)
+        elif (table := node.table) is not None:
+            self.go_to(table)
+
+    def _reveal_branch(self, branch: Branch) -> None:
+        """Opens what is above a branch and puts the cursor on it; a filter is left."""
+        above = branch.parent
+        while above is not None:
+            above.open = True
+            above = above.parent
+        if self.model.words:
+            self.model.words = []
+            self._tell(self.FilterLeft())
+        self._changed()
+        for at, line in enumerate(self._lines):
+            if line.branch is branch and line.note is Note.NONE:
+                self.cursor = at
+                self.scroll_to(y=max(at - self.size.height // 2, 0), animate=False)
+                break
+
+    # -- keys
+
+    def watch_cursor(self, before: int, now: int) -> None:
+        self.refresh_line(before)
+        self.refresh_line(now)
+        height = self.size.height
+        if height and not self.scroll_offset.y <= now < self.scroll_offset.y + height:
+            self.scroll_to(y=now if now < self.scroll_offset.y else now - height + 1, animate=False)
+        self._tell(self.Moved(self.current))
+
+    def action_step(self, by: int) -> None:
+        self._move(self.cursor + by)
+
+    def action_page(self, by: int) -> None:
+        self._move(self.cursor + by * max(self.size.height - 1, 1))
+
+    def action_edge(self, end: bool) -> None:
+        self._move(len(self._lines) - 1 if end else 0)
+
+    def _move(self, to: int) -> None:
+        self.cursor = max(min(to, len(self._lines) - 1), 0)
+
+    def action_choose(self) -> None:
+        line = self._line
+        if line is None:
+            return
+        branch = line.branch
+        if line.note is Note.MORE:
+            self._want(branch, len(branch.children))
+        elif line.note is Note.FAILED:
+            self._want(branch)
+            self._changed()
+        elif line.note is Note.NAMES:
+            self.action_reload()
+        elif line.note is Note.PLACE and branch.node is not None:
+            self._reveal_branch(branch)
+        elif line.note is not Note.NONE or branch.node is None:
+            return
+        elif branch.node.kind in ("foreign key", "reference"):
+            self.action_follow()
+        elif branch.leaf:
+            self._choose("insert")
+        elif branch.open:
+            branch.open = False
+            self._changed()
+        else:
+            self._open(branch)
+            self._changed()
 
     def action_open(self) -> None:
-        node = self.cursor_node
-        if node is not None and node.allow_expand and not node.is_expanded:
-            node.expand()
+        line = self._line
+        if line is not None and line.note is Note.NONE and not line.branch.leaf and not line.branch.open:
+            self._open(line.branch)
+            self._changed()
+        elif line is not None and line.note is Note.MORE:
+            self.action_choose()
         else:
-            self.action_cursor_down()
+            self.action_step(1)
 
     def action_shut(self) -> None:
-        node = self.cursor_node
-        if node is not None and node.is_expanded and node.allow_expand:
-            node.collapse()
-        elif node is not None and node.parent is not None and node.parent is not self.root:
-            self.move_cursor(node.parent)
+        line = self._line
+        if line is None:
+            return
+        if line.note is Note.NONE and line.branch.open:
+            line.branch.open = False
+            self._changed()
+            return
+        for at in range(self.cursor - 1, -1, -1):
+            if self._lines[at].depth < line.depth:
+                self.cursor = at
+                return
+
+    def action_filter(self) -> None:
+        self._tell(self.FilterWanted())
 
     def action_insert(self) -> None:
         self._choose("insert")
 
+    def action_copy(self) -> None:
+        self._choose("copy")
+
     def action_select(self) -> None:
-        self._choose("select")
+        if (node := self.current) is not None and node.table is not None:
+            self._choose("select")
+
+    def action_describe(self) -> None:
+        if (node := self.current) is not None and node.table is not None:
+            self._choose("describe")
+
+    def action_definition(self) -> None:
+        node = self.current
+        if node is not None and (node.kind in DEFINED or node.table is not None):
+            self._choose("definition")
+
+    def action_follow(self) -> None:
+        """To the table at the other end of a foreign key."""
+        if (node := self.current) is not None and node.target is not None:
+            self.go_to(node.target)
 
     def _choose(self, action: str) -> None:
-        node = self.cursor_node
-        if node is not None and node.data is not None and node.data.kind != "more":
-            self.post_message(self.Chosen(node.data, action))
+        if (node := self.current) is not None:
+            self._tell(self.Chosen(node, action))
 
     def action_reload(self) -> None:
-        node = self.cursor_node
-        if node is None or node.data is None or node.data.leaf:
-            node = node.parent if node is not None and node.parent is not None else self.root
-        self._asked.discard(node.id)
-        self.want(node)
+        """Loads the level of the cursor again, with all that is open below it."""
+        line = self._line
+        branch = line.branch if line is not None else self.model.root
+        if line is not None and line.note in (Note.NONE, Note.PLACE) and (branch.leaf or not branch.open):
+            branch = branch.parent or self.model.root
+        self._want(branch, again=True)
+        self._changed()
+
+    def reload_all(self) -> None:
+        """Loads everything that is open again."""
+        self.model.forget_closed()
+        self._want(self.model.root, again=True)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        node = self.current
+        if action in ("describe", "select"):
+            return node is not None and node.table is not None
+        if action == "definition":
+            return node is not None and (node.kind in DEFINED or node.table is not None)
+        if action == "follow":
+            return node is not None and node.target is not None
+        if action in ("insert", "copy"):
+            return node is not None and node.kind not in GROUPS
+        return True
+
+    # -- mouse
+
+    def on_click(self, event: events.Click) -> None:
+        event.stop()
+        at = event.y + self.scroll_offset.y
+        if not 0 <= at < len(self._lines):
+            return
+        again = at == self.cursor
+        self.cursor = at
+        if again or event.x <= self._lines[at].depth * self._indent + 1:
+            self.action_choose()
+
+    # -- drawing
+
+    @property
+    def _indent(self) -> int:
+        return 2 if self.size.width >= WIDE else 1
+
+    def on_resize(self) -> None:
+        self.virtual_size = Size(self.size.width, len(self._lines))
+
+    def on_focus(self) -> None:
+        self._tell(self.Moved(self.current))
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        at = y + self.scroll_offset.y
+        if at >= len(self._lines):
+            return Strip.blank(width, self.rich_style)
+        line = self._lines[at]
+        text = self._text(line)
+        text.truncate(width, overflow="ellipsis", pad=True)
+        if at == self.cursor:
+            style = self.get_component_rich_style("catalog--cursor")
+            return Strip([Segment(text.plain, style)], width)
+        return Strip(text.render(self.app.console), width).apply_style(self.rich_style)
+
+    def _text(self, line: Line) -> Text:
+        text = Text(" " * (line.depth * self._indent), no_wrap=True, end="")
+        branch, node = line.branch, line.branch.node
+        if line.note is Note.LOADING:
+            return text.append("  " + _("loading …"), style="muted")
+        if line.note is Note.FAILED:
+            return text.append(f"✗ {visible_line(branch.reason)}", style="danger").append(" · " + _("r: try again"))
+        if line.note is Note.NOTHING:
+            return text.append("  " + (_("nothing found") if self.model.words else _("nothing")), style="muted")
+        if line.note is Note.MORE:
+            return text.append("… ", style="accent").append(_("Enter: more"), style="accent")
+        if line.note is Note.NAMES:
+            if self.model.names_reason:
+                return text.append(
+                    "✗ " + _("Not all names are known: {reason}").format(reason=visible_line(self.model.names_reason)),
+                    style="danger",
+                ).append(" · " + _("r: try again"))
+            return text.append("  " + _("all names are being loaded …"), style="muted")
+        if line.note is Note.CUT:
+            return text.append("… " + _("there are more: type more of the name"), style="muted")
+        if node is None:
+            return text
+        if line.note is Note.PLACE:
+            return text.append(visible_line(node.name), style="muted underline")
+        return label(text, node, None if node.leaf else branch.open, len(branch.children), self.model.words)
 
 
-def label(node: CatalogNode) -> Text:
-    """A node's line."""
-    dim = node.kind in ("schema", "database") and node.name in (
-        "information_schema",
-        "pg_catalog",
-        "mysql",
-        "performance_schema",
-        "sys",
-    )
-    text = Text(no_wrap=True)
-    if sign := SIGNS.get(node.kind, "·"):
-        text.append(f"{sign} ", style="warning" if node.kind == "key" else "muted")
-    text.append(visible_line(node.name), style="muted" if dim else "")
-    if node.detail:
-        text.append(f" {visible_line(node.detail)}", style="muted")
+DEFINED = frozenset({"function", "procedure", "aggregate", "sequence", "trigger", "event"})
+"""What has a definition of its own beside tables and views."""
+
+
+def label(text: Text, node: CatalogNode, is_open: bool | None, loaded: int, words: list[str]) -> Text:
+    """A node's line: how it stands, its kind, its name, and what is to know of it."""
+    text.append("  " if is_open is None else "▾ " if is_open else "▸ ", style="muted")
+    if node.kind in GROUPS:
+        text.append(_(WORDS.get(node.kind, node.kind)), style="muted")
+        count = node.count if node.count is not None else loaded if is_open else None
+        if count is not None:
+            text.append(f" {count:,}", style="muted")
+        return text
+    if node.kind == "column":
+        sign = "*" if "pk" in node.marks else "→" if "fk" in node.marks else "·"
+        text.append(f"{sign} ", style="accent" if sign != "·" else "muted")
+    elif sign := SIGNS.get(node.kind, ""):
+        text.append(f"{sign} ", style="accent" if sign in "→←" else "muted")
+    start = len(text)
+    shown = visible_line(node.name)
+    text.append(shown, style="muted" if node.system else "")
+    folded = shown.lower()
+    for word in words:
+        part = word.lower().rpartition(".")[2]
+        at = folded.find(part)
+        if part and at >= 0:
+            text.stylize("accent underline", start + at, start + at + len(part))
+    facts = [visible_line(node.detail)] if node.detail else []
+    facts += [_(MARKS[one]) for one in node.marks if one in MARKS]
+    if node.kind == "column" and node.target is not None:
+        facts.append(f"→ {visible_line(node.target.name)}")
+    if facts:
+        text.append(" " + " ".join(facts), style="muted")
     return text
 
 
-async def _breath() -> None:
-    import asyncio
+MARKS = {"pk": mark("pk"), "fk": mark("fk"), "not null": mark("not null")}
+"""What stands after a column's type."""
 
-    await asyncio.sleep(0)
+
+def told_of(node: CatalogNode) -> str:
+    """A node in full, for a line of its own: the kind, the whole name, the rest."""
+    if node.kind in GROUPS:
+        return _(WORDS.get(node.kind, node.kind))
+    words = [_(WORDS.get(node.kind, node.kind)), visible_line(node.name)]
+    if node.detail:
+        words.append(visible_line(node.detail))
+    words += [_(MARKS[one]) for one in node.marks if one in MARKS]
+    if node.target is not None:
+        words.append("→ " + visible_line(".".join(node.target.path)))
+    return " ".join(words)
+
+
+def found_words(shown: int) -> str:
+    """How many the filter lets through."""
+    return translate_many("{count} found", "{count} found", shown).format(count=f"{shown:,}")

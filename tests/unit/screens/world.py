@@ -225,6 +225,9 @@ class ScriptedLink:
     async def unsubscribe(self, *topics: str) -> None:
         self.topics.difference_update(topics)
 
+    async def round_trip(self) -> float:
+        return self.takes
+
     def listen(self, listener: Listener) -> Callable[[], None]:
         self.listeners.append(listener)
         return lambda: self.listeners.remove(listener)

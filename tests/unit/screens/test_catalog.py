@@ -1,0 +1,328 @@
+"""The catalog of the console, by keyboard: opening, filtering, describing, definitions, keys, odd names, many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from backends.catalog import (
+    PAGE,
+    CatalogNode,
+    Constraint,
+    Definition,
+    Description,
+    ForeignKey,
+    Index,
+    TableColumn,
+    TableName,
+    Trigger,
+)
+from backends.interface import DatabaseError
+from backends.metadata import SchemaMetadata, TableMetadata
+from screens.widgets.catalog_tree import CatalogTree
+from screens.widgets.editor import SqlEditor
+
+from .conftest import settled
+from .test_screens_behaviour import press, shown
+from .world import ATTACK, World, world
+
+SIZE = (120, 30)
+MANY = 10_000
+
+
+def many_tables(count: int = MANY) -> tuple[dict[Any, Any], SchemaMetadata]:
+    """A schema of `count` tables, as the catalog gives it level by level and as all names."""
+    names = [f"t_{number:05}" for number in range(count)]
+    below: dict[Any, Any] = {
+        ("", ()): [CatalogNode("schema", "public", ("public",))],
+        ("schema", ("public",)): [CatalogNode("tables", "tables", ("public",), count=count)],
+        ("tables", ("public",)): [CatalogNode("table", name, ("public", name)) for name in names],
+    }
+    tables = [TableMetadata("public", name, "table", False, f"id\0of_{name}", "int\0text") for name in names]
+    return below, SchemaMetadata(["public"], ["public"], tables)
+
+
+async def at_catalog(pilot: Pilot[Any]) -> CatalogTree:
+    """Opens the console and goes to the tree."""
+    await settled(pilot)
+    await press(pilot, "enter", "f6", "f6")
+    tree = pilot.app.screen.query_one(CatalogTree)
+    assert tree.has_focus
+    return tree
+
+
+def editor_text(pilot: Pilot[Any]) -> str:
+    return pilot.app.screen.query_one(SqlEditor).text
+
+
+async def test_the_schema_and_its_tables_open_by_themselves(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        await at_catalog(pilot)
+        lines = [line[:40].rstrip() for line in shown(pilot).splitlines()]
+        assert "▾ public" in lines
+        assert "  ▾ tables 3" in lines
+        assert "    ▸ t orders ~120k" in lines
+        assert "  ▸ views 1" in lines
+        assert "▸ archive" in lines
+
+
+async def test_a_table_is_opened_and_a_column_inserted(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        await at_catalog(pilot)
+        await press(pilot, "down", "down", "down", "down", "right")
+        text = shown(pilot)
+        assert "* id bigint pk" in text
+        assert "→ customer bigint fk not null → customer" in told(pilot) or "→ customer bigint fk" in text
+        assert "▸ indexes 2" in text
+        await press(pilot, "down", "enter")
+        assert editor_text(pilot) == "id"
+
+
+def told(pilot: Pilot[Any]) -> str:
+    """The line that says in full what the cursor is on."""
+    return str(pilot.app.screen.query_one("#catalog-told").render())
+
+
+async def test_the_first_rows_of_a_table_are_one_key_away(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        await at_catalog(pilot)
+        await press(pilot, "down", "down", "s")
+        assert scripted.console.ran == ["select * from public.customer limit 100"]
+        assert editor_text(pilot) == "select * from public.customer limit 100;"
+
+
+async def test_filter_as_you_type_finds_tables_and_columns(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        tree = await at_catalog(pilot)
+        await press(pilot, "slash", *"ord")
+        text = shown(pilot)
+        assert "t orders" in text
+        assert "v open_orders" in text
+        assert "· order_id bigint" in text
+        assert "t customer" not in text
+        await press(pilot, "backspace", "backspace", "backspace", *"price")
+        assert "1 found" in shown(pilot)
+        await press(pilot, "enter")
+        assert tree.has_focus
+        await press(pilot, "down", "i")
+        assert editor_text(pilot) == "price"
+
+
+async def test_leaving_the_filter_shows_the_tree_at_what_was_found(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        tree = await at_catalog(pilot)
+        await press(pilot, "slash", *"line_", "down", "escape")
+        assert tree.has_focus
+        assert tree.current is not None
+        assert tree.current.name == "line_item"
+        assert "t customer" in shown(pilot)
+
+
+async def test_nothing_found_says_so(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        await at_catalog(pilot)
+        await press(pilot, "slash", *"zzz")
+        assert "nothing found" in shown(pilot)
+        assert "0 found" in shown(pilot)
+
+
+async def test_an_error_stands_in_the_tree_and_r_tries_again(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    below = scripted.console.catalog
+    right = below["table", ("public", "customer")] = DatabaseError("permission denied\x1b[31m for schema")
+    async with scripted.app.run_test(size=(200, 30)) as pilot:
+        await at_catalog(pilot)
+        await press(pilot, "down", "down", "enter", "down")
+        text = shown(pilot)
+        assert "✗ permission denied" in text
+        assert "\x1b" not in text
+        below["table", ("public", "customer")] = [
+            CatalogNode("column", "region", ("public", "customer", "region"), "text", leaf=True)
+        ]
+        await press(pilot, "r")
+        assert "· region text" in shown(pilot)
+        assert right.message not in shown(pilot)
+
+
+async def test_loading_again_keeps_what_is_open_and_where_the_cursor_is(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    below = scripted.console.catalog
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        tree = await at_catalog(pilot)
+        await press(pilot, "down", "down", "down", "down", "right")
+        below["tables", ("public",)] = [
+            CatalogNode("table", name, ("public", name)) for name in ("brand_new", "customer", "orders")
+        ]
+        await press(pilot, "home", "r")
+        text = shown(pilot)
+        assert "t brand_new" in text
+        assert "t line_item" not in text
+        assert "* id bigint pk" in text
+        assert tree.current is not None
+        assert tree.current.name == "public"
+
+
+async def test_along_a_foreign_key_and_back(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        tree = await at_catalog(pilot)
+        await press(pilot, "down", "down", "down", "down", "right", "down", "down", "g")
+        assert tree.current is not None
+        assert tree.current.name == "customer"
+        await press(pilot, "down", "down", "down", "down", "down", "down", "down", "enter")
+        await press(pilot, "down", "enter")
+        assert tree.current.name == "line_item"
+        assert tree.current.kind == "table"
+
+
+async def test_a_foreign_key_to_what_is_not_seen(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    scripted.console.catalog["table", ("public", "customer")] = [
+        CatalogNode(
+            "column", "x", ("public", "customer", "x"), "int", leaf=True, marks=("fk",),
+            target=TableName("secret", "vault"),
+        )
+    ]  # fmt: skip
+    async with scripted.app.run_test(size=SIZE, notifications=True) as pilot:
+        await at_catalog(pilot)
+        await press(pilot, "down", "down", "right", "down", "g")
+        assert "secret.vault is not in the catalog" in shown(pilot)
+
+
+async def test_ten_thousand_tables_page_by_page_and_by_filter(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    scripted.console.catalog, scripted.console.known = many_tables()
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        await at_catalog(pilot)
+        assert "tables 10,000" in shown(pilot)
+        await press(pilot, "end")
+        assert "Enter: more" in shown(pilot)
+        assert f"t t_{PAGE - 1:05}" in shown(pilot)
+        await press(pilot, "enter", "end")
+        assert f"t t_{2 * PAGE - 1:05}" in shown(pilot)
+        await press(pilot, "slash", *"09999")
+        assert "2 found" in shown(pilot)
+        await press(pilot, "down", "escape")
+        # It lies behind the pages that were loaded: they are loaded up to it.
+        for _ in range(5):
+            await settled(pilot)
+        assert told(pilot) == "table t_09999"
+
+
+async def test_names_from_the_database_are_shown_and_nothing_is_interpreted(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    below = scripted.console.catalog
+    odd = '数据库.[b]x[/b]\x1b[31m\x9b1m"q\u202e'
+    below["tables", ("public",)] = [CatalogNode("table", odd, ("public", odd), ATTACK)]
+    below["table", ("public", odd)] = [CatalogNode("column", odd, ("public", odd, odd), ATTACK, leaf=True)]
+    async with scripted.app.run_test(size=(200, 30)) as pilot:
+        await at_catalog(pilot)
+        await press(pilot, "down", "down", "right")
+        text = shown(pilot)
+        assert "数据库" in text
+        assert "[b]x[/b]␛[31m" in text
+        assert not {"\x1b", "\x9b", "\x07", "\u202e"} & set(text)
+
+
+def description() -> Description:
+    orders, customer = TableName("public", "orders"), TableName("public", "客户")
+    return Description(
+        orders,
+        "table",
+        (
+            TableColumn("id", "bigint", False, "", "generated always as identity"),
+            TableColumn("customer", "bigint", False, "", "", "谁下的订单 [b]x[/b] \x1b[31m"),
+            TableColumn("status", "text", True, "'open'::text"),
+        ),
+        (
+            Index("orders_pkey", ("id",), True, True, "btree"),
+            Index("orders_open", ("customer", "lower(status)"), False, False, "btree", "status = 'open'::text"),
+        ),
+        (Constraint("orders_pkey", "primary key", "PRIMARY KEY (id)"),),
+        (ForeignKey("of_customer", orders, ("customer",), customer, ("id",), "cascade"),),
+        (ForeignKey("of_order", TableName("public", "line_item"), ("order_id",), orders, ("id",)),),
+        (Trigger("stamp", "before insert or update", False),),
+        (("owner", "app"), ("estimated rows", "120,311")),
+        "One row an order",
+    )
+
+
+@pytest.fixture
+def orders_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    scripted = world(tmp_path)
+
+    async def describe(table: TableName) -> Description:
+        return description()
+
+    monkeypatch.setattr(scripted.console, "describe", describe)
+    return scripted
+
+
+async def test_a_table_described_and_from_there_its_definition(orders_described: World) -> None:
+    async with orders_described.app.run_test(size=SIZE) as pilot:
+        await at_catalog(pilot)
+        await press(pilot, "down", "down", "down", "down", "d")
+        text = shown(pilot)
+        assert "table public.orders" in text
+        assert "One row an order" in text
+        assert "* id" in text
+        assert "generated always as identity" in text
+        assert "orders_open" in text
+        assert "\x1b" not in text
+        assert "[b]x[/b]" in text
+        await press(pilot, "n", "n")
+        await press(pilot, "x")
+        assert "Definition of public.orders" in shown(pilot)
+        assert "Not in it: owner" in shown(pilot)
+        await press(pilot, "i")
+        assert editor_text(pilot) == "create table orders (id bigint);\n"
+
+
+async def test_what_a_definition_says_is_not_interpreted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted = world(tmp_path)
+
+    async def definition(node: CatalogNode) -> Definition:
+        return Definition(f"create table t (a text default '{ATTACK}');\n", ("owner",))
+
+    monkeypatch.setattr(scripted.console, "definition", definition)
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        await at_catalog(pilot)
+        await press(pilot, "down", "down", "x")
+        text = shown(pilot)
+        assert "[bold red]x[/]" in text
+        assert "\x1b" not in text
+        await press(pilot, "escape")
+        assert "Definition of" not in shown(pilot)
+
+
+async def test_an_error_of_a_dialog_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted = world(tmp_path)
+
+    async def describe(table: TableName) -> Description:
+        raise DatabaseError("public.customer is not there any more. Refresh the catalog.")
+
+    monkeypatch.setattr(scripted.console, "describe", describe)
+    async with scripted.app.run_test(size=SIZE, notifications=True) as pilot:
+        await at_catalog(pilot)
+        await press(pilot, "down", "down", "d")
+        assert "not there any more" in shown(pilot)
+
+
+async def test_names_that_could_not_be_loaded_are_said_where_one_filters(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    scripted.console.known = DatabaseError("too slow")
+    async with scripted.app.run_test(size=(200, 30)) as pilot:
+        await at_catalog(pilot)
+        await press(pilot, "slash", *"cust")
+        text = shown(pilot)
+        assert "t customer" in text
+        assert "Not all names are known: too slow" in text
