@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -260,6 +261,13 @@ class Link:
                 self._listeners.remove(listener)
 
         return end
+
+    async def round_trip(self) -> float:
+        """Seconds that the smallest call takes: the network both ways, and a millisecond or two of the bastion.
+        Raises Refused, Unreachable, CallTimeout."""
+        started = time.monotonic()
+        await self.call(methods.SUBSCRIBE, methods.Subscription(topics=sorted(self._topics)))
+        return time.monotonic() - started
 
     # -- for tunnels
 

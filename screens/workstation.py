@@ -45,6 +45,8 @@ class ControlLink(Protocol):
 
     def listen(self, listener: Listener) -> Callable[[], None]: ...
 
+    async def round_trip(self) -> float: ...
+
     def close(self) -> None: ...
 
 
@@ -138,6 +140,8 @@ class Workstation(App[int]):
     services: Services
     start: Start
     link: ControlLink | None = None
+    plain: bool = False
+    """Pages for screen readers: numbered lines, no frames, states in words."""
     personal: Personal
     """What the person keeps at the bastion; there before anybody has logged in, and then it finds nothing."""
 
@@ -165,6 +169,10 @@ class Workstation(App[int]):
         """Goes to the console and connects it."""
 
     @abstractmethod
+    def token_in_use(self, token: m.Token) -> None:
+        """The person works with it from here on, and is told before it ends."""
+
+    @abstractmethod
     def copy(self, text: str, what: str) -> None:
         """Puts `text` on the clipboard of the person's terminal and says honestly what happened. `what` names it."""
 
@@ -175,6 +183,10 @@ class Workstation(App[int]):
 
 class Page(Screen[object]):
     """A screen of the workstation."""
+
+    def title_words(self) -> str:
+        """What the title of the terminal's window says of this page; nothing: the program's name alone."""
+        return ""
 
     @property
     def workstation(self) -> Workstation:
@@ -202,7 +214,7 @@ class Dialog(ModalScreen[T]):
     def _keys_have_other_room(self) -> None:
         self._keys_changed(self)
 
-    def _keys_changed(self, _screen: Screen[object]) -> None:
+    def _keys_changed(self, _screen: Screen[Any]) -> None:
         from .widgets.frame import key_text
 
         frame = next(iter(self.children), None)

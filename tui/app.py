@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from collections.abc import Callable
+from typing import Any, ClassVar
 
-from rich.console import RenderableType
-from rich.text import Text
 from textual import work
 from textual._callback import invoke
-from textual._compositor import ChopsUpdate, LayoutUpdate
-from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
-from textual.filter import Monochrome
 from textual.message import Message
 from textual.screen import Screen
-from textual.widget import Widget
-from textual.widgets import Static
 
 from backends.link import LinkError
 from backends.personal import Personal
 from backends.visible_text import visible
+from bastion.api import language, methods
 from bastion.api import messages as m
 from bastion.api.language import translate as _
+from bastion.api.language import translate_many
 from bastion.api.refusals import Refused
 from screens.audit import AuditScreen
 from screens.console import ConsoleScreen
@@ -34,42 +26,50 @@ from screens.databases import DatabasesScreen
 from screens.help import HelpDialog
 from screens.login import LoginScreen
 from screens.palette import PaletteDialog
+from screens.settings import SettingsDialog
+from screens.token_watch import TokenWatch
 from screens.widgets.frame import PAGES
-from screens.words import mark, sentence, size
-from screens.workstation import ControlLink, Services, Start, Workstation
+from screens.words import left, mark, sentence
+from screens.workstation import ControlLink, Services, Start
 
-from . import clipboard, safe_output
 from .actions import Action, help_groups
-from .changed_cells import OnlyWhatChanged, ShownCells
-from .failure import failure_sentence, write_failure
 from .key_names import key_name
-from .look import CSS
+from .keymap import name_actions
+from .pace import ASKED_EVERY
 from .palette import commands
-from .theme import THEMES, colours_of, text_styles, theme_for
+from .preferences import CHOICES, Preferences
+from .settings import Settings
+from .terminal_app import TerminalApp
+from .theme import theme_for
 
 log = logging.getLogger("casemate.workstation")
 
+TOKENS_SECONDS = 5.0
+"""How often the tokens in use are looked at."""
+TOKEN_WARNING_SECONDS = 30
+"""How long a warning stays, unless it is clicked away."""
 
-class CasemateApp(Workstation):
+
+class CasemateApp(TerminalApp):
     """Pages are modes; dialogs lie on top of them."""
 
-    TITLE = "casemate"
-    ENABLE_COMMAND_PALETTE = False
     MODES: ClassVar[dict[str, Any]] = {
         "databases": DatabasesScreen,
         "console": ConsoleScreen,
         "audit": AuditScreen,
+        "between": Screen,
     }
-    CSS = CSS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1", "help", mark("Help"), priority=True),
-        Binding("question_mark", "help", mark("Help"), show=False),
-        Binding("f2", "command_palette", mark("Palette"), priority=True),
+        Binding("question_mark", "help", show=False),
+        Binding("f2,ctrl+p", "command_palette", mark("Palette"), priority=True),
         Binding("1", "page('databases')", mark("Databases"), show=False),
         Binding("2", "page('console')", mark("Console"), show=False),
         Binding("3", "page('audit')", mark("Audit"), show=False),
         Binding("ctrl+g", "next_page", mark("Next page"), show=False),
-        Binding("ctrl+q", "quit", mark("Quit"), priority=True, show=True),
+        Binding("ctrl+o", "renew_tokens", mark("Renew the token that ends"), priority=True, show=False),
+        Binding("comma", "settings", mark("Settings"), show=False),
+        Binding("ctrl+backslash,ctrl+q", "quit", mark("Quit"), priority=True, show=True),
     ]
 
     class LinkLost(Message):
@@ -86,35 +86,23 @@ class CasemateApp(Workstation):
             super().__init__()
             self.event = event
 
-    def __init__(self, services: Services, start: Start | None = None, theme: str | None = None) -> None:
-        safe_output.install()
+    def __init__(
+        self,
+        services: Services,
+        start: Start | None = None,
+        theme: str | None = None,
+        settings: Settings | None = None,
+        keep: Callable[[Settings], None] | None = None,
+    ) -> None:
+        """`theme` is used until one is chosen; `settings` are this machine's, `keep` puts them back there."""
+        name_actions()
         super().__init__()
         self.services = services
         self.start = start or Start()
         self.personal = Personal(self._nothing_kept)
-        self.animation_level = "none"
-        for ours in THEMES.values():
-            self.register_theme(ours)
-        self.colours = colours_of(self.console.color_system, os.environ)
-        if self.colours == "none":
-            # The library would turn colours into greys; without colours means without.
-            self.console.no_color = True
-            self._filters = [kept for kept in self._filters if not isinstance(kept, Monochrome)]
-        self._style_names = False
-        self._shown = ShownCells()
-        self.theme = theme or theme_for(self.colours)
-        self.failure_log: Path | None = None
-
-    def watch_theme(self, theme: str) -> None:
-        """The names of styles mean the colours of this theme from now on, also in what is on the screen already."""
-        if self._style_names:
-            self.console.pop_theme()
-        self.console.push_theme(text_styles(theme))
-        self._style_names = True
-        for stack in self._screen_stacks.values():
-            for screen in stack:
-                for shown in screen.query(Static):
-                    shown.update(shown.content, layout=False)
+        self.tokens = TokenWatch()
+        self.preferences = Preferences(self, settings or Settings(), keep, self.personal)
+        self.theme = theme or theme_for(self.colours, self.preferences.settings.theme)
 
     def get_default_screen(self) -> Screen[object]:
         return LoginScreen()
@@ -125,6 +113,7 @@ class CasemateApp(Workstation):
         again = self.link is not None
         self.link = link
         self.personal.use(link)
+        self._fetch_preferences()
         link.on_lost.append(lambda reason: self._from_outside(self.LinkLost(link, reason)))
         link.listen(lambda event: self._from_outside(self.Heard(event)))
         self.start = Start(target=str(link.target))
@@ -175,11 +164,12 @@ class CasemateApp(Workstation):
         if event.topic == "tokens":
             if isinstance(databases, DatabasesScreen):
                 databases.token_changed()
+            try:
+                state = m.TokenState(**{k: event.data[k] for k in m.TokenState.__struct_fields__})
+            except KeyError:
+                return
+            self.tokens.changed(event.kind, state)
             if isinstance(console, ConsoleScreen):
-                try:
-                    state = m.TokenState(**{k: event.data[k] for k in m.TokenState.__struct_fields__})
-                except KeyError:
-                    return
                 console.token_changed(state)
 
     def opened_page(self, name: str) -> Screen[Any] | None:
@@ -202,6 +192,8 @@ class CasemateApp(Workstation):
             if self.link is None or len(self.screen_stack) > 1:
                 return False
             return action == "next_page" or self.reachable(str(parameters[0]))
+        if action == "renew_tokens":
+            return self.link is not None and bool(self.tokens.ending(self.services.now()))
         return super().check_action(action, parameters)
 
     def reachable(self, name: str) -> bool:
@@ -218,7 +210,53 @@ class CasemateApp(Workstation):
             self.action_page(names[(names.index(self.current_mode) + 1) % len(names)])
 
     def open_console(self, token: m.Token, catalog: str) -> None:
+        self.token_in_use(token)
         self._open_console(token, catalog)
+
+    # -- tokens that come to their end
+
+    def on_mount(self) -> None:
+        self.set_interval(TOKENS_SECONDS, self._warn_of_tokens)
+        self.set_interval(ASKED_EVERY, self._ask_pace)
+
+    def token_in_use(self, token: m.Token) -> None:
+        self.tokens.use(token)
+
+    def _warn_of_tokens(self) -> None:
+        """Wherever the person is."""
+        if self.link is None:
+            return
+        now = self.services.now()
+        for ending in self.tokens.due(now):
+            token = ending.token
+            which = _("The token for {database} as {account} ends in {time}.").format(
+                database=token.database, account=token.account, time=left(token.expires_at, now)
+            )
+            if token.renewals_left:
+                more = translate_many("{count} renewal left", "{count} renewals left", token.renewals_left)
+                then = _("Ctrl+O renews it ({more}).").format(more=more.format(count=token.renewals_left))
+            else:
+                then = _("It cannot be renewed again: F3 there asks for a new one.")
+            self.notify(visible(f"{which} {then}"), severity="warning", markup=False, timeout=TOKEN_WARNING_SECONDS)
+
+    @work(group="renew", exclusive=True)
+    async def action_renew_tokens(self) -> None:
+        """Renews every token in use that ends soon; their sessions live on with them."""
+        for ending in self.tokens.ending(self.services.now()):
+            token = ending.token
+            try:
+                renewed = await self.bastion.call(methods.TOKEN_RENEW, methods.ById(id=token.id))
+            except (Refused, LinkError) as error:
+                self.told(f"{token.database}: {sentence(error)}", bad=True)
+                continue
+            self.token_in_use(renewed)
+            self.told(
+                _("The token for {database} as {account} is renewed: {time} left.").format(
+                    database=renewed.database,
+                    account=renewed.account,
+                    time=left(renewed.expires_at, self.services.now()),
+                )
+            )
 
     @work(group="open-console", exclusive=True)
     async def _open_console(self, token: m.Token, catalog: str) -> None:
@@ -267,91 +305,59 @@ class CasemateApp(Workstation):
                 return
         await self.run_action(action.name, action.node)
 
-    def action_repaint(self) -> None:
-        """After something else has written on the terminal."""
-        self.refresh(layout=True)
-        self.screen.refresh(layout=True)
+    # -- settings, and what follows from them
 
-    # -- drawing
+    def on_load(self) -> None:
+        self.preferences.apply()
 
-    def refresh(self, *, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
-        """With `layout`, everything is drawn and nothing of it left out: the terminal may be another one."""
-        if layout:
-            self._shown.forget()
-        return super().refresh(repaint=repaint, layout=layout, recompose=recompose)
+    @work(group="preferences", exclusive=True)
+    async def _fetch_preferences(self) -> None:
+        await self.preferences.fetch()
 
-    def on_resize(self) -> None:
-        # The terminal has moved its lines about.
-        self._shown.forget()
+    @work(group="settings", exclusive=True)
+    async def action_settings(self) -> None:
+        if isinstance(self.screen, SettingsDialog):
+            return
+        before = language.current()
+        await self.push_screen_wait(SettingsDialog(CHOICES, self.preferences.value, self.preferences.change))
+        if language.current() != before:
+            await self._new_pages()
 
-    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        if isinstance(renderable, LayoutUpdate | ChopsUpdate):
-            renderable = OnlyWhatChanged(renderable, self._shown, (self.size.width, self.size.height))
-        super()._display(screen, renderable)
+    @work(group="language", exclusive=True)
+    async def language_changed(self) -> None:
+        """Where no dialog is open; else the pages follow when it is closed."""
+        if len(self.screen_stack) == 1:
+            await self._new_pages()
+
+    async def _new_pages(self) -> None:
+        """The pages without work in them are made anew; what a console shows keeps its language until it changes."""
+        here = self.current_mode
+        for name in ("databases", "audit"):
+            if self.opened_page(name) is None:
+                continue
+            if name == here:
+                await self.switch_mode("between")
+            await self.remove_mode(name)
+            self.add_mode(name, self.MODES[name])
+            if name == here:
+                await self.switch_mode(name)
+        for stack in self._screen_stacks.values():
+            for screen in stack:
+                if isinstance(screen, LoginScreen):
+                    await screen.recompose()
+                screen.refresh(layout=True)
+                screen.refresh_bindings()
 
     def action_help(self) -> None:
         self.push_screen(HelpDialog(help_groups(self, self.screen)))
 
-    def get_system_commands(self, screen: Screen[Any]) -> Iterator[SystemCommand]:
-        """None of the library's: some would write files or open a browser where the workstation runs."""
-        yield from ()
+    # -- the link
 
-    def get_loading_widget(self) -> Widget:
-        """A word instead of an animation, which costs a slow link more than the data."""
-        return Static(Text(_("loading …")))
-
-    # -- the person's terminal
-
-    def copy(self, text: str, what: str) -> None:
-        if self._driver is None:
+    async def _ask_pace(self) -> None:
+        link = self.link
+        if link is None:
             return
         try:
-            data = clipboard.sequence(text, os.environ)
-        except clipboard.TooLong:
-            self.told(
-                _("Not copied: {what} is {size}, more than terminals take ({limit}).").format(
-                    what=what, size=size(len(text.encode("utf-8", "replace"))), limit=size(clipboard.LIMIT * 3 // 4)
-                ),
-                bad=True,
-            )
-            return
-        self._clipboard = text
-        self._driver.write(data)
-        self.told(
-            _(
-                "Sent {what} to your terminal's clipboard. If it is not there, allow OSC 52 in the terminal{also}."
-            ).format(what=what, also=_(" and `set -g set-clipboard on` in tmux") if os.environ.get("TMUX") else "")
-        )
-
-    def copy_to_clipboard(self, text: str) -> None:
-        self.copy(text, _("the selection"))
-
-    def told(self, message: str, *, bad: bool = False) -> None:
-        self.notify(visible(message), severity="error" if bad else "information", markup=False, timeout=8 if bad else 4)
-
-    def open_url(self, url: str, *, new_tab: bool = True) -> None:
-        """Nothing: it would start a browser on the machine that the workstation runs on."""
-
-    def deliver_binary(self, *args: Any, **kwargs: Any) -> str | None:
-        """Nothing: it would write on the machine that the workstation runs on."""
-        return None
-
-    def deliver_text(self, *args: Any, **kwargs: Any) -> str | None:
-        """Nothing, for the same reason."""
-        return None
-
-    def action_suspend_process(self) -> None:
-        """Nothing: a served workstation has no shell to go back to."""
-
-    # -- when it fails
-
-    def _fatal_error(self) -> None:
-        """A sentence for the person; the traceback, without values of variables, goes to the log."""
-        error = sys.exc_info()[1]
-        where = write_failure(error) if error is not None else None
-        self._exit_renderables.append(Text(failure_sentence(where), end=""))
-        self._close_messages_no_wait()
-
-    def panic(self, *renderables: Any) -> None:
-        """What the library would print may hold anything; the log has the traceback."""
-        self._fatal_error()
+            self.pace.bastion_takes(await link.round_trip())
+        except (LinkError, Refused) as error:
+            log.info("no round trip: %s", error)

@@ -193,8 +193,12 @@ def keys_of(owner: type[DOMNode], keymap: Mapping[str, str]) -> dict[str, tuple[
 
 def split_keys(text: str) -> list[str]:
     """`f5, ctrl+j` as keys, in Textual's long names."""
-    keys = [key.strip().lower() if len(key.strip()) > 1 else key.strip() for key in text.split(",")]
-    return [KEY_ALIASES.get(key, key) if isinstance(KEY_ALIASES.get(key, key), str) else key for key in keys if key]
+    found = []
+    for key in (each.strip() for each in text.split(",")):
+        long = KEY_ALIASES.get(key.lower() if len(key) > 1 else key)
+        if key:
+            found.append(key if len(key) == 1 else key.lower() if long is None or not isinstance(long, str) else long)
+    return found
 
 
 def default_keys() -> dict[str, tuple[str, str]]:

@@ -14,6 +14,7 @@ from bastion.api import messages as m
 from bastion.api.language import translate as _
 from screens.workstation import Console, ControlLink, Services, Start
 
+from . import settings
 from .app import CasemateApp
 
 
@@ -52,7 +53,15 @@ def run(
     if known_hosts is None and os.environ.get("CASEMATE_KNOWN_HOSTS"):
         known_hosts = Path(os.environ["CASEMATE_KNOWN_HOSTS"])
     start = Start(target=target or "", password=password, identity=identity, trust_new=trust_new)
-    app = CasemateApp(services(HostKeys(default_files(known_hosts))), start)
+    complaints: list[str] = []
+    app = CasemateApp(
+        services(HostKeys(default_files(known_hosts))),
+        start,
+        settings=settings.load(complaints.append),
+        keep=settings.save,
+    )
+    for complaint in complaints:
+        app.call_later(app.told, complaint, bad=True)
     try:
         code = app.run()
     finally:

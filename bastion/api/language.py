@@ -16,6 +16,7 @@ LOCALES = Path(__file__).parent / "locale"
 LANGUAGES = ("en", "zh_CN")
 
 _language: ContextVar[str] = ContextVar("language", default="en")
+_everywhere: str | None = None
 
 
 def from_environment(environment: dict[str, str] | None = None) -> str:
@@ -33,9 +34,16 @@ def use(language: str) -> None:
     _language.set(language if language in LANGUAGES else "en")
 
 
+def everywhere(language: str | None) -> None:
+    """Sets the language of the whole process, whatever its contexts say; for a program that one person uses, who
+    chooses another one while it runs. None: that of the contexts again."""
+    global _everywhere
+    _everywhere = language if language is None or language in LANGUAGES else "en"
+
+
 def current() -> str:
     """The language of this context."""
-    return _language.get()
+    return _everywhere or _language.get()
 
 
 @cache
@@ -45,7 +53,7 @@ def _catalogue(language: str) -> gettext.NullTranslations:
 
 def translate(text: str) -> str:
     """`text` in the language of this context; itself where the catalogue has nothing."""
-    language = _language.get()
+    language = current()
     return text if language == "en" else _catalogue(language).gettext(text)
 
 
@@ -56,7 +64,7 @@ def translate_to(language: str, text: str) -> str:
 
 def translate_many(one: str, many: str, count: int) -> str:
     """The form of `one`/`many` for `count`, in the language of this context."""
-    language = _language.get()
+    language = current()
     if language == "en":
         return one if count == 1 else many
     return _catalogue(language).ngettext(one, many, count)

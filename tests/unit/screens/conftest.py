@@ -26,8 +26,10 @@ def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     language.use("en")
+    language.everywhere(None)
     yield
     language.use("en")
+    language.everywhere(None)
 
 
 @pytest.fixture
