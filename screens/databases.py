@@ -2,66 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
-from rich.cells import cell_len
+import msgspec
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.widgets import DataTable, Static
+from textual.widgets import Static
 
 from backends.connection import first_catalog, has_console
 from backends.link import LinkError
-from backends.visible_text import visible_line
+from backends.visible_text import visible, visible_line
 from bastion.api import messages as m
 from bastion.api import methods
 from bastion.api.language import translate as _
+from bastion.api.language import translate_many
 from bastion.api.refusals import Refused
 
+from .database_choice import GROUPINGS, Choice, Line, found, key_of, listed
 from .token import TokenDialog
+from .why import WhyDialog
+from .widgets.database_list import DatabaseList
 from .widgets.frame import KeyLine, TopLine
 from .widgets.inputs import SearchInput
-from .words import left, mark, moment, sentence
+from .words import mark, moment, sentence
 from .workstation import Page
 
-ENGINES = {"mysql": "MySQL", "postgresql": "PostgreSQL", "sqlserver": "SQL Server", "oracle": "Oracle"}
-PLATFORMS = {"rds": "RDS", "polardb": "PolarDB"}
-REFRESH_SECONDS = 30.0
+REFRESH_SECONDS = 20.0
+PAGE = 2000
+"""Databases asked for at a time: the first of many thousands are shown while the others come."""
+
+FAVOURITES, RECENT, PREFERENCES = "favourites", "recent", "preferences"
+"""Kinds of what is kept at the bastion."""
+RECENT_KEPT = 40
 
 
-@dataclass(frozen=True)
-class Choice:
-    """One line: an account of a database."""
-
-    database: m.Database
-    account: m.Account
-
-    @property
-    def token(self) -> m.TokenState | None:
-        """Its live token."""
-        return next((token for token in self.database.tokens if token.account == self.account.name), None)
-
-    @property
-    def text(self) -> str:
-        """What the search looks through."""
-        database = self.database
-        return " ".join(
-            [database.name, database.engine, database.platform, database.host, database.domain, self.account.name]
-        ).lower()
-
-    @property
-    def id(self) -> str:
-        return f"{self.database.name}\n{self.account.name}"
+class Nothing(msgspec.Struct):
+    """A favourite or a recent one: its key says all."""
 
 
-def engine_name(database: m.Database) -> str:
-    """`PostgreSQL`, `MySQL RDS`."""
-    engine = ENGINES.get(database.engine, database.engine)
-    platform = PLATFORMS.get(database.platform, "")
-    return f"{engine} {platform}".strip()
+class Preferences(msgspec.Struct):
+    """How the person wants this page."""
+
+    grouping: str = "usual"
 
 
 class DatabaseSearch(SearchInput):
@@ -78,58 +63,98 @@ class DatabasesScreen(Page):
     DatabasesScreen #search-line Static { width: auto; color: $muted; padding-right: 1; }
     DatabasesScreen #count { padding-left: 1; width: auto; }
     DatabasesScreen DatabaseSearch { width: 1fr; }
-    DatabasesScreen DataTable { height: 1fr; margin: 1 1 0 1; }
-    DatabasesScreen DataTable > .datatable--cursor { background: $selection; color: $selection-text; }
-    DatabasesScreen DataTable > .datatable--cursor { text-style: $selection-style; }
+    DatabasesScreen #empty { display: none; height: 1fr; margin: 2 4; max-width: 90; }
+    DatabasesScreen.empty #empty { display: block; }
+    DatabasesScreen.empty DatabaseList { display: none; }
     DatabasesScreen #facts { height: 3; margin: 0 1; padding: 0 1; border-top: solid $line; color: $muted; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f3", "token", mark("Token")),
-        Binding("f5", "refresh", mark("Refresh")),
+        Binding("f4", "local_client", mark("Local client")),
+        Binding("f7", "favourite", mark("Favourite")),
+        Binding("f8", "why", mark("Why not?")),
+        Binding("f6", "grouping", mark("Group"), show=False),
+        Binding("f5", "refresh", mark("Refresh"), show=False),
         Binding("escape", "clear", mark("Clear the search"), show=False),
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self._choices: list[Choice] = []
-        self._shown: list[Choice] = []
+        self._lines: list[Line] | None = None
+        """All of them in their groups; None: to be made anew."""
+        self._favourites: frozenset[str] = frozenset()
+        self._recent: dict[str, int] = {}
+        self._grouping = "usual"
         self._loaded = False
+        self._failure = ""
+
+    def title_words(self) -> str:
+        return _("Databases")
 
     def compose(self) -> ComposeResult:
         yield TopLine("databases")
         with Horizontal(id="search-line"):
             yield Static(Text(_("Search")))
-            yield DatabaseSearch(placeholder=_("name, engine, address, account"), id="search")
+            yield DatabaseSearch(placeholder=_("name, engine, address, group, account"), id="search")
             yield Static("", id="count", markup=False)
-        table: DataTable[Text] = DataTable(cursor_type="row", zebra_stripes=False, id="databases")
-        table.can_focus = False
-        yield table
+        yield DatabaseList(self.workstation.services.now, id="databases")
+        yield Static("", id="empty", markup=False)
         yield Static("", id="facts", markup=False)
         yield KeyLine()
 
     def on_mount(self) -> None:
         self.query_one(SearchInput).focus()
         self.set_interval(REFRESH_SECONDS, self._times_changed)
+        self._show_empty()
+        self._load_kept()
 
     def on_screen_resume(self) -> None:
         self._load()
-
-    def on_resize(self) -> None:
-        self._fill()
 
     # -- loading
 
     @work(exclusive=True, group="databases")
     async def _load(self) -> None:
-        try:
-            databases = await self.workstation.bastion.call(methods.DATABASES, methods.DatabaseList())
-        except (Refused, LinkError) as error:
-            self.workstation.told(sentence(error), bad=True)
-            return
-        self._choices = [Choice(database, account) for database in databases for account in database.accounts]
-        self._loaded = True
-        self._fill()
+        choices: list[Choice] = []
+        after = ""
+        while True:
+            wanted = methods.DatabaseList(after=after, limit=PAGE)
+            try:
+                page: list[m.Database] = await self.workstation.bastion.call(methods.DATABASES, wanted)
+            except (Refused, LinkError) as error:
+                self._failure = sentence(error)
+                if self._choices:
+                    self.workstation.told(self._failure, bad=True)
+                self._show_empty()
+                return
+            choices += [Choice(database, account) for database in page for account in database.accounts]
+            if len(page) < PAGE:
+                break
+            after = page[-1].name
+            if not self._loaded:
+                self._take(choices)
+        self._loaded, self._failure = True, ""
+        self._take(choices)
+
+    @work(exclusive=True, group="kept")
+    async def _load_kept(self) -> None:
+        personal = self.workstation.personal
+        favourites = await personal.items(FAVOURITES, Nothing)
+        recent = await personal.items(RECENT, Nothing, limit=RECENT_KEPT)
+        preferences = await personal.get(PREFERENCES, "databases", Preferences)
+        self._favourites = frozenset(kept.key for kept in favourites)
+        self._recent = {kept.key: place for place, kept in enumerate(recent)}
+        if preferences is not None and preferences.grouping in GROUPINGS:
+            self._grouping = preferences.grouping
+        self._lines = None
+        self._fill(keep=False)
+
+    def _take(self, choices: list[Choice]) -> None:
+        self._choices, self._lines = choices, None
+        self.query_one(DatabaseList).measure(choices)
+        self._fill(keep=True)
 
     def token_changed(self) -> None:
         """A token of the person was issued, renewed or revoked somewhere."""
@@ -138,99 +163,112 @@ class DatabasesScreen(Page):
 
     def _times_changed(self) -> None:
         if self.is_current:
-            self._fill()
+            self.query_one(DatabaseList).times_changed()
 
     # -- showing
 
-    def _fill(self) -> None:
-        if not self.is_mounted or not self.size.width:
+    def _fill(self, *, keep: bool) -> None:
+        """Shows what matches the search; `keep`: with the cursor on the line where it is."""
+        if not self.is_mounted:
             return
-        words = self.query_one(SearchInput).value.lower().split()
-        chosen = self.chosen
-        self._shown = [choice for choice in self._choices if all(word in choice.text for word in words)]
-        table: DataTable[Text] = self.query_one(DataTable)
-        table.clear(columns=True)
-        cells = [self._cells(choice) for choice in self._shown]
-        heads = [_("Database"), _("Engine"), _("Address"), _("Account"), _("Token")]
-        widths = _widths(heads, cells, self.size.width - 2 - 2 * len(heads) - 2)
-        for head, width in zip(heads, widths, strict=True):
-            table.add_column(Text(head), width=width)
-        for choice, row in zip(self._shown, cells, strict=True):
-            fitted = [_fit(cell, width) for cell, width in zip(row, widths, strict=True)]
-            table.add_row(*fitted, key=choice.id)
-        if chosen is not None:
-            ids = [choice.id for choice in self._shown]
-            if chosen.id in ids:
-                table.move_cursor(row=ids.index(chosen.id))
-        count = f"{len(self._shown)}/{len(self._choices)}" if words else f"{len(self._choices)}"
-        self.query_one("#count", Static).update(Text(count))
-        self._show_facts()
-
-    def _cells(self, choice: Choice) -> list[Text]:
-        database, token = choice.database, choice.token
-        account = Text(visible_line(choice.account.name if choice.account.name != "*" else _("any")))
-        if not choice.account.hosted:
-            account.append(" " + _("(own password)"), style="muted")
-        if token is None:
-            state = Text(_("none"), style="muted")
+        query = self.query_one(SearchInput).value.strip()
+        shown = self.query_one(DatabaseList)
+        chosen = shown.chosen.key if keep and shown.chosen is not None else None
+        if self._lines is None:
+            self._lines = listed(self._choices, self._favourites, self._recent, self._grouping)
+        if query:
+            usual = [line for line in self._lines if isinstance(line, Choice)]
+            matching = found(list(dict.fromkeys(usual)) if self._grouping == "group" else usual, query)
+            shown.show(matching, self._favourites, query, chosen)
+            count = f"{len(matching)}/{len(self._choices)}"
         else:
-            now = self.workstation.services.now()
-            rest = left(token.expires_at, now)
-            soon = (moment(token.expires_at) - now).total_seconds() < 600
-            state = Text(rest, style="warning" if soon else "ok")
-        return [
-            Text(visible_line(database.name), style="bold"),
-            Text(visible_line(engine_name(database))),
-            Text(visible_line(f"{database.host}:{database.port}")),
-            account,
-            state,
-        ]
+            shown.show(self._lines, self._favourites, "", chosen)
+            count = f"{len(self._choices)}"
+            if self._grouping != "usual":
+                count += f" · {_(GROUPINGS[self._grouping])}"
+        self.query_one("#count", Static).update(Text(count))
+        self._show_empty()
+        self._show_facts()
+        self.refresh_bindings()
+
+    def _show_empty(self) -> None:
+        """What to do where there is nothing to choose."""
+        text = self._nothing_to_choose()
+        self.set_class(text is not None, "empty")
+        if text is not None:
+            self.query_one("#empty", Static).update(text)
+
+    def _nothing_to_choose(self) -> Text | None:
+        if self.chosen is not None:
+            return None
+        query = self.query_one(SearchInput).value.strip()
+        if self._failure and not self._choices:
+            return _said(_("The databases could not be loaded."), visible(self._failure), _("F5 tries again."))
+        if not self._loaded and not self._choices:
+            return Text(_("Loading the databases …"), style="muted")
+        if not self._choices:
+            user = self.workstation.link.hello.user if self.workstation.link is not None else ""
+            return _said(
+                _("You are not authorized for any database yet."),
+                _(
+                    "Ask an administrator for a grant. Say that your user name is {user}, and which database it is."
+                ).format(user=visible_line(user)),
+                _("Once it is there, F5 shows it."),
+            )
+        return _said(
+            _("No database of yours matches “{query}”.").format(query=visible_line(query)),
+            _("Esc clears the search. Fewer words or letters find more; their order does not matter."),
+            _("F8 says why a database of that name is not here, and whom to ask."),
+        )
 
     def _show_facts(self) -> None:
         facts = Text()
         choice = self.chosen
-        if choice is None:
-            if self._loaded:
-                facts.append(
-                    _("Nothing matches the search.")
-                    if self._choices
-                    else _("You are not authorized for any database. Ask an administrator for a grant.")
-                )
-        else:
-            database = choice.database
-            pieces = [
-                visible_line(f"{database.host}:{database.port}"),
-                _("reached directly")
-                if database.domain in ("", "direct")
-                else _("through {domain}").format(domain=visible_line(database.domain)),
-            ]
-            if database.databases:
-                pieces.append(_("opens {names}").format(names=visible_line(", ".join(database.databases))))
-            if database.until is not None:
-                until = moment(database.until)
-                shown = until.astimezone() if self.workstation.services.local_time else until
-                pieces.append(_("granted until {until}").format(until=shown.strftime("%Y-%m-%d %H:%M")))
-            facts.append(" · ".join(pieces))
+        if choice is not None:
+            facts.append(" · ".join(self._facts_of(choice.database)))
             facts.append("\n")
-            if not has_console(database.engine):
+            if not has_console(choice.database.engine):
                 facts.append(_("No console for this engine yet: F3 gives a token for your own client."))
             elif choice.token is None:
                 facts.append(_("Enter requests a token and opens the console."))
+            elif choice.token is not None:
+                renewals = choice.token.renewals_left
+                more = translate_many("{count} renewal left", "{count} renewals left", renewals)
+                facts.append(_("Token until {until}").format(until=self._time(choice.token.expires_at)))
+                facts.append(f" · {more.format(count=renewals)}")
         self.query_one("#facts", Static).update(facts)
+
+    def _facts_of(self, database: m.Database) -> list[str]:
+        facts = [
+            visible_line(f"{database.host}:{database.port}"),
+            _("reached directly")
+            if database.domain in ("", "direct")
+            else _("through {domain}").format(domain=visible_line(database.domain)),
+        ]
+        if database.groups:
+            facts.append(visible_line(", ".join(database.groups)))
+        if database.databases:
+            facts.append(_("opens {names}").format(names=visible_line(", ".join(database.databases))))
+        if database.until is not None:
+            facts.append(_("granted until {until}").format(until=self._time(database.until)))
+        if database.comment:
+            facts.append(visible_line(database.comment))
+        return facts
+
+    def _time(self, text: str) -> str:
+        at = moment(text)
+        return (at.astimezone() if self.workstation.services.local_time else at).strftime("%Y-%m-%d %H:%M")
 
     @property
     def chosen(self) -> Choice | None:
         """The line that the cursor is on."""
-        table: DataTable[Text] = self.query_one(DataTable)
-        if 0 <= table.cursor_row < len(self._shown) and table.row_count:
-            return self._shown[table.cursor_row]
-        return None
+        return self.query_one(DatabaseList).chosen
 
     # -- what the person does
 
     @on(SearchInput.Changed)
     def _searched(self) -> None:
-        self._fill()
+        self._fill(keep=False)
 
     @on(SearchInput.Submitted)
     def _submitted(self, event: SearchInput.Submitted) -> None:
@@ -239,38 +277,86 @@ class DatabasesScreen(Page):
 
     @on(SearchInput.Moved)
     def _moved(self, event: SearchInput.Moved) -> None:
-        table: DataTable[Text] = self.query_one(DataTable)
-        getattr(table, f"action_{event.action}")()
+        getattr(self.query_one(DatabaseList), f"action_{event.action}")()
 
-    @on(DataTable.RowHighlighted)
+    @on(DatabaseList.Moved)
     def _highlighted(self) -> None:
         self._show_facts()
+        self.refresh_bindings()
 
-    @on(DataTable.RowSelected)
-    def _selected(self) -> None:
+    @on(DatabaseList.Opened)
+    def _clicked(self) -> None:
         self.action_open()
 
     def action_clear(self) -> None:
         self.query_one(SearchInput).value = ""
 
     def action_refresh(self) -> None:
+        """Asks the bastion again."""
         self._load()
+        self._load_kept()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("open", "token"):
-            return self.workstation.has_role("operator")
+        if action in ("token", "local_client"):
+            return self.workstation.has_role("operator") and self.chosen is not None
+        if action == "favourite":
+            return self.chosen is not None
+        if action == "why":
+            return self.chosen is not None or bool(self.query_one(SearchInput).value.strip())
         return True
 
-    def action_token(self) -> None:
-        if (choice := self.chosen) is not None:
-            self._open_dialog(choice, then_open=False)
-
-    def action_open(self) -> None:
+    def action_favourite(self) -> None:
+        """Puts the database among the favourites, or takes it out."""
         choice = self.chosen
         if choice is None:
             return
-        if not has_console(choice.database.engine):
+        personal = self.workstation.personal
+        if choice.key in self._favourites:
+            self._favourites -= {choice.key}
+            personal.remove_soon(FAVOURITES, choice.key)
+        else:
+            self._favourites |= {choice.key}
+            personal.put_soon(FAVOURITES, choice.key, Nothing())
+        self._lines = None
+        self._fill(keep=True)
+
+    def action_grouping(self) -> None:
+        """Groups the lines in the next way that there is."""
+        ways = [way for way in GROUPINGS if way != "group" or any(each.database.groups for each in self._choices)]
+        self._grouping = ways[(ways.index(self._grouping) + 1) % len(ways)] if self._grouping in ways else ways[0]
+        self.workstation.personal.put_soon(PREFERENCES, "databases", Preferences(self._grouping))
+        self._lines = None
+        self._fill(keep=True)
+
+    def action_token(self) -> None:
+        """The token of the database: asks for it where there is none."""
+        if (choice := self.chosen) is not None:
             self._open_dialog(choice, then_open=False)
+
+    def action_local_client(self) -> None:
+        """What to give one's own client; a token is asked for first where there is none."""
+        if (choice := self.chosen) is not None:
+            self._open_dialog(choice, then_open=False, tab="client")
+
+    @work(exclusive=True, group="dialog")
+    async def action_why(self) -> None:
+        """Why the database cannot be worked with; of a name that is not in the list, why it is not."""
+        choice = self.chosen
+        if choice is not None:
+            await self.app.push_screen_wait(WhyDialog(choice.database.name, choice.account.name, choice.database))
+            return
+        name = self.query_one(SearchInput).value.strip()
+        if name:
+            await self.app.push_screen_wait(WhyDialog(name, None, None))
+
+    def action_open(self) -> None:
+        """The console; a token is asked for first where there is none."""
+        if (choice := self.chosen) is not None and self.workstation.has_role("operator"):
+            self._open(choice)
+
+    def _open(self, choice: Choice) -> None:
+        if not has_console(choice.database.engine):
+            self._open_dialog(choice, then_open=False, tab="client")
         elif choice.token is None:
             self._open_dialog(choice, then_open=True)
         else:
@@ -280,10 +366,7 @@ class DatabasesScreen(Page):
         """Opens the console of a database by name; for the palette."""
         for choice in self._choices:
             if choice.database.name == name and choice.account.name == account:
-                if choice.token is None or not has_console(choice.database.engine):
-                    self._open_dialog(choice, then_open=True)
-                else:
-                    self._open_console(choice, choice.token.id)
+                self._open(choice)
                 return
 
     @property
@@ -296,34 +379,32 @@ class DatabasesScreen(Page):
         try:
             token = await self.workstation.bastion.call(methods.TOKEN_SHOW, methods.ById(id=token_id))
         except (Refused, LinkError) as error:
-            self.workstation.told(sentence(error), bad=True)
+            self.workstation.told(_("{reason} F8 says what to do.").format(reason=sentence(error)), bad=True)
             self._load()
             return
-        self.workstation.open_console(token, first_catalog(choice.database.databases))
+        self._opened(token, choice)
 
     @work(exclusive=True, group="token")
-    async def _open_dialog(self, choice: Choice, *, then_open: bool) -> None:
+    async def _open_dialog(self, choice: Choice, *, then_open: bool, tab: str = "token") -> None:
         live = choice.token.id if choice.token is not None else None
         token = await self.app.push_screen_wait(
-            TokenDialog(choice.database.name, choice.account, live, then_open=then_open)
+            TokenDialog(choice.database.name, choice.account, live, then_open=then_open, tab=tab)
         )
         self._load()
         if token is not None and has_console(token.engine):
-            self.workstation.open_console(token, first_catalog(choice.database.databases))
+            self._opened(token, choice)
+
+    def _opened(self, token: m.Token, choice: Choice) -> None:
+        key = key_of(token.database, token.account)
+        self._recent = {key: 0, **{other: place + 1 for other, place in self._recent.items() if other != key}}
+        self._lines = None
+        self.workstation.personal.put_soon(RECENT, key, Nothing())
+        self.workstation.open_console(token, first_catalog(choice.database.databases))
 
 
-def _widths(heads: list[str], rows: list[list[Text]], room: int) -> list[int]:
-    """The widths of the columns: as wide as needed, the widest ones narrowed until all fit in `room` cells."""
-    widths = [max([cell_len(head), *(row[index].cell_len for row in rows[:500])]) for index, head in enumerate(heads)]
-    while sum(widths) > room and max(widths) > 8:
-        widest = widths.index(max(widths))
-        widths[widest] -= 1
-    spare = max(room - sum(widths), 0)
-    for index in range(len(widths) - 1):
-        widths[index] += min(spare // (len(widths) - 1), 6)
-    return widths
-
-
-def _fit(cell: Text, width: int) -> Text:
-    cell.truncate(width, overflow="ellipsis")
-    return cell
+def _said(what: str, *then: str) -> Text:
+    """A sentence and what to do about it, each on a line of its own."""
+    text = Text(what, style="bold")
+    for line in then:
+        text.append(f"\n\n{line}", style="not bold")
+    return text
