@@ -8,11 +8,16 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
+from time import monotonic
 from typing import TypeVar
 
 from bastion.protocols.contract import TlsMode
 
 P = TypeVar("P", bound=asyncio.Protocol)
+
+AUTHORITIES_READ_AGAIN = 600.0
+"""Seconds after which the system's authorities are read again, should one have been taken out."""
 
 APPLICATION_PROTOCOLS = {"postgresql": ("postgresql",)}
 """What a client may ask for by ALPN, by engine. libpq's direct TLS goes on only where it is agreed to."""
@@ -76,15 +81,11 @@ def tls_context(target: Target, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
     Raises ssl.SSLError for a CA, a certificate or a key that cannot be read.
     """
     if target.tls_mode in (TlsMode.VERIFY_CA, TlsMode.VERIFY_FULL):
-        context = ssl.create_default_context(cadata=target.ca)
-        if target.ca is not None:
-            # The given certificate is the anchor, also where it is no root or the server's own.
-            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        # Private authorities leave out extensions that RFC 5280 asks for; libpq takes them, Python 3.13 would not.
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        context.check_hostname = target.tls_mode is TlsMode.VERIFY_FULL
+        if target.certificate is None:
+            return _remembered(target.tls_mode, target.ca, alpn, int(monotonic() / AUTHORITIES_READ_AGAIN))
+        context = _verifying(target.tls_mode, target.ca)
     else:
-        # The system's authorities are not looked at, and reading them takes all sessions' time: 20 ms and more.
+        # The system's authorities are not looked at, so they are not read either.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -92,6 +93,27 @@ def tls_context(target: Target, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
         _load_certificate(context, target.certificate, target.certificate_key)
     if alpn:
         context.set_alpn_protocols(list(alpn))
+    return context
+
+
+@lru_cache(maxsize=64)
+def _remembered(mode: TlsMode, ca: str | None, alpn: tuple[str, ...], _period: int) -> ssl.SSLContext:
+    """One for all sessions with the same rules, which none of them changes; who shows a certificate has his own."""
+    context = _verifying(mode, ca)
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    return context
+
+
+def _verifying(mode: TlsMode, ca: str | None) -> ssl.SSLContext:
+    """Reading the system's authorities takes all sessions' time: 20 ms and more."""
+    context = ssl.create_default_context(cadata=ca)
+    if ca is not None:
+        # The given certificate is the anchor, also where it is no root or the server's own.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    # Private authorities leave out extensions that RFC 5280 asks for; libpq takes them, Python 3.13 would not.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.check_hostname = mode is TlsMode.VERIFY_FULL
     return context
 
 
