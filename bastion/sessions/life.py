@@ -31,7 +31,7 @@ from bastion.protocols.contract import (
 from .ending import closed, refused_record, spoken
 from .legs import Leg, ServerConnection
 from .live import Ending, LiveSession
-from .login import Legs, drive_cancel, drive_login
+from .login import Legs, drive_cancel, drive_login, unless_ended
 from .record import SessionRecord, now, raw_bytes
 from .recording import SessionRecording
 from .relay import Relay
@@ -46,6 +46,14 @@ CANCEL_AGAIN = 1.0
 
 FINISH = 24 * 3600.0
 """Seconds that a running statement may take to finish after its token has expired, where the rule is to let it."""
+
+
+class EndedEarly(Exception):
+    """The session was ended before there was a connection to the database."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.reason)
+        self.ending = ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +89,11 @@ class Life:
     _login_client: str = ""
 
     async def run(self) -> None:
-        """From the dial to the last record. Raises Refused (the client is still to be told) or JournalFailed."""
-        server = await self._dial()
+        """From the dial to the last record.
+
+        Raises Refused and EndedEarly, of which the client is still to be told, and JournalFailed.
+        """
+        server = await self._dial(self.session.ending)
         legs = self._legs(self.client, server)
         try:
             result = await self._log_in(legs)
@@ -98,10 +109,15 @@ class Life:
             if legs.server is not None:
                 legs.server.close()
 
-    async def _dial(self) -> Leg:
+    async def _dial(self, ended: asyncio.Future[Ending] | None = None) -> Leg:
+        """A new connection to the database. Raises Refused, and EndedEarly as soon as `ended` is done."""
         admission = self.admission
         try:
-            connection = await dial(self._target, ServerConnection, self.limits.dial)
+            async with unless_ended(None, ended):
+                connection = await dial(self._target, ServerConnection, self.limits.dial)
+        except TimeoutError as over:
+            assert ended is not None
+            raise EndedEarly(ended.result()) from over
         except DialFailed as failed:
             raise Refused(
                 "database-unreachable",
@@ -160,6 +176,7 @@ class Life:
                 self.limits.login,
                 spoken(late),
                 lambda detail: spoken(tls_failed(detail)),
+                self.session.ending,
             )
         except ProtocolError as error:
             # The steps have told the client already, in the place of the handshake where it is.
@@ -168,6 +185,8 @@ class Life:
 
     def _log_in_failed(self, result: LoginEnded) -> None:
         code = {"bastion": "login-refused", "database": "database-refused"}.get(result.by, "client-left")
+        if result.by == "bastion" and self.session.ending.done():
+            code = self.session.ending.result().reason
         record = refused_record(self.session, result.by, code, result.error, result.login, result.client)
         self.session.journal.append(record)
 

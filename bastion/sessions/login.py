@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -35,6 +37,10 @@ from .legs import Leg, LegClosed, TlsFailed, first_of
 
 MAX_STEPS = 2_000
 """Steps of one login. Far above what any protocol needs; it ends a peer that keeps a login busy for ever."""
+
+
+Ended = asyncio.Future[Any]
+"""Done when a session is ended from outside, with a live.Ending: its `refusal` is what the client is told."""
 
 
 class ClientTlsFailed(Exception):
@@ -68,18 +74,25 @@ class Legs:
 
 
 async def drive_login(
-    steps: LoginSteps, legs: Legs, seconds: float, late: Refusal, tls_refusal: Callable[[str], Refusal]
+    steps: LoginSteps,
+    legs: Legs,
+    seconds: float,
+    late: Refusal,
+    tls_refusal: Callable[[str], Refusal],
+    ended: Ended | None = None,
 ) -> LoginResult:
     """Runs a login to its result within `seconds`.
 
     A time limit, a TLS failure or a lost database becomes a refusal in the client's protocol: `late` for the first,
-    `tls_refusal(detail)` for the second. Raises contract.ProtocolError as the steps do.
+    `tls_refusal(detail)` for the second. `ended` gives the login up at once when it is done, with what it says.
+    Raises contract.ProtocolError as the steps do.
     """
     try:
-        async with asyncio.timeout(seconds):
+        async with unless_ended(seconds, ended):
             return await _run(steps, legs)
     except TimeoutError:
-        return await _abort(steps, legs, late)
+        over = None if ended is None or not ended.done() else ended.result().refusal
+        return await _abort(steps, legs, over or late)
     except ClientTlsFailed as error:
         return LoginEnded(by="client", error=f"TLS with the client failed: {error}")
     except TlsFailed as error:
@@ -89,6 +102,24 @@ async def drive_login(
         return LoginEnded(by="client" if legs.client is None or legs.client.is_closed else "database", error=str(error))
     finally:
         steps.close()
+
+
+@asynccontextmanager
+async def unless_ended(seconds: float | None, ended: Ended | None) -> AsyncIterator[None]:
+    """A time limit that is also over as soon as `ended` is done. Raises TimeoutError for both."""
+    async with asyncio.timeout(0 if ended is not None and ended.done() else seconds) as limit:
+        loop = asyncio.get_running_loop()
+
+        def over(_: object) -> None:
+            limit.reschedule(loop.time())
+
+        if ended is not None:
+            ended.add_done_callback(over)
+        try:
+            yield
+        finally:
+            if ended is not None:
+                ended.remove_done_callback(over)
 
 
 async def drive_cancel(steps: CancelSteps, legs: Legs, seconds: float) -> bool:

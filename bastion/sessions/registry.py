@@ -21,7 +21,7 @@ from bastion.protocols.contract import CancelAsked, CancelKey, Engine
 
 from .ending import refused_record, spoken, tell
 from .legs import Leg
-from .life import Life, Limits
+from .life import EndedEarly, Life, Limits
 from .live import Ending, LiveSession, Visit
 from .record import Writer, now
 
@@ -151,6 +151,12 @@ class Sessions:
         except Refused as refused:
             self._write(refused_record(session, "bastion", refused.code, str(refused)))
             await tell(engine, client, spoken(refused), client_tls)
+        except EndedEarly as early:
+            refusal = early.ending.refusal
+            said = early.ending.reason if refusal is None else refusal.message
+            self._write(refused_record(session, "bastion", early.ending.reason, said))
+            if refusal is not None:
+                await tell(engine, client, refusal, client_tls)
         except JournalFailed:
             logger.exception("session %s cannot be recorded, so it is ended", session.id)
             if session.relay is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ssl
 
@@ -21,6 +22,7 @@ from bastion.protocols.contract import (
     Send,
     StartTls,
 )
+from bastion.sessions.live import Ending
 from bastion.sessions.login import Legs, drive_login, public_key_digest
 from tests.unit.test_legs import joined, leaf
 
@@ -64,8 +66,6 @@ async def test_a_pin_decides_whatever_the_mode_checks(leaf: tuple[str, str], rig
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     client, person = joined()
     legs = Legs(client, server, server_tls=lambda alpn: trusting, server_pin=pin if right else "0" * 64)
-    import asyncio
-
     serving = asyncio.ensure_future(database.start_tls(serving_context(*leaf), server_side=True))
     result = await drive_login(asks_for_tls(), legs, 5, LATE, tls_refusal)
     await asyncio.gather(serving, return_exceptions=True)
@@ -83,3 +83,18 @@ async def test_a_database_that_says_nothing_is_given_up_and_the_client_is_told()
     result = await drive_login(waits_for_ever(), Legs(client, server), 0.05, LATE, tls_refusal)
     assert result == LoginEnded("bastion", "too late")
     assert await person.read() == b"too late"
+
+
+async def test_a_login_that_is_ended_meanwhile_is_over_at_once_and_the_client_is_told_why() -> None:
+    client, person = joined()
+    server, _ = joined()
+    ended = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(drive_login(waits_for_ever(), Legs(client, server), 600, LATE, tls_refusal, ended))
+    await asyncio.sleep(0)
+    ended.set_result(Ending("ended", "root", Refusal("session-ended", "ended by root")))
+    async with asyncio.timeout(5):
+        assert await running == LoginEnded("bastion", "ended by root")
+        assert await person.read() == b"ended by root"
+        # One that was ended before it began does not begin.
+        again = await drive_login(waits_for_ever(), Legs(client, server), 600, LATE, tls_refusal, ended)
+    assert again == LoginEnded("bastion", "ended by root")

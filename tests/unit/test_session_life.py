@@ -11,8 +11,10 @@ import pytest
 
 from bastion.api.refusals import Refused
 from bastion.audit.records import ClientNamed, SessionClosed, SessionOpened, SessionRefused, StatementSent
+from bastion.network import Target
 from bastion.protocols.contract import LoggedIn, Refusal, SessionChanged
 from bastion.protocols.postgres.engine import PostgresEngine
+from bastion.sessions import life as life_module
 from bastion.sessions.life import Life, Limits
 from bastion.sessions.live import Ending, LiveSession, Visit
 from bastion.sessions.login import Legs
@@ -117,3 +119,35 @@ async def test_who_is_told_that_there_is_no_room_takes_none() -> None:
     for stage in stages[1:]:
         stage.client.eof_received()
     await asyncio.gather(silent, third)
+
+
+async def test_a_dial_that_is_ended_meanwhile_is_over_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    dialled: list[Target] = []
+
+    async def never(target: Target, *_: object) -> None:
+        dialled.append(target)
+        await asyncio.sleep(600)
+
+    monkeypatch.setattr(life_module, "dial", never)
+    stage = Stage(started=False)
+    admission = SimpleNamespace(
+        user="alice", database="orders", host="db", port=5432, domain="", tls_mode="prefer", tls_ca=None,
+        certificate=None, certificate_key=None,
+    )  # fmt: skip
+
+    async def admit(user: str, token: str) -> Any:
+        return admission
+
+    sessions = Sessions(stage.journal, admit, {"postgresql": PostgresEngine()}, node="n1", digest=lambda text: "digest")
+    visit = Visit("alice", "t1", "127.0.0.1", "orders", "app", "postgresql", session="s1")
+    running = asyncio.create_task(sessions.open(stage.client, visit))
+    while not dialled:
+        await asyncio.sleep(0)
+    stage.client.eof_received()
+    await sessions.end("s1", "root", "because")
+    async with asyncio.timeout(5):
+        await running
+    refused = stage.journal.records[-1]
+    assert isinstance(refused, SessionRefused)
+    assert (refused.code, refused.by) == ("ended", "bastion")
+    assert "root" in refused.error
