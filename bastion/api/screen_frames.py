@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-INPUT, SIZE, ATTACH, DETACH, LEAVE_NOW = b"I", b"S", b"A", b"D", b"Q"
-"""To the UI process: bytes of the terminal; its size; a terminal (again), with its `Terminal`; the terminal is gone;
-end yourself, without questions."""
+INPUT, SIZE, ROUND_TRIP, ATTACH, DETACH, LEAVE_NOW = b"I", b"S", b"P", b"A", b"D", b"Q"
+"""To the UI process: bytes of the terminal; its size; how long a round trip to it takes; a terminal (again), with its
+`Terminal`; the terminal is gone; end yourself, without questions."""
 
 OUTPUT, SECRET, CONCEALED, EXIT = b"O", b"T", b"R", b"X"
 """From it: bytes for everybody; bytes for the terminal only, and what stands in their place for the record; the end,
@@ -42,11 +42,15 @@ LEAVE = (
 )
 """What makes a terminal a full-screen program's, and the person's again. The kitty keyboard's own comes after ENTER."""
 
+RESTORE = LEAVE + "\x1b]2;\a\x1b[23;2t"
+"""For a program that could not leave by itself; the title too."""
+
 KITTY_KEYS = "\x1b[>25u"
 """Disambiguated, all keys, with their text (the flags that Textual's parser knows)."""
 
 _head = struct.Struct(">cI")
 _size = struct.Struct(">HH")
+_microseconds = struct.Struct(">I")
 
 
 class FrameBroken(Exception):
@@ -159,6 +163,19 @@ def clamped(columns: int, lines: int) -> tuple[int, int]:
 def size_frame(columns: int, lines: int) -> bytes:
     """The frame that tells of a new size."""
     return frame(SIZE, _size.pack(*clamped(columns, lines)))
+
+
+def round_trip_frame(seconds: float) -> bytes:
+    """The frame that tells how far away the terminal is."""
+    return frame(ROUND_TRIP, _microseconds.pack(min(int(seconds * 1e6), 2**32 - 1)))
+
+
+def round_trip_of(payload: bytes) -> float:
+    """Seconds of a ROUND_TRIP frame. Raises FrameBroken."""
+    try:
+        return float(_microseconds.unpack(payload)[0]) / 1e6
+    except struct.error as error:
+        raise FrameBroken("a time that is none") from error
 
 
 def size_of(payload: bytes) -> tuple[int, int]:

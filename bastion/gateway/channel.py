@@ -123,7 +123,8 @@ class SessionChannel(asyncssh.SSHServerSession[bytes]):
         except Refused as refused:
             self._refuse(refused)
             return
-        unfit = refusal_of(self._terminal)
+        served = self._gateway.workstations.settings.served
+        unfit = refusal_of(self._terminal) if served else Refused("no-terminal-here")
         if unfit is not None:
             self._refuse(unfit)
             return

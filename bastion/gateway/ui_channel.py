@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
+import socket
+import struct
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 
@@ -34,6 +37,9 @@ NO_TERMINALS = ("", "dumb", "unknown")
 
 CTRL_C, CTRL_D, ESCAPE = b"\x03", b"\x04", b"\x1b"
 MOST_OFFERED = 9
+MEASURED_EVERY = 5.0
+_ROUND_TRIP_AT = 68
+"""Where tcpi_rtt is in the kernel's struct tcp_info."""
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +54,15 @@ def environment_of(term: str, given: Mapping[str, str]) -> dict[str, str]:
         if (_TIME_ZONE if name == "TZ" else _VALUE).fullmatch(value):
             taken[name] = value
     return taken
+
+
+def round_trip(sock: Any) -> float | None:
+    """What the kernel has measured on a TCP connection, in seconds; None for anything else. tcp(7), TCP_INFO."""
+    try:
+        found = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ROUND_TRIP_AT + 4)
+        return float(struct.unpack_from("=I", found, _ROUND_TRIP_AT)[0]) / 1e6
+    except (AttributeError, OSError, struct.error):
+        return None
 
 
 def refusal_of(term: str | None) -> Refused | None:
@@ -133,6 +148,7 @@ class UiChannel:
             return
         self._session = session
         session.reattach(self, self._where())
+        self._measure()
 
     def _where(self) -> Attached:
         return Attached(datetime.now(UTC), self._caller.source, self._terminal)
@@ -163,6 +179,16 @@ class UiChannel:
             return
         session.resized(self._terminal.columns, self._terminal.lines)
         self._channel.resume_reading()
+        self._measure()
+
+    def _measure(self) -> None:
+        """Tells the workstation how far away its terminal is: on a slow link it draws less."""
+        if self._over or self._session is None or self._session.over.is_set():
+            return
+        seconds = round_trip(self._channel.get_extra_info("socket"))
+        if seconds is not None:
+            self._session.round_trip(seconds)
+        asyncio.get_running_loop().call_later(MEASURED_EVERY, self._measure)
 
     # -- told by the channel
 

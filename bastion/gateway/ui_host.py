@@ -67,8 +67,8 @@ class UiHost:
         self.start()
         try:
             async with asyncio.timeout(READY_SECONDS):
-                await self._ready.wait()
-        except TimeoutError:
+                await self._come_up()
+        except (TimeoutError, HostGone):
             raise Refused("workstation-not-ready") from None
         started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._starting[spawn.id] = started
@@ -81,6 +81,19 @@ class UiHost:
             raise Refused("workstation-not-ready") from None
         finally:
             del self._starting[spawn.id]
+
+    async def _come_up(self) -> None:
+        """Waits until the host is ready. Raises HostGone where it ends before it was."""
+        while not self._ready.is_set():
+            gone = self._gone
+            waiting = [asyncio.ensure_future(event.wait()) for event in (self._ready, gone)]
+            try:
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for each in waiting:
+                    each.cancel()
+            if gone.is_set() and not self._ready.is_set():
+                raise HostGone("the UI host does not come up")
 
     def kill(self, id: int, signal: str) -> None:
         """TERM or KILL to a process, if it is there still."""
@@ -102,6 +115,7 @@ class UiHost:
             try:
                 await self._run_once()
             except (OSError, HostGone) as error:
+                self._gone.set()
                 logger.error("the UI host cannot be started: %s", error)  # noqa: TRY400 - a sentence is enough
             failures = 0 if loop.time() - began > LONG_ENOUGH else failures + 1
             await asyncio.sleep(AGAIN_SECONDS[min(failures, len(AGAIN_SECONDS)) - 1])
@@ -110,7 +124,6 @@ class UiHost:
         """One host, from its start to its end."""
         process: asyncio.subprocess.Process | None = None
         loop = asyncio.get_running_loop()
-        self._gone = asyncio.Event()
         if self._settings.socket is not None:
             control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             control.setblocking(False)
@@ -130,6 +143,7 @@ class UiHost:
                     raise
         try:
             self._control = control
+            self._gone = asyncio.Event()
             loop.add_reader(control.fileno(), self._hear, control)
             await self._gone.wait()
             if self._ready.is_set():

@@ -76,6 +76,7 @@ class UiSession(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._screen: Screen | None = None
         self._dirty = False
+        self._has_left = False
         self._closing: asyncio.TimerHandle | None = None
         self._given_up: asyncio.TimerHandle | None = None
         self._exit: frames.Exit | None = None
@@ -125,6 +126,10 @@ class UiSession(asyncio.Protocol):
     def resized(self, columns: int, lines: int) -> None:
         """The terminal has another size."""
         self._send(frames.size_frame(columns, lines))
+
+    def round_trip(self, seconds: float) -> None:
+        """How long a round trip to the terminal takes."""
+        self._send(frames.round_trip_frame(seconds))
 
     def terminal_is_full(self, *, full: bool) -> None:
         """The person's side does not keep up, or does again."""
@@ -182,8 +187,8 @@ class UiSession(asyncio.Protocol):
         screen, self._screen = self._screen, None
         if screen is None:
             return
-        if self._dirty:
-            screen.write(frames.LEAVE.encode())
+        if self._dirty and not self._has_left:
+            screen.write(frames.RESTORE.encode())
         if self._exit is not None:
             screen.end(self._exit.code, self._exit.message)
         else:
@@ -219,6 +224,7 @@ class UiSession(asyncio.Protocol):
                 self._screen.write(payload)
         elif kind == frames.EXIT:
             self._exit = msgspec.json.decode(payload, type=frames.Exit)
+            self._has_left = True
             # The terminal is given back at once; the process may take its time to hang up everything else.
             self._say_goodbye()
             self.leave()

@@ -16,12 +16,14 @@ from bastion.api.screen_frames import (
     INPUT,
     LEAVE_NOW,
     MOST,
+    ROUND_TRIP,
     SIZE,
     Exit,
     FrameBroken,
     Frames,
     Terminal,
     frame,
+    round_trip_of,
     size_of,
 )
 
@@ -45,6 +47,9 @@ class Served(Protocol):
 
     def attached(self, terminal: Terminal) -> None:
         """Another terminal is at the other end."""
+
+    def terminal_takes(self, seconds: float) -> None:
+        """A round trip to the terminal."""
 
     def told_to_leave(self) -> None:
         """Ends without questions."""
@@ -130,11 +135,13 @@ class ScreenLink(asyncio.Protocol):
             self._app.told_to_leave()
         elif driver is None:
             if len(self._early) < 1000:
-                self._early.append((kind, payload))
+                self._early.append((kind, payload))  # keys before the first picture
         elif kind == INPUT:
             driver.received(payload)
         elif kind == SIZE:
             driver.resized(*size_of(payload))
+        elif kind == ROUND_TRIP:
+            self._app.terminal_takes(round_trip_of(payload))
         elif kind == DETACH and not self._detached:
             self._detached = True
             driver.hold()

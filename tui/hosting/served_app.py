@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from rich.console import Console
 from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
@@ -53,7 +54,6 @@ class ServedApp(CasemateApp):
     def __init__(self, arriving: Future[Link], target: str) -> None:
         super().__init__(services(HostKeys([])), Start(target=target))
         self._arriving = arriving
-        self._theme_at_first = self.theme
         self.last_words: list[str] = []
         self.when_ready: Callable[[], None] | None = None
         """Called once the driver stands."""
@@ -94,16 +94,22 @@ class ServedApp(CasemateApp):
     # -- told by the gateway
 
     def attached(self, terminal: Terminal) -> None:
-        """Another terminal: its colours, its language's width of things stay as they are."""
+        """Another terminal: with its colours and its language, and without a title as yet."""
         take(terminal.environment)
-        before = self.console._color_system
-        console = type(self.console)(force_terminal=True, _environ=dict(os.environ))
-        self.console._color_system = console._color_system
-        if self.console._color_system != before:
+        self._titled = ""
+        # The library works the colours out when a console is made, from the environment.
+        detected = Console(force_terminal=True, _environ=dict(os.environ))
+        colours = colours_of(detected.color_system, os.environ)
+        if (detected._color_system, colours) != (self.console._color_system, self.colours):
             safe_output.keep_no_strips()
-            self.colours = colours_of(self.console.color_system, os.environ)
-            if self.theme == self._theme_at_first:
-                self.theme = self._theme_at_first = theme_for(self.colours)
+            self.console._color_system = detected._color_system
+            self.console.no_color = colours == "none"
+            self.colours = colours
+            self.theme = theme_for(colours, self.preferences.settings.theme)
+
+    def terminal_takes(self, seconds: float) -> None:
+        """A round trip between the bastion and the person's terminal."""
+        self.pace.terminal_takes(seconds)
 
     def told_to_leave(self) -> None:
         """Ends without questions; whatever is open is cancelled by the bastion."""
@@ -114,6 +120,7 @@ class ServedApp(CasemateApp):
 
     def _fatal_error(self) -> None:
         """A sentence for the person; the traceback, without values of variables, goes to the bastion's log."""
+        self._give_title_back()
         error = sys.exc_info()[1]
         if error is not None:
             lines = "".join(traceback.format_tb(error.__traceback__))
