@@ -179,10 +179,12 @@ class Statement(Message):
 
 
 class StatementFilter(Message):
-    """What `audit.search` looks for; every field that is set narrows it. Oldest first; `limit` 0 is no limit.
+    """What `audit.search` looks for; every field that is set narrows it. Oldest first, or `newest`; `limit` 0 is none.
 
-    words: every one is in the text (case-insensitive). digest: those of this shape. like: those of the same shape as
-    the statement `SESSION/SEQ`, or of this digest. `after` continues a listing: the `cursor` of the page before.
+    words: each is in the text or in a bound value (case-insensitive) and begins where a word or a part of it begins;
+    with a `*` before it, anywhere. digest: those of this shape. like: those of the same shape as the statement
+    `SESSION/SEQ`, or of this digest. table: named after FROM, JOIN, INTO, UPDATE and the like, without its schema.
+    client: in the client program's own words. `after` continues a listing: the `cursor` of the page before.
     """
 
     words: list[str] = []
@@ -198,6 +200,13 @@ class StatementFilter(Message):
     after: int = 0
     digest: str | None = None
     like: str | None = None
+    table: str | None = None
+    verdict: str | None = None
+    source: str | None = None
+    client: str | None = None
+    least_rows: int | None = None
+    least_ms: float | None = None
+    newest: bool = False
 
 
 class StatementPage(Message):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -17,6 +20,8 @@ from bastion.store.moments import to_text
 
 from .long_texts import statements_with_texts, whole_text
 from .rows import storable
+from .word_index import index_table, indexed, matching
+from .words import tables_of, terms_of, terms_wanted
 
 PAGE = 1000
 """Statements in one page at most, and sessions in one answer."""
@@ -28,6 +33,9 @@ CUT_TEXT = 256 * 1024
 """Characters that are shown of a statement which alone is longer than a page; the record has it whole."""
 
 FETCHED = 100
+ANYWHERE = "*"
+"""In front of a word: it may also begin within a word. That looks at every text, which takes its time."""
+
 MAX_WORDS = 32
 MAX_WORD = 1000
 """Characters of a word that is looked for."""
@@ -59,42 +67,116 @@ def parse_when(text: str, now: datetime) -> str:
 
 
 def find_statements(connection: sa.Connection, wanted: m.StatementFilter) -> m.StatementPage:
-    """One page, in the order of the record: at most `limit` (0: none of its own), PAGE and PAGE_BYTES of them.
+    """One page, in the order of the record or newest first: at most `limit` (0: none of its own), PAGE and PAGE_BYTES.
 
     Raises Refused for a filter that cannot be understood.
     """
-    table = schema.statements
-    fields = (whole_text if name == "text" else table.c[name] for name in _STATEMENT_FIELDS)
-    query = sa.select(table.c.id, *fields).select_from(statements_with_texts()).where(table.c.id > wanted.after)
-    for word in _words(wanted.words):
-        query = query.where(whole_text.ilike(_anywhere(word), escape="\\"))
-    for name in ("user", "database", "account", "session", "kind"):
-        value = getattr(wanted, name)
-        if value is not None:
-            query = query.where(table.c[name] == (value.lower() if name == "kind" else storable(value)))
-    for digest in (wanted.digest, None if wanted.like is None else _digest_like(connection, wanted.like)):
-        if digest is not None:
-            query = query.where(table.c.digest == digest.lower())
-    if wanted.since is not None:
-        query = query.where(table.c.at >= _moment(wanted.since, "since"))
-    if wanted.until is not None:
-        query = query.where(table.c.at < _moment(wanted.until, "until"))
-    if wanted.error is not None:
-        query = query.where(table.c.error.is_not(None) if wanted.error else table.c.error.is_(None))
     size = min(wanted.limit, PAGE) if wanted.limit > 0 else PAGE
     found: list[m.Statement] = []
     cursor = 0
     room = PAGE_BYTES
-    rows = connection.execution_options(yield_per=FETCHED).execute(query.order_by(table.c.id).limit(size + 1))
-    with rows:
-        for row in rows:
-            statement = m.Statement(**dict(zip(_STATEMENT_FIELDS, row[1:], strict=True)))
-            room -= cut_to_fit(statement)
-            if found and (room < 0 or len(found) == size):
-                return m.StatementPage(statements=found, cursor=cursor)
-            found.append(statement)
-            cursor = row[0]
+    for row in _rows(connection, wanted, size + 1):
+        statement = m.Statement(**dict(zip(_STATEMENT_FIELDS, row[1 : len(_STATEMENT_FIELDS) + 1], strict=True)))
+        room -= cut_to_fit(statement)
+        if found and (room < 0 or len(found) == size):
+            return m.StatementPage(statements=found, cursor=cursor)
+        found.append(statement)
+        cursor = row[0]
     return m.StatementPage(statements=found, cursor=None)
+
+
+def _rows(connection: sa.Connection, wanted: m.StatementFilter, limit: int) -> Iterator[sa.Row[Any]]:
+    """What is found, in order: from the index of words, and beside it from what that does not know yet."""
+    table, sessions = schema.statements, schema.sessions
+    fields = (whole_text if name == "text" else table.c[name] for name in _STATEMENT_FIELDS)
+    query = sa.select(table.c.id, *fields, sessions.c.engine)
+    order = table.c.id.desc() if wanted.newest else table.c.id
+    joined = statements_with_texts().outerjoin(sessions, sessions.c.session == table.c.session)
+    query = query.where(*_conditions(connection, wanted)).order_by(order).limit(limit)
+    plain = query.select_from(joined)
+    words, facts = _indexed_words(wanted)
+    condition = matching(connection, words, facts)
+    if condition is None:
+        yield from _fetched(connection, plain)
+        return
+    state = indexed(connection)
+    index, key = index_table(connection)
+    page = key < wanted.after if wanted.newest else key > wanted.after
+    by_index = query.select_from(index.join(joined, key == table.c.id)).where(condition)
+    if not wanted.newest or wanted.after:
+        by_index = by_index.where(page)
+    # Ordered by the index's own key: then its hits are read in order, and only as many as the page takes.
+    by_index = by_index.order_by(None).order_by(key.desc() if wanted.newest else key)
+    unknown = [table.c.id > state.number]
+    if state.pending:
+        unknown.append(table.c.id.in_(sa.select(schema.words_pending.c.statement_id)))
+    parts = [_fetched(connection, by_index)]
+    parts += [_not_indexed(connection, plain.where(which), words, wanted.table) for which in unknown]
+    last: int | None = None
+    for row in heapq.merge(*parts, key=itemgetter(0), reverse=wanted.newest):
+        if row[0] != last:
+            yield row
+        last = row[0]
+
+
+def _fetched(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
+    with connection.execution_options(yield_per=FETCHED).execute(query) as rows:
+        yield from rows
+
+
+def _not_indexed(
+    connection: sa.Connection, query: sa.Select[Any], words: list[str], name: str | None
+) -> Iterator[sa.Row[Any]]:
+    """Of what the index does not know yet, what it would find: words where they begin, and the table of that name."""
+    whole, begins = terms_wanted(words)
+    text, binds = (_STATEMENT_FIELDS.index(field) + 1 for field in ("text", "binds"))
+    for row in _fetched(connection, query.limit(None)):
+        if name is not None and name.lower() not in tables_of(row[text], row.engine or ""):
+            continue
+        terms = terms_of(row[text]).union(*(terms_of(bind) for bind in row[binds] or () if bind))
+        if whole <= terms and all(any(term.startswith(begin) for term in terms) for begin in begins):
+            yield row
+
+
+def _conditions(connection: sa.Connection, wanted: m.StatementFilter) -> Iterator[sa.ColumnElement[bool]]:
+    table, sessions = schema.statements, schema.sessions
+    if not wanted.newest or wanted.after:
+        yield table.c.id < wanted.after if wanted.newest else table.c.id > wanted.after
+    for word in _words(wanted.words):
+        binds = sa.cast(table.c.binds, sa.Text)
+        yield whole_text.ilike(_anywhere(word), escape="\\") | sa.func.coalesce(
+            binds.ilike(_anywhere(msgspec.json.encode(word).decode()[1:-1]), escape="\\"), sa.false()
+        )
+    for name in ("user", "database", "account", "session", "kind", "verdict"):
+        value = getattr(wanted, name)
+        if value is not None:
+            yield table.c[name] == (value.lower() if name == "kind" else storable(value))
+    for digest in (wanted.digest, None if wanted.like is None else _digest_like(connection, wanted.like)):
+        if digest is not None:
+            yield table.c.digest == digest.lower()
+    if wanted.since is not None:
+        yield table.c.at >= _moment(wanted.since, "since")
+    if wanted.until is not None:
+        yield table.c.at < _moment(wanted.until, "until")
+    if wanted.error is not None:
+        yield table.c.error.is_not(None) if wanted.error else table.c.error.is_(None)
+    if wanted.source is not None:
+        yield sessions.c.source == storable(wanted.source)
+    if wanted.client is not None:
+        yield sessions.c.client.ilike(_anywhere(storable(wanted.client)), escape="\\")
+    if wanted.least_rows is not None:
+        yield table.c.rows >= wanted.least_rows
+    if wanted.least_ms is not None:
+        yield table.c.duration_ms >= wanted.least_ms
+
+
+def _indexed_words(wanted: m.StatementFilter) -> tuple[list[str], dict[str, str]]:
+    """What the index is asked: words, where it has them by their beginnings, and with them other facts it knows."""
+    words = [word for word in wanted.words if not word.startswith(ANYWHERE)]
+    if not any(terms_wanted(words)) and not wanted.table:
+        return [], {}
+    facts = {name: getattr(wanted, name) for name in ("user", "database", "account", "session", "kind", "table")}
+    return words, {name: storable(value) for name, value in facts.items() if value is not None}
 
 
 def _digest_like(connection: sa.Connection, like: str) -> str:
@@ -161,7 +243,7 @@ def _words(words: list[str]) -> list[str]:
     for word in words:
         if len(word) > MAX_WORD:
             raise Refused("invalid-params", method="audit.search", detail=f"a word of more than {MAX_WORD} characters")
-    return [storable(word) for word in words if word]
+    return [storable(word) for word in (word.removeprefix(ANYWHERE) for word in words) if word]
 
 
 def _anywhere(word: str) -> str:

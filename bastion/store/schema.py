@@ -479,6 +479,22 @@ texts = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
 )
 
+words_indexed = sa.Table(
+    "words_indexed",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    _count("number"),  # of the last statement (statements.id) whose words are in the index, or that is pending
+)
+
+words_pending = sa.Table(
+    "words_pending",
+    metadata,
+    sa.Column("statement_id", BigKey, primary_key=True, autoincrement=False),
+)
+
+WORDS = "statement_words"
+"""The index of words: no table in SQLAlchemy's sense, and another thing in each database; see audit/word_index.py."""
+
 acts = sa.Table(
     "acts",
     metadata,

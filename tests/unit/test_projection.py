@@ -36,6 +36,7 @@ from bastion.audit.rows import LARGEST, digest_of
 from bastion.audit.search import find_statements
 from bastion.audit.shown_results import asked_for
 from bastion.protocols.sql_shape import shape_digest
+from bastion.audit.word_index import forget
 from bastion.store import schema
 from bastion.store.store import Store, sqlite_url
 from tests.servers.postgres import PostgresServer
@@ -68,6 +69,7 @@ def store(migrated_store: Store) -> Store:
     def clear(connection: sa.Connection) -> None:
         for table in (schema.sessions, schema.statements, schema.texts, schema.acts, schema.shipped):
             connection.execute(sa.delete(table))
+        forget(connection)
 
     migrated_store.run_now(clear)
     return migrated_store
