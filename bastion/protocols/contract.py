@@ -64,6 +64,7 @@ class ProtocolError(Exception):
     """The bytes are not this protocol, or break a limit. The session is refused, recorded raw and ended.
 
     `leg` sent the bytes; `reason` is a sentence without any of the bytes; `raw` holds at most 4 KiB of them.
+    `before` are the pieces of the same read that a ServerSide had understood: outcomes are among them.
     """
 
     def __init__(self, leg: Leg, reason: str, raw: bytes = b"") -> None:
@@ -71,6 +72,7 @@ class ProtocolError(Exception):
         self.leg = leg
         self.reason = reason
         self.raw = raw[:4096]
+        self.before: list[Piece] = []
 
 
 # ------------------------------------------------------------------------------------------------------------- login

@@ -178,12 +178,11 @@ class Relay:
             self.server.write(piece.data)
 
     def _from_server(self, data: bytes) -> None:
+        unread: ProtocolError | None = None
         try:
             pieces = self.server_side.feed(data)
         except ProtocolError as error:
-            self._hear_no_more()
-            self._not_understood(error)
-            return
+            pieces, unread = error.before, error
         for piece in pieces:
             self.bytes_down += piece.size
             if not piece.understood:
@@ -202,6 +201,10 @@ class Relay:
                 self.server.write(piece.back)
             if self.recording is not None:
                 self.recording.take(piece)
+        if unread is not None:
+            self._hear_no_more()
+            self._not_understood(unread)
+            return
         self._give_due()
         if self._idle is not None:
             self._has_run()

@@ -23,6 +23,7 @@ from bastion.protocols.contract import (
     Leg as Side,
 )
 from bastion.sessions.legs import Leg
+from bastion.sessions.live import LiveSession, Visit
 from bastion.sessions.record import SessionRecord
 from bastion.sessions.relay import Relay
 
@@ -107,6 +108,11 @@ class Answers(Lines):
     def feed(self, data: bytes) -> list[Piece]:
         if self.broken and data.startswith(self.broken):
             raise ProtocolError(Side.SERVER, "no such answer", data)
+        if self.broken and self.broken in data:
+            whole, _, rest = data.partition(self.broken)
+            error = ProtocolError(Side.SERVER, "no such answer", rest)
+            error.before = self.feed(whole)
+            raise error
         number = self.outstanding.pop(0)
         return [Piece(data, len(data), "answer", (StatementEnds(number, 1, bytes_down=len(data)),))]
 
@@ -377,3 +383,35 @@ async def test_what_waits_for_a_busy_database_is_not_sent_behind_the_end(stage: 
     stage.relay.close()
     assert stage.server_wire.is_closed
     assert stage.server_wire.is_aborted is not answered
+
+
+async def test_an_outcome_in_the_same_read_as_what_cannot_be_read_is_on_record(stage: Stage) -> None:
+    stage.client.data_received(b"one\ntwo\n")
+    answers = stage.relay.server_side
+    assert isinstance(answers, Answers)
+    answers.broken = b"?"
+    stage.server.data_received(b"first?second")
+    done = [each for each in stage.journal.records if isinstance(each, StatementDone)]
+    assert [(each.seq, each.state) for each in done] == [(1, "done")]
+    assert ("client", b"first") in stage.events
+    assert stage.ended == [("not-understood", "no such answer")]
+    assert isinstance(stage.journal.records[-1], RawBytes)
+
+
+@pytest.mark.parametrize("orders", [(False,), (True, False), (False, False)])
+async def test_a_statement_counts_as_cancelled_only_where_an_order_was_taken(
+    stage: Stage, orders: tuple[bool, ...]
+) -> None:
+    visit = Visit("alice", "t1", "127.0.0.1", "orders", "app", "postgresql")
+    session = LiveSession("s1", visit, "n1", stage.journal, record=stage.record, relay=stage.relay)
+    stage.client.data_received(b"select 1\n")
+    for taken in orders:
+
+        async def order(answer: bool = taken) -> bool:
+            return answer
+
+        assert await session.cancel("root", "asked for", order) is taken
+    stage.record.after((StatementEnds(1, None, DatabaseError("42P01", "no such table"), "failed"),))
+    done = stage.journal.records[-1]
+    assert isinstance(done, StatementDone)
+    assert done.state == ("cancelled" if any(orders) else "failed")

@@ -189,72 +189,80 @@ class MysqlServerSide:
         start = position = 0
         need = 0
         kind = ""
-        while position < end:
-            if self._left:
-                taken = min(self._left, end - position)
-                self._left -= taken
-                position += taken
-                kind = kind or "Row"
-                continue
-            need = 4 if self._continued else 5
-            if end - position < need:
-                break
-            if self._continued:
-                self._left = data[position] | data[position + 1] << 8 | data[position + 2] << 16
-                self._continued = self._left == MAX_PACKET_PAYLOAD
-                self._sequence = data[position + 3]
-                position += 4
-                kind = kind or "Row"
-                continue
-            if self._state == START:
-                if waiting and waiting[0].error is not None and waiting[0].whole:
-                    pieces.append(Piece(self.due(), 0, "ERR"))
-                if waiting and waiting[0].error is None and data[position + 4] != 0xFF:
-                    self._state = _STATE_OF_ANSWER.get(waiting[0].answer, START)
-            before = position
-            if self._state in (ROWS, STREAM):
-                position = self._pass_rows(data, position, waiting[0])
-            elif self._state in (DEFINITIONS, FIELDS):
-                position = self._pass_definitions(data, position)
-            if position != before:
-                kind = kind or "Row"
-                continue
-            word, first = _HEAD(data, position)
-            length = word & MAX_PACKET_PAYLOAD
-            if not 0 < length <= MAX_HELD_MESSAGE:
-                raise ProtocolError(Leg.SERVER, f"a control packet of {length} bytes", data[position : position + 64])
-            need = 4 + length
-            if end - position < need:
-                break
-            self._sequence = word >> 24
-            command = waiting[0] if waiting and waiting[0].error is None else None
-            stop = position + need
-            try:
-                name = self._control(data[position + 4 : stop], first, command)
-            except (Short, Malformed) as error:
-                reason = str(error) or "a packet ends too early"
-                raise ProtocolError(Leg.SERVER, reason, data[position:stop]) from None
-            position = stop
-            kind = kind or name
-            ended = self._ended
-            if ended is not None and command is not None:
-                # The answer is complete and its piece ends here, so bytes are told apart by their statement.
-                self._ended = None
-                if command.number is not None:
-                    rows, failure, outcome = ended
-                    total = command.bytes_down + position - start
-                    upto = self._base + position
-                    cursor = command.cursor
-                    if cursor is not None:
-                        self._notes.append(
-                            StatementEnds(command.number, rows, failure, outcome, total, upto, cursor.described)
-                        )
-                    else:
-                        if outcome == "suspended" and command.handle is not None:
-                            command.handle.described = upto - total
-                        self._notes.append(StatementEnds(command.number, rows, failure, outcome, total, upto))
-                self._give(pieces, data, start, position, kind, command)
-                start, kind = position, ""
+        try:
+            while position < end:
+                if self._left:
+                    taken = min(self._left, end - position)
+                    self._left -= taken
+                    position += taken
+                    kind = kind or "Row"
+                    continue
+                need = 4 if self._continued else 5
+                if end - position < need:
+                    break
+                if self._continued:
+                    self._left = data[position] | data[position + 1] << 8 | data[position + 2] << 16
+                    self._continued = self._left == MAX_PACKET_PAYLOAD
+                    self._sequence = data[position + 3]
+                    position += 4
+                    kind = kind or "Row"
+                    continue
+                if self._state == START:
+                    if waiting and waiting[0].error is not None and waiting[0].whole:
+                        pieces.append(Piece(self.due(), 0, "ERR"))
+                    if waiting and waiting[0].error is None and data[position + 4] != 0xFF:
+                        self._state = _STATE_OF_ANSWER.get(waiting[0].answer, START)
+                before = position
+                if self._state in (ROWS, STREAM):
+                    position = self._pass_rows(data, position, waiting[0])
+                elif self._state in (DEFINITIONS, FIELDS):
+                    position = self._pass_definitions(data, position)
+                if position != before:
+                    kind = kind or "Row"
+                    continue
+                word, first = _HEAD(data, position)
+                length = word & MAX_PACKET_PAYLOAD
+                if not 0 < length <= MAX_HELD_MESSAGE:
+                    raise ProtocolError(
+                        Leg.SERVER, f"a control packet of {length} bytes", data[position : position + 64]
+                    )
+                need = 4 + length
+                if end - position < need:
+                    break
+                self._sequence = word >> 24
+                command = waiting[0] if waiting and waiting[0].error is None else None
+                stop = position + need
+                try:
+                    name = self._control(data[position + 4 : stop], first, command)
+                except (Short, Malformed) as error:
+                    reason = str(error) or "a packet ends too early"
+                    raise ProtocolError(Leg.SERVER, reason, data[position:stop]) from None
+                position = stop
+                kind = kind or name
+                ended = self._ended
+                if ended is not None and command is not None:
+                    # The answer is complete and its piece ends here, so bytes are told apart by their statement.
+                    self._ended = None
+                    if command.number is not None:
+                        rows, failure, outcome = ended
+                        total = command.bytes_down + position - start
+                        upto = self._base + position
+                        cursor = command.cursor
+                        if cursor is not None:
+                            self._notes.append(
+                                StatementEnds(command.number, rows, failure, outcome, total, upto, cursor.described)
+                            )
+                        else:
+                            if outcome == "suspended" and command.handle is not None:
+                                command.handle.described = upto - total
+                            self._notes.append(StatementEnds(command.number, rows, failure, outcome, total, upto))
+                    self._give(pieces, data, start, position, kind, command)
+                    start, kind = position, ""
+        except ProtocolError as error:
+            if position > start:
+                self._give(pieces, data, start, position, kind, waiting[0] if waiting else None)
+            error.before = pieces
+            raise
         if position < end:
             self._held += data[position:]
             self._need = need

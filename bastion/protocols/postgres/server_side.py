@@ -101,35 +101,40 @@ class PostgresServerSide:
         if self._passing:
             position = min(self._passing, end)
             self._passing -= position
-        while end - position >= 5:
-            kind, size = unpack(data, position)
-            if kind in ROWS:
+        try:
+            while end - position >= 5:
+                kind, size = unpack(data, position)
+                if kind in ROWS:
+                    if not queue:
+                        raise ProtocolError(Leg.SERVER, "rows that nothing asked for", data[position:])
+                    position = self._pass_rows(data, position)
+                    continue
+                following = position + 1 + size
+                handler = handlers.get(kind)
+                if handler is None or not 4 <= size <= MAX_HELD_MESSAGE:
+                    handler = self._long(kind, size, data, position)
+                if following > end:
+                    needed = min(size + 1, LONG_ERROR) if size > MAX_HELD_MESSAGE else size + 1
+                    if end - position < needed:
+                        break
+                # The end of a message that passes without being held counts too, however the bytes are cut.
+                self._position = base + following
+                if following > end:
+                    self._passing = following - end
+                    following = end
                 if not queue:
-                    raise ProtocolError(Leg.SERVER, "rows that nothing asked for", data[position:])
-                position = self._pass_rows(data, position)
-                continue
-            following = position + 1 + size
-            handler = handlers.get(kind)
-            if handler is None or not 4 <= size <= MAX_HELD_MESSAGE:
-                handler = self._long(kind, size, data, position)
-            if following > end:
-                needed = min(size + 1, LONG_ERROR) if size > MAX_HELD_MESSAGE else size + 1
-                if end - position < needed:
-                    break
-            # The end of a message that passes without being held counts too: bytes do not depend on how they are cut.
-            self._position = base + following
-            if following > end:
-                self._passing = following - end
-                following = end
-            if not queue:
-                # What comes between statements belongs to none.
-                self._mark = self._position
-            handler(data[position + 5 : following])
-            position = following
-            if self._exchange.refusals and queue and queue[0].awaits is Awaits.OWN and not self._passing:
-                self._emit(pieces, data, start, position)
-                start = position
-                pieces.append(Piece(self.due(), 0, "Refusal"))
+                    # What comes between statements belongs to none.
+                    self._mark = self._position
+                handler(data[position + 5 : following])
+                position = following
+                if self._exchange.refusals and queue and queue[0].awaits is Awaits.OWN and not self._passing:
+                    self._emit(pieces, data, start, position)
+                    start = position
+                    pieces.append(Piece(self.due(), 0, "Refusal"))
+        except ProtocolError as error:
+            self._emit(pieces, data, start, position)
+            error.before = pieces
+            raise
         self._emit(pieces, data, start, position)
         self._read = base + position
         if position < end:

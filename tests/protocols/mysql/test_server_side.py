@@ -147,7 +147,6 @@ def test_commands_that_are_no_statements_are_answered_and_forgotten(capabilities
         (b"\x0e", [ok()]),
         (b"\x09", [b"Uptime: 12  Threads: 1"]),
         (b"\x1b\0\0", [eof() if capabilities == CLASSIC else ok(head=0xFE)]),
-        (b"\x1f", [ok()]),
     ]
     for command, answer in exchanges:
         session.client(packet(0, command))
@@ -359,3 +358,15 @@ def test_the_encoding_behind_a_reset_is_the_logins_or_the_servers_own() -> None:
         begins = session.noted(StatementBegins)[-1]
         assert isinstance(begins, StatementBegins)
         assert begins.text == f"select '{expected}'"
+
+
+def test_what_was_understood_before_what_was_not_is_handed_out() -> None:
+    session = Session()
+    session.client(query("insert into t values (1)"))
+    session.client(query("select 2"))
+    one = packet(1, ok(affected=1))
+    with pytest.raises(ProtocolError) as caught:
+        session.server(one + b"\xff\xff\xff\x01\x00")
+    [piece] = caught.value.before
+    assert piece.data == one
+    assert [(note.number, note.rows) for note in piece.notes if isinstance(note, StatementEnds)] == [(1, 1)]

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from bastion.protocols.contract import ProtocolError
+from bastion.protocols.contract import ProtocolError, StatementEnds
 from bastion.protocols.postgres.exchange import LONGEST_PIPELINE
 
 from . import messages as m
@@ -236,3 +236,14 @@ def test_values_are_let_go_of_when_their_portal_is_bound_again() -> None:
     # The last portal is that of one Bind and one Execute.
     assert len(kept) == 2
     assert session.exchange.held < 50_000
+
+
+def test_what_was_understood_before_what_was_not_is_handed_out() -> None:
+    session = Session()
+    session.client(m.query("select 1") + m.query("select 2"))
+    one = m.row_description("a") + m.row(b"x") + m.complete("SELECT 1") + m.ready()
+    with pytest.raises(ProtocolError) as caught:
+        session.server(one + m.row_description("a") + b"\xff\xff\xff\xff\xff")
+    [piece] = caught.value.before
+    assert piece.data == one + m.row_description("a")
+    assert [(note.number, note.outcome) for note in piece.notes if isinstance(note, StatementEnds)] == [(1, "done")]
