@@ -87,7 +87,12 @@ class LiveSession:
         number = self.record.cancelling()
         if number is None and send is None:
             return False
-        confirmed = await order()
+        confirmed = False
+        try:
+            confirmed = await order()
+        finally:
+            if not confirmed and number is not None:
+                self.record.not_cancelled(number)
         self.journal.append(
             CancelSent(at=now(), session=self.id, seq=number, by=by, reason=reason, confirmed=confirmed)
         )

@@ -72,7 +72,8 @@ class _Open(msgspec.Struct, eq=False):
 
     since: float
     text: str
-    cancelled: bool = False
+    cancelled: int = 0
+    """Orders to cancel it that were taken, or are under way."""
     credentials: StatementCredentials | None = None
     """What there is to be kept out of the rest of its record; None for nearly every statement."""
 
@@ -142,11 +143,20 @@ class SessionRecord:
             self._journal.append_soon(*records)
 
     def cancelling(self) -> int | None:
-        """The oldest statement without outcome is being cancelled by somebody; its failure counts as that."""
+        """The oldest statement without outcome is being cancelled by somebody; its failure counts as that.
+
+        Its outcome may come before the order is confirmed, so it counts from now on.
+        """
         for number, statement in self._open.items():
-            statement.cancelled = True
+            statement.cancelled += 1
             return number
         return None
+
+    def not_cancelled(self, number: int) -> None:
+        """The database has not taken the order: a failure of the statement is its own, but for other orders."""
+        statement = self._open.get(number)
+        if statement is not None:
+            statement.cancelled -= 1
 
     def not_passed_on(self, number: int) -> None:
         """Writes that a recorded statement will never be sent: its session ended first. Raises JournalFailed."""
