@@ -13,6 +13,7 @@ from backends.connection import ResultEnded, RunEvent, RunFailed
 from backends.interface import DatabaseError, TransactionState
 
 from .conftest import Compare, settled
+from .reading import read, told
 from .test_screens_behaviour import press, run_in_console, shown, write
 from .world import NOW, ScriptedConsole, World, answer_rows, token, world
 
@@ -148,7 +149,7 @@ async def test_several_statements_stop_at_the_first_error_and_say_which(tmp_path
     scripted = world(tmp_path, script=changes)
     async with scripted.app.run_test(size=SIZE) as pilot:
         await run_in_console(pilot, f"{UPDATE};\n\nupdate wrong set a = 1;\nselect 1", "f9")
-        assert "Statement 2 of 3, line 3: It failed. 1 statement after it was not run." in shown(pilot)
+        assert "Statement 2 of 3, line 3: It failed. 1 statement after it was not run." in read(pilot)
         assert len(scripted.console.ran) == 2
 
 
@@ -180,7 +181,7 @@ async def test_leaving_the_page_with_a_transaction_open_is_warned_of(tmp_path: P
     async with scripted.app.run_test(size=SIZE, notifications=True) as pilot:
         await run_in_console(pilot, UPDATE, "f10", "m", "f5", "ctrl+g")
         assert pilot.app.current_mode != "console"
-        assert "A transaction is still open on the console" in " ".join(shown(pilot).split())
+        assert "A transaction is still open on the console" in told(pilot)
 
 
 async def test_another_database_and_quitting_ask_first(tmp_path: Path) -> None:
@@ -207,7 +208,7 @@ async def test_a_failed_transaction_says_what_to_do(tmp_path: Path) -> None:
         await press(pilot, "f5")
         text = shown(pilot)
         assert "TRANSACTION FAILED: roll back" in text
-        assert "F10, then r, rolls it back; then run it again." in " ".join(text.split())
+        assert "F10, then r, rolls it back; then run it again." in read(pilot)
 
 
 @pytest.mark.parametrize(("minutes", "said"), [(9.5, "9m"), (4.5, "4m"), (0.5, "<1m")])
@@ -219,8 +220,7 @@ async def test_the_tokens_end_is_announced_with_what_it_takes_along(tmp_path: Pa
         scripted.app.services.now = lambda: ends - timedelta(minutes=minutes)
         pilot.app.screen._time_passed()  # type: ignore[attr-defined]
         await settled(pilot)
-        text = " ".join(shown(pilot).split())
-        assert f"The token ends in {said}, and the open transaction is rolled back then." in text
+        assert f"The token ends in {said}, and the open transaction is rolled back then." in told(pilot)
         assert scripted.console.orders == []
 
 
