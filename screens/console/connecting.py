@@ -115,7 +115,9 @@ class Connecting:
         )
         first = "public" if console.engine == "postgresql" else console.facts.catalog
         self._page.query_one(CatalogPane).reset_to(first)
-        self._page.query_one(SqlEditor).focus()
+        editor = self._page.query_one(SqlEditor)
+        editor.engine = console.engine
+        editor.focus()
         self._page.refresh_bindings()
 
     async def _chosen_catalog(self, console: Console) -> str | None:
@@ -174,6 +176,7 @@ class Connecting:
         self._write(said + " " + _("F5 connects again; nothing is run again by itself."))
         if manual:
             self._write(_("The commit mode is manual again once connected."))
+        self._page.query_one(Results).action_messages()
         self._page.refresh_bindings()
 
     def _what_was_lost(self, said: str, committing: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from textual.geometry import Region
@@ -30,4 +31,4 @@ def told(pilot: Pilot[Any]) -> str:
 
 def _inside(lines: list[str], region: Region) -> str:
     rows = [line[region.x : region.right] for line in lines[region.y : region.bottom]]
-    return " ".join(word for row in rows for word in row.replace("│", " ").replace("┃", " ").split())
+    return " ".join(word for row in rows for word in re.sub("[│┃▌]", " ", row).split())
