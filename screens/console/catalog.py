@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from backends.catalog import RELATIONS, CatalogNode
+from backends.foreign_keys import Jump
+from backends.statements import split
 from backends.visible_text import visible_line
 from bastion.api.language import translate as _
 
+from ..choice import ChoiceDialog
 from ..definition import DefinitionDialog
 from ..table_details import TableDialog
 from ..widgets.catalog_model import Branch
 from ..widgets.catalog_pane import CatalogPane
 from ..widgets.catalog_tree import CatalogTree
 from ..widgets.editor import SqlEditor
+from ..widgets.results import Results
 from ..words import sentence
 from ..workstation import Console, Page
 from .at_hand import CONNECTION_ERRORS, AtHand
@@ -22,6 +26,8 @@ class Catalog:
 
     def __init__(self, page: Page, at_hand: AtHand) -> None:
         self._page, self._at_hand = page, at_hand
+        self._uncommitted = False
+        """Something was made in a transaction that is still open: nobody else sees it yet."""
 
     @property
     def _pane(self) -> CatalogPane:
@@ -78,11 +84,15 @@ class Catalog:
             return
         if console is self._at_hand.database:
             self._pane.know(names)
+            self._page.query_one(SqlEditor).metadata = names
 
-    async def changed(self) -> None:
-        """A statement may have made, altered or dropped something: what is open is read again."""
+    async def changed(self, *, committed: bool = True) -> None:
+        """A statement may have made, altered or dropped something: what is open is read again, once it is committed."""
         console = self._at_hand.database
         if console is None:
+            return
+        self._uncommitted = not committed
+        if self._uncommitted:
             return
         console.catalog_changed()
         tree = self._pane.catalog
@@ -91,6 +101,11 @@ class Catalog:
             if not await self._load_again(console, branch):
                 return
         await self._load_names(console, fresh=True)
+
+    async def committed(self) -> None:
+        """A transaction is over: what was made in it is there now, or gone."""
+        if self._uncommitted:
+            await self.changed()
 
     # -- what was chosen
 
@@ -109,6 +124,36 @@ class Catalog:
             await self._describe(console, node)
         else:
             await self._define(console, node)
+
+    async def follow(self, message: Results.FollowWanted) -> None:
+        """From a value of a result along its foreign keys; asks where there are several."""
+        console = self._at_hand.database
+        if console is None:
+            return
+        tell = self._page.workstation.told
+        try:
+            jumps = await console.jumps(message.columns, message.row, message.index)
+        except CONNECTION_ERRORS as error:
+            tell(sentence(error), bad=True)
+            return
+        if not jumps:
+            tell(_("No foreign key leads from this column, and none to it."))
+            return
+        jump: Jump | None = jumps[0]
+        if len(jumps) > 1:
+            labels = {f"{number} {_where(jump)}": jump for number, jump in enumerate(jumps, 1)}
+            chosen: str | None = await self._page.app.push_screen_wait(ChoiceDialog(_("Where to?"), list(labels)))
+            jump = labels[chosen] if chosen is not None else None
+        if jump is None:
+            return
+        if jump.null:
+            tell(_("The value is NULL: it references nothing."))
+        elif jump.missing:
+            columns = ", ".join(visible_line(column) for column in jump.missing)
+            tell(_("The key has more columns than the result: {columns}. Select them too.").format(columns=columns))
+        else:
+            self._put_statement(jump.statement)
+            await self._page.run_action("screen.run")
 
     def not_there(self, message: CatalogTree.NotThere) -> None:
         """A foreign key leads to what the catalog does not show."""
@@ -132,8 +177,14 @@ class Catalog:
         editor.focus()
 
     def _put_statement(self, text: str) -> None:
+        """At the end of the editor, apart from what stands there already."""
         editor = self._page.query_one(SqlEditor)
-        before = "" if not editor.text.strip() else "\n\n"
+        there = editor.text
+        before = "\n\n" if there.strip() else ""
+        spans = split(there, self._at_hand.engine)
+        if spans and spans[-1].stop == spans[-1].end:
+            # On a line of its own where the last one may end in a comment.
+            before = ("\n;" if spans[-1].end < len(there.rstrip()) else ";") + before
         editor.move_cursor(editor.document.end)
         self._put(before + text)
 
@@ -168,6 +219,17 @@ class Catalog:
         text: str | None = await self._page.app.push_screen_wait(DefinitionDialog(node, definition))
         if text is not None:
             self._put_statement(text)
+
+
+def _where(jump: Jump) -> str:
+    """A jump as a line to choose."""
+    table = visible_line(".".join(jump.table.path))
+    columns = ", ".join(jump.key.referenced_columns if jump.outward else jump.key.columns)
+    if jump.outward:
+        words = _("→ {table} ({columns}): the row that it references")
+    else:
+        words = _("← {table} ({columns}): the rows that reference it")
+    return words.format(table=table, columns=visible_line(columns))
 
 
 def _open_below(tree: CatalogTree, branch: Branch) -> list[Branch]:

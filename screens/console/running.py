@@ -19,7 +19,7 @@ from backends.connection import (
 )
 from backends.interface import Notice
 from backends.row_store import RowStore
-from backends.statements import split, statement_at
+from backends.statements import first_word, split, statement_at
 from backends.visible_text import visible_line
 from bastion.api.language import translate as _
 from bastion.api.language import translate_many
@@ -42,6 +42,16 @@ class Piece:
     text: str
     start: int
     line: int = 1
+    exact: bool = True
+    """False: the text is not as it stands in the editor, so that a place of an error in it means nothing there."""
+
+
+CATALOG_WORDS = frozenset({"create", "alter", "drop", "rename", "comment"})
+"""What a statement begins with after which the catalog may be another one."""
+
+
+class CatalogChanged(Message):
+    """Something was made, altered or dropped."""
 
 
 class Ran(Message):
@@ -99,6 +109,7 @@ class Running:
         self._piece: Piece | None = None
         self._store: RowStore | None = None
         self._rows = 0
+        self._catalog_changed = False
 
     def forget(self) -> None:
         """The connection is gone: nothing runs, and what still arrives is of no run."""
@@ -146,8 +157,6 @@ class Running:
         async with self.occupied(_words(1, len(pieces))) as run:
             self._page.query_one(SqlEditor).clear_error()
             await self._page.query_one(Results).clear()
-            for piece in pieces:
-                self._history.add(piece.text)
             failed = True
             try:
                 for number, piece in enumerate(pieces, 1):
@@ -169,6 +178,9 @@ class Running:
                     await self._guard.settle(failed=failed)
             except CONNECTION_ERRORS as error:
                 self._page.query_one(Results).write(Text(f"✗ {sentence(error)}", style="danger"))
+        if self._catalog_changed:
+            self._catalog_changed = False
+            self._page.post_message(CatalogChanged())
 
     async def _send(self, piece: Piece, run: int) -> bool:
         """Runs one statement. False when it failed, or the connection is another one meanwhile."""
@@ -184,13 +196,18 @@ class Running:
                 ended.append(event)
             self._page.post_message(Ran(run, event))
 
-        await console.run(piece.text, listen)
+        try:
+            await console.run(piece.text, listen)
+        finally:
+            self._history.add(piece.text, ended)
         if run != self.number:
             return False
         self.sent = None
         if any(isinstance(event, RunFailed) for event in ended):
             self.sent_last = piece
             return False
+        if first_word(piece.text, console.engine) in CATALOG_WORDS:
+            self._catalog_changed = True
         self._guard.done(piece.text, ", ".join(_said(event) for event in ended if isinstance(event, ResultEnded)))
         return True
 
@@ -251,7 +268,7 @@ class Running:
         self._page.query_one(Results).failed(error, event.seconds)
         if error.cancelled:
             self.cancel_confirmed()
-        elif error.position is not None and self._piece is not None:
+        elif error.position is not None and self._piece is not None and self._piece.exact:
             self._page.query_one(SqlEditor).show_error(self._piece.start + error.position)
         return error.connection_lost
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import ClassVar
 
 from textual import on, work
@@ -22,26 +24,32 @@ from ..widgets.catalog_pane import CatalogPane
 from ..widgets.catalog_tree import CatalogTree
 from ..widgets.confirmation import Confirmation, TextQuestion
 from ..widgets.editor import SqlEditor
+from ..widgets.find import FindBar
 from ..widgets.frame import KeyLine, TopLine
 from ..widgets.production_band import ProductionBand
 from ..widgets.results import Results
 from ..widgets.status_line import Status, StatusLine
+from ..widgets.tabs import TabLine
 from ..words import mark, sentence
 from ..workstation import Page
 from .at_hand import CONNECTION_ERRORS, AtHand, ConnectionEnded
 from .cancelling import Cancelling
 from .catalog import Catalog
 from .connecting import Connecting
+from .editors import Editors
 from .explaining import Explaining
 from .guard import GuardLevel, WriteGuard
 from .history import History
-from .running import Ran, Running, all_pieces, pieces_at_cursor
+from .running import CatalogChanged, Piece, Ran, Running, all_pieces, pieces_at_cursor
 from .stage import Stage, TokenWarnings, ends_within
 from .transactions import Transactions
+from .writing import Writing
 
 STATUS_SECONDS = 20.0
 """How often the status line is looked at when nothing happens: it shows the minutes that the token has left."""
 
+KEEP_SECONDS = 5.0
+"""What keeping the open editors may take on leaving."""
 ROLLBACK_SECONDS = 5.0
 """Before the token's end an open transaction is rolled back: at the end the bastion would do it without a word."""
 
@@ -69,6 +77,15 @@ class ConsoleScreen(Page):
         Binding("f3", "token", mark("Token"), show=False),
         Binding("f4", "toggle_catalog", mark("Catalog")),
         Binding("ctrl+e", "explain", mark("Plan")),
+        Binding("ctrl+k o", "queries", mark("Saved queries"), show=False),
+        Binding("ctrl+k s", "save_query", mark("Save as a query"), show=False),
+        Binding("ctrl+k n", "new_editor", mark("New editor"), show=False),
+        Binding("ctrl+k w", "close_editor", mark("Close the editor"), show=False),
+        Binding("ctrl+k m", "rename_editor", mark("Name the editor"), show=False),
+        Binding("ctrl+k right,ctrl+pagedown", "step_editor(1)", mark("Next editor"), show=False),
+        Binding("ctrl+k left,ctrl+pageup", "step_editor(-1)", mark("Editor before"), show=False),
+        *[Binding(f"ctrl+k {number}", f"editor({number})", mark("Editor by its number"), show=False)
+          for number in range(1, 10)],
         Binding("escape", "leave_results", mark("Back to the editor"), show=False),
     ]
 
@@ -84,7 +101,7 @@ class ConsoleScreen(Page):
         self.at_hand = AtHand()
         self.stage = Stage(self._show_status)
         self.token_warnings = TokenWarnings()
-        self.statements = History()
+        self.statements = History(self, self.at_hand)
         self.transactions = Transactions(self, self.at_hand, self.stage)
         self.guard = WriteGuard(self, self.at_hand, self.stage, self.transactions)
         self.running = Running(self, self.at_hand, self.stage, self.transactions, self.guard, self.statements)
@@ -97,6 +114,8 @@ class ConsoleScreen(Page):
         """Runs while something lasts or a transaction is open: their time is shown."""
         self._rolling_back = False
         self.catalog = Catalog(self, self.at_hand)
+        self.editors = Editors(self)
+        self.writing = Writing(self, self.at_hand, self.statements, self._run)
 
     def title_words(self) -> str:
         token = self.at_hand.token
@@ -110,7 +129,9 @@ class ConsoleScreen(Page):
         with Horizontal(id="work"):
             yield CatalogPane(id="catalog-pane")
             with Vertical():
+                yield TabLine(id="tabs")
                 yield SqlEditor(id="editor")
+                yield FindBar(id="find")
                 yield Results(id="results")
         yield StatusLine(id="status", markup=False)
         yield KeyLine()
@@ -118,8 +139,13 @@ class ConsoleScreen(Page):
     def on_mount(self) -> None:
         self.set_interval(STATUS_SECONDS, self._time_passed)
         self._seconds = self.set_interval(1.0, self._time_passed, pause=True)
+        self.run_worker(self._restore(), group="restore")
         self.query_one(SqlEditor).focus()
         self._show_status()
+
+    async def _restore(self) -> None:
+        await self.editors.restore()
+        await self.writing.restore_vim()
 
     def on_resize(self) -> None:
         self.set_class(self.size.width >= 120, "wide")
@@ -138,7 +164,10 @@ class ConsoleScreen(Page):
 
     async def disconnect(self) -> None:
         """Closes the connection; what runs on it is cancelled by the bastion."""
+        self.editors.save()
         await self.connecting.close()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.workstation.personal.flush(), KEEP_SECONDS)
 
     def link_lost(self) -> None:
         """The SSH connection is gone, and the session with it."""
@@ -169,6 +198,10 @@ class ConsoleScreen(Page):
             return self.running.now
         if action in ("commit", "rollback"):
             return idle and self.transactions.unfinished
+        if action == "editor":
+            return isinstance(parameters[0], int) and parameters[0] <= self.editors.count
+        if action == "step_editor":
+            return self.editors.count > 1
         if action == "token":
             return self.at_hand.token is not None
         return True
@@ -178,11 +211,24 @@ class ConsoleScreen(Page):
         pieces = pieces_at_cursor(self.query_one(SqlEditor), self.at_hand.engine)
         if not pieces:
             self.workstation.told(_("There is no statement at the cursor."))
-        self.running.start(pieces)
+        self._run(pieces)
 
     def action_run_all(self) -> None:
         """Runs every statement of the editor, up to the first error."""
-        self.running.start(all_pieces(self.query_one(SqlEditor), self.at_hand.engine))
+        self._run(all_pieces(self.query_one(SqlEditor), self.at_hand.engine))
+
+    def _run(self, pieces: list[Piece]) -> None:
+        """At once, or when its parameters are filled in."""
+        if self.writing.asks(pieces):
+            self._run_filled(pieces)
+        else:
+            self.running.start(pieces)
+
+    @work(exclusive=True, group="dialog")
+    async def _run_filled(self, pieces: list[Piece]) -> None:
+        filled = await self.writing.filled(pieces)
+        if filled is not None:
+            self.running.start(filled)
 
     @on(Ran)
     async def _ran(self, message: Ran) -> None:
@@ -211,10 +257,12 @@ class ConsoleScreen(Page):
     @work(exclusive=True, group="transaction")
     async def action_commit(self) -> None:
         await self.transactions.end(commit=True)
+        await self.catalog.committed()
 
     @work(exclusive=True, group="transaction")
     async def action_rollback(self) -> None:
         await self.transactions.end(commit=False)
+        await self.catalog.committed()
 
     @work(exclusive=True, group="transaction")
     async def action_autocommit(self) -> None:
@@ -236,6 +284,7 @@ class ConsoleScreen(Page):
         chosen = await self.app.push_screen_wait(dialog)
         if chosen in ("commit", "rollback"):
             await self.transactions.end(commit=chosen == "commit")
+            await self.catalog.committed()
         elif chosen in ("autocommit", "manual"):
             await self.transactions.set_autocommit(chosen == "autocommit")
         elif chosen is not None:
@@ -262,6 +311,14 @@ class ConsoleScreen(Page):
     @on(CatalogTree.Chosen)
     def _catalog_chosen(self, message: CatalogTree.Chosen) -> None:
         self.run_worker(self.catalog.take(message), group="catalog-chosen", exclusive=True)
+
+    @on(CatalogChanged)
+    def _catalog_changed(self) -> None:
+        self.run_worker(self.catalog.changed(committed=not self.transactions.unfinished), group="catalog-changed")
+
+    @on(Results.FollowWanted)
+    def _follow_wanted(self, message: Results.FollowWanted) -> None:
+        self.run_worker(self.catalog.follow(message), group="catalog-chosen", exclusive=True)
 
     @on(CatalogTree.NotThere)
     def _catalog_not_there(self, message: CatalogTree.NotThere) -> None:
@@ -306,12 +363,48 @@ class ConsoleScreen(Page):
 
     @work(exclusive=True, group="dialog")
     async def action_history(self) -> None:
-        """Statements that were run, newest first; the chosen one is put into the editor."""
-        chosen = await self.app.push_screen_wait(ChoiceDialog(_("History"), self.statements.newest_first()))
-        if chosen is not None:
-            editor = self.query_one(SqlEditor)
-            editor.put(chosen if chosen.rstrip().endswith(";") else f"{chosen};")
-            editor.focus()
+        """Statements that were run, newest first; the chosen one is put into the editor, or run again."""
+        await self.writing.show_history()
+
+    @work(exclusive=True, group="dialog")
+    async def action_queries(self) -> None:
+        await self.writing.show_queries()
+
+    @work(exclusive=True, group="dialog")
+    async def action_save_query(self) -> None:
+        await self.writing.save_query()
+
+    # -- the editors
+
+    @on(SqlEditor.Wanted)
+    def _editor_wanted(self, message: SqlEditor.Wanted) -> None:
+        self.run_worker(self.writing.wanted(message.what), group="writing", exclusive=True)
+
+    @on(SqlEditor.Changed, "#editor")
+    def _editor_changed(self) -> None:
+        self.editors.changed()
+
+    @on(TabLine.Clicked)
+    def _tab_clicked(self, message: TabLine.Clicked) -> None:
+        self.editors.go(message.index)
+
+    def action_new_editor(self) -> None:
+        self.editors.new()
+
+    @work(exclusive=True, group="dialog")
+    async def action_close_editor(self) -> None:
+        await self.editors.close()
+
+    @work(exclusive=True, group="dialog")
+    async def action_rename_editor(self) -> None:
+        await self.editors.rename()
+
+    def action_editor(self, number: int) -> None:
+        """The tab with that number in the line, from 1."""
+        self.editors.go(number - 1)
+
+    def action_step_editor(self, by: int) -> None:
+        self.editors.step(by)
 
     @work(exclusive=True, group="dialog")
     async def action_token(self) -> None:

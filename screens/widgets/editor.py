@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -10,6 +11,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.document._document import Location, Selection
 from textual.document._document_navigator import DocumentNavigator
+from textual.document._history import EditHistory
 from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
@@ -39,6 +41,16 @@ MOST_DRAWN = 500
 STATEMENT_SIGN = "▎"
 
 
+@dataclass
+class Buffer:
+    """A text with its undo steps, and where somebody was in it."""
+
+    document: SqlDocument
+    history: EditHistory
+    selection: Selection = field(default_factory=lambda: Selection.cursor((0, 0)))
+    top: int = 0
+
+
 class SqlEditor(TextArea):
     """A TextArea for SQL. F6 leaves it; the keys of the console work in it.
 
@@ -53,19 +65,20 @@ class SqlEditor(TextArea):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f6", "screen.next_pane", mark("Pane")),
         Binding("f7", "screen.history", mark("History")),
+        Binding("ctrl+e", "screen.explain", mark("Plan")),
         Binding("ctrl+z", "undo", mark("Undo"), show=False),
         Binding("ctrl+y", "redo", mark("Redo"), show=False),
-        Binding("ctrl+o,ctrl+@,ctrl+space", "complete", mark("Complete the word"), show=False),
+        Binding("ctrl+o,ctrl+space,ctrl+@", "complete", mark("Complete the word"), show=False),
         Binding("ctrl+f", "find", mark("Find"), show=False),
         Binding("ctrl+r", "replace_text", mark("Find and replace"), show=False),
         Binding("ctrl+l", "go_to_line", mark("Go to a line"), show=False),
-        Binding("ctrl+underscore,ctrl+slash,ctrl+k slash", "toggle_comment", mark("Comment on or off"), show=False),
+        Binding("ctrl+k c,ctrl+underscore,ctrl+slash", "toggle_comment", mark("Comment on or off"), show=False),
         Binding("ctrl+k f", "format", mark("Format the statement"), show=False),
-        Binding("ctrl+d,ctrl+k d", "duplicate", mark("Double the line or selection"), show=False),
+        Binding("ctrl+k d,ctrl+d", "duplicate", mark("Double the line or selection"), show=False),
         Binding("ctrl+k up,alt+up", "move_lines(-1)", mark("Move the lines up"), show=False),
         Binding("ctrl+k down,alt+down", "move_lines(1)", mark("Move the lines down"), show=False),
         Binding("ctrl+k i", "indent", mark("Indent the lines"), show=False),
-        Binding("shift+tab,ctrl+k u", "outdent", mark("Outdent the lines"), show=False),
+        Binding("ctrl+k u,shift+tab", "outdent", mark("Outdent the lines"), show=False),
         Binding("ctrl+k b", "matching_bracket", mark("Go to the other bracket"), show=False),
         Binding("ctrl+k k", "delete_to_end_of_line_or_delete_line", mark("Delete to the end of the line"), show=False),
         Binding("ctrl+k x", "delete_line", mark("Delete the line"), show=False),
@@ -157,8 +170,49 @@ class SqlEditor(TextArea):
     # -- large documents
 
     def _set_document(self, text: str, language: str | None) -> None:
-        document = SqlDocument(text, self.indent_width)
         self._highlight_query = None
+        self._take_document(SqlDocument(text, self.indent_width))
+        self._build_highlight_map()
+        self.move_cursor((0, 0))
+        self._rewrap_and_refresh_virtual_size()
+        if self.is_mounted:
+            self._mark_statement()
+
+    def new_buffer(self, text: str = "", cursor: tuple[int, int] = (0, 0)) -> Buffer:
+        """A text of its own, to be shown later."""
+        history = self.history
+        document = SqlDocument(visible(text), self.indent_width)
+        row = min(cursor[0], document.line_count - 1)
+        place = row, min(cursor[1], len(document[row]))
+        return Buffer(
+            document,
+            EditHistory(history.max_checkpoints, history.checkpoint_timer, history.checkpoint_max_characters),
+            Selection.cursor(place),
+            max(row - 3, 0),
+        )
+
+    def buffer(self) -> Buffer:
+        """What is in the editor now."""
+        assert isinstance(self.document, SqlDocument)
+        return Buffer(self.document, self.history, self.selection, self.scroll_offset.y)
+
+    def show_buffer(self, buffer: Buffer) -> None:
+        """Shows another text; the one before stays as it was in its own buffer."""
+        self.hide_completions()
+        self._error = None
+        self._take_document(buffer.document)
+        self.history = buffer.history
+        self._rewrap_and_refresh_virtual_size()
+        self.selection = buffer.selection
+        self.scroll_to(y=buffer.top, animate=False, immediate=True, force=True)
+        self._build_highlight_map()
+        self._cursor_offset = self.wrapped_document.location_to_offset(self.cursor_location)
+        self._mark_statement()
+        self.refresh()
+
+    def _take_document(self, document: SqlDocument) -> None:
+        if isinstance(self.document, SqlDocument):
+            self.document.on_edit = None
         self.document = document
         self._boundaries = Boundaries(self._boundaries.engine)
         self._listen_to_edits()
@@ -167,11 +221,6 @@ class SqlEditor(TextArea):
         self._matches, self._match_here = (), -1
         self.wrapped_document = FlatDocument(document, tab_width=self.indent_width)
         self.navigator = DocumentNavigator(self.wrapped_document)
-        self._build_highlight_map()
-        self.move_cursor((0, 0))
-        self._rewrap_and_refresh_virtual_size()
-        if self.is_mounted:
-            self._mark_statement()
 
     def _listen_to_edits(self) -> None:
         if isinstance(self.document, SqlDocument):
@@ -585,6 +634,8 @@ class SqlEditor(TextArea):
 
     def use_vim(self, on: bool) -> None:
         """Turns the vim keys on or off."""
-        self.vim = Vim(self, lambda mode, pending: self.post_message(self.ModeChanged(mode, pending))) if on else None
-        self.post_message(self.ModeChanged("NORMAL" if on else "", ""))
+        self.vim = Vim(self, self._mode_changed) if on else None
+        self._mode_changed("NORMAL" if on else "", "")
 
+    def _mode_changed(self, mode: str, pending: str) -> None:
+        self.post_message(self.ModeChanged(mode, pending))

@@ -15,9 +15,7 @@ def toggled_comment(lines: Sequence[str]) -> list[str]:
         return [_without_comment(line) for line in lines]
     column = min((len(line) - len(line.lstrip()) for line in filled), default=0)
     # A blank behind the mark: MySQL takes it for a comment only then.
-    return [
-        f"{line[:column]}{COMMENT} {line[column:]}" if line.strip() or not filled else line for line in lines
-    ]
+    return [f"{line[:column]}{COMMENT} {line[column:]}" if line.strip() or not filled else line for line in lines]
 
 
 def _without_comment(line: str) -> str:
