@@ -18,7 +18,7 @@ _RELATION = """select c.oid::int8, c.relkind::text, c.relpersistence::text, c.re
    from pg_catalog.pg_inherits h where h.inhrelid = c.oid),
   (select pg_catalog.quote_ident(s.srvname) || coalesce(' options (' || (
      select pg_catalog.string_agg(pg_catalog.quote_ident(o.option_name) || ' ' ||
-       pg_catalog.quotepostgres_literal(o.option_value), ', ')
+       pg_catalog.quote_literal(o.option_value), ', ')
      from pg_catalog.pg_options_to_table(t.ftoptions) o) || ')', '')
    from pg_catalog.pg_foreign_table t join pg_catalog.pg_foreign_server s on s.oid = t.ftserver
    where t.ftrelid = c.oid),

@@ -184,7 +184,8 @@ class Catalog:
         spans = split(there, self._at_hand.engine)
         if spans and spans[-1].stop == spans[-1].end:
             # On a line of its own where the last one may end in a comment.
-            before = ("\n;" if spans[-1].end < len(there.rstrip()) else ";") + before
+            last = there.rstrip().rpartition("\n")[2]
+            before = ("\n;" if "--" in last or "#" in last else ";") + before
         editor.move_cursor(editor.document.end)
         self._put(before + text)
 

@@ -155,6 +155,20 @@ class ResultActions:
         else:
             table.move_to(place, table.cursor_column)
 
+    async def follow(self, result: Result) -> None:
+        """Along the foreign keys of the cell; the console knows the catalog."""
+        table = result.table
+        if table.cursor is None:
+            return
+        row, column = table.cursor
+        try:
+            values = [table.value(row, index) for index in range(len(table.columns))]
+        except SpillBroken as error:
+            self.tell(sentence(error), bad=True)
+            return
+        wanted = self._results.FollowWanted(table.columns, values, column)
+        self._results.post_message(wanted.set_sender(self._results))
+
     # -- looking
 
     async def view(self, result: Result) -> None:

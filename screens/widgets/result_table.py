@@ -81,6 +81,7 @@ class ResultTable(ScrollView, can_focus=True):
         Binding("b", "chart", mark("Chart")),
         Binding("t", "jump", mark("To column"), show=False),
         Binding("g", "go_to_row", mark("Go to row"), show=False),
+        Binding("K", "follow", mark("Along the foreign key"), show=False),
         Binding("f", "freeze", mark("Freeze columns up to here, or none"), show=False),
         Binding("z", "hide", mark("Hide column"), show=False),
         Binding("Z", "show_all", mark("Show all columns"), show=False),
@@ -470,6 +471,9 @@ class ResultTable(ScrollView, can_focus=True):
 
     def action_jump(self) -> None:
         self.post_message(self.Asked(self, "jump"))
+
+    def action_follow(self) -> None:
+        self._ask("follow")
 
     def action_go_to_row(self) -> None:
         self._ask("go_to_row")

@@ -12,10 +12,11 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.message import Message
 from textual.widgets import RichLog, Static
 
 from backends.connection import ResultBegan, ResultEnded
-from backends.interface import DatabaseError, Notice
+from backends.interface import Column, DatabaseError, Notice
 from backends.row_store import RowStore
 from backends.visible_text import visible, visible_line
 from bastion.api.language import translate as _
@@ -51,6 +52,13 @@ class Results(Vertical):
         Binding("p", "result(-1)", mark("Previous result"), show=False),
         Binding("m", "messages", mark("Messages"), show=False),
     ]
+
+    class FollowWanted(Message):
+        """The person wants to go along the foreign keys of the value at `index` of a row."""
+
+        def __init__(self, columns: Sequence[Column], row: Sequence[str | None], index: int) -> None:
+            super().__init__()
+            self.columns, self.row, self.index = columns, row, index
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)

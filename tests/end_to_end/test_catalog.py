@@ -6,16 +6,17 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from backends.catalog import Catalog, CatalogNode, TableName
+from backends.catalog import Catalog, CatalogNode, Description, TableName
 from backends.connection import backend_for
 from backends.foreign_keys import jumps_from_result
 from backends.interface import Backend, DatabaseError, Login, Row, Rows, Started
+from backends.statements import split
 
 PASSWORD = "catalog's own password"
 HOSTILE = "a\"b'c`d.e\x1b]2;x\x07[bold]数据库 ÄÖ"
@@ -206,3 +207,132 @@ def test_all_names_at_once(shop: Desk) -> None:
     [key] = names.keys_between(table.table, odd.table)
     assert key.columns == ("customer", "region")
     assert [found.kind for found in names.tables_starting("open o")] == ["view"]
+
+
+TRIGGERED = "trigger'd"
+
+
+def without_facts(told: Description) -> Description:
+    return replace(told, facts=())
+
+
+def test_a_definition_makes_the_same_again(desk: Desk) -> None:
+    q = desk.q
+    before = "parent 'of' \"all\""
+    types = {
+        "postgresql": "n bigint generated always as identity, kind text collate \"C\" default E'a\\\\b''c' not null,"
+        " twice numeric(10,2) generated always as (1.5 * 2) stored, at timestamptz(3) default now(), tags text[]",
+        "mysql": "n bigint not null auto_increment, kind varchar(40) character set utf8mb4 default 'a''c' not null"
+        " comment '列''s \"comment\"', twice decimal(10,2) generated always as (1.5 * 2) stored, at timestamp(3) null",
+    }[desk.engine]
+    desk.run(
+        f"drop table if exists {q('child.t')}",
+        f"drop table if exists {q(before)}",
+        f"create table {q(before)} ({types}, primary key (n), constraint {q('Odd ck')} check (kind <> ''))",
+        f"create index {q('by kind')} on {q(before)} (kind, at)",
+        f"create table {q('child.t')} (id int primary key, parent bigint not null,"
+        f" constraint {q('to parent')} foreign key (parent) references {q(before)} (n) on delete cascade)",
+    )
+    if desk.engine == "postgresql":
+        desk.run(
+            f"comment on table {q(before)} is 'it''s a \\ comment'", f"comment on column {q(before)}.kind is '列'",
+            f"create unique index partly on {q(before)} (lower(kind)) where n > 5",
+        )  # fmt: skip
+    names = [TableName(desk.schema, before), TableName(desk.schema, "child.t")]
+    then = [without_facts(desk.catalog.describe(name)) for name in names]
+    made = [desk.catalog.definition(CatalogNode("table", name.name, name.path)) for name in names]
+    desk.run(f"drop table {q('child.t')}", f"drop table {q(before)}")
+    for definition in made:
+        for span in split(definition.text, desk.engine):
+            desk.run(definition.text[span.start : span.end])
+        assert "privileges" in definition.left_out
+    assert [without_facts(desk.catalog.describe(name)) for name in names] == then
+    desk.run(f"drop table {q('child.t')}", f"drop table {q(before)}")
+
+
+def test_routines_triggers_and_sequences(desk: Desk) -> None:
+    q = desk.q
+    desk.run(f"drop table if exists {q(TRIGGERED)}", f"create table {q(TRIGGERED)} (id int primary key, n int)")
+    if desk.engine == "postgresql":
+        desk.run(
+            "create or replace function twice(n int, word text default 'a''b') returns int language sql"
+            " as 'select 2 * n'",
+            "create or replace function twice(n text) returns text language sql as $$select n || n$$",
+            "create or replace procedure tidy(n int) language sql as 'select 1'",
+            "create or replace function stamp() returns trigger language plpgsql as 'begin return new; end'",
+            f"create trigger {q('Stamp it')} before insert or update on {q(TRIGGERED)}"
+            " for each row execute function stamp()",
+            "drop sequence if exists counted",
+            "create sequence counted increment by 5 start with 10",
+        )
+    else:
+        desk.run(
+            "drop function if exists twice", "drop procedure if exists tidy",
+            "create function twice(n int) returns int deterministic return 2 * n",
+            "create procedure tidy(inout n int) set n = 1",
+            f"create trigger {q('Stamp it')} before insert on {q(TRIGGERED)} for each row set new.n = 1",
+        )  # fmt: skip
+    groups = desk.below(desk.top())
+    nodes = {
+        (node.kind, node.name, node.specific): node
+        for kind in ("functions", "procedures", "sequences")
+        if kind in groups
+        for node in desk.catalog.page(groups[kind]).nodes
+    }
+    overloads = [key for key in nodes if key[1] == "twice"]
+    assert len(overloads) == (2 if desk.engine == "postgresql" else 1)
+    assert all("twice" in desk.catalog.definition(nodes[key]).text for key in overloads)
+    tidy = next(node for key, node in nodes.items() if key[:2] == ("procedure", "tidy"))
+    assert "int" in tidy.detail
+    assert "procedure" in desk.catalog.definition(tidy).text.lower()
+    table = desk.table(TRIGGERED)
+    [trigger] = desk.below(desk.below(table)["triggers"]).values()
+    assert (trigger.name, trigger.detail.split()[0]) == ("Stamp it", "before")
+    assert "Stamp it" in desk.catalog.definition(trigger).text
+    if desk.engine == "postgresql":
+        assert "increment by 5" in desk.catalog.definition(nodes["sequence", "counted", ""]).text
+
+
+def test_a_view_is_described_and_defined(shop: Desk) -> None:
+    view = shop.below(shop.below(shop.top())["views"])["Open Orders"]
+    assert [column.name for column in shop.catalog.describe(TableName(shop.schema, "Open Orders")).columns] == [
+        "id",
+        "total",
+    ]
+    assert "view" in shop.catalog.definition(view).text.lower()
+    assert list(shop.below(view))[:2] == ["id", "total"]
+
+
+def test_a_question_that_takes_too_long_is_stopped_by_the_server(desk: Desk) -> None:
+    desk.catalog.limit_time(1)
+    try:
+        with pytest.raises(DatabaseError):
+            slow = "select pg_sleep(20)" if desk.engine == "postgresql" else SLOW_READ
+            desk.run(slow)
+    finally:
+        desk.catalog.limit_time(0)
+    assert desk.run("select 1") == [("1",)]
+
+
+SLOW_READ = (
+    "with recursive s as (select 1 n union all select n + 1 from s where n < 900) "
+    "select count(*) from s a, s b, s c, s d"
+)
+
+
+def test_pages_follow_each_other(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(8):
+        desk.run(f"create table if not exists paged_{number} (id int)")
+    tables = desk.below(desk.top())["tables"]
+    everything = [node.name for node in desk.catalog.page(tables).nodes]
+    for module in ("postgres", "mysql"):
+        monkeypatch.setattr(f"backends.{module}_catalog.PAGE", 3)
+    found: list[str] = []
+    while True:
+        page = desk.catalog.page(tables, len(found))
+        found += [node.name for node in page.nodes]
+        assert len(page.nodes) <= 3
+        if not page.more:
+            break
+    assert found == everything
+    assert {f"paged_{number}" for number in range(8)} <= set(found)

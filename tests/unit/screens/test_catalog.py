@@ -20,6 +20,8 @@ from backends.catalog import (
     TableName,
     Trigger,
 )
+from backends.connection import ResultEnded
+from backends.foreign_keys import Jump
 from backends.interface import DatabaseError
 from backends.metadata import SchemaMetadata, TableMetadata
 from screens.widgets.catalog_tree import CatalogTree
@@ -27,7 +29,7 @@ from screens.widgets.editor import SqlEditor
 
 from .conftest import settled
 from .test_screens_behaviour import press, shown
-from .world import ATTACK, World, world
+from .world import ATTACK, ScriptedConsole, World, world
 
 SIZE = (120, 30)
 MANY = 10_000
@@ -326,3 +328,84 @@ async def test_names_that_could_not_be_loaded_are_said_where_one_filters(tmp_pat
         text = shown(pilot)
         assert "t customer" in text
         assert "Not all names are known: too slow" in text
+
+
+# ------------------------------------------------------------------------------------------------- from a result's cell
+
+OF_CUSTOMER = ForeignKey(
+    "of_customer", TableName("public", "orders"), ("customer",), TableName("public", "customer"), ("id",)
+)
+OF_ORDER = ForeignKey(
+    "of_order", TableName("public", "line_item"), ("order_id",), TableName("public", "orders"), ("id",)
+)
+OUT = Jump(OF_CUSTOMER, True, OF_CUSTOMER.referenced, "select * from public.customer where id = 4711 limit 100;")
+BACK = Jump(OF_ORDER, False, OF_ORDER.table, "select * from public.line_item where order_id = 100001 limit 100;")
+
+
+async def at_result(pilot: Pilot[Any]) -> None:
+    """Runs a statement and goes to its rows."""
+    await settled(pilot)
+    await press(pilot, "enter", *"select", "f5", "f6")
+
+
+async def test_from_a_cell_to_the_row_it_references(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    scripted.console.leads = [OUT]
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        await at_result(pilot)
+        await press(pilot, "down", "right", "K")
+        [(row, index)] = scripted.console.jumped
+        assert (row[0], index) == ("100002", 1)
+        assert scripted.console.ran[-1] == OUT.statement.rstrip(";")
+        assert OUT.statement in editor_text(pilot)
+
+
+async def test_several_ways_are_a_choice(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    scripted.console.leads = [OUT, BACK]
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        await at_result(pilot)
+        await press(pilot, "K")
+        text = shown(pilot)
+        assert "→ public.customer (id)" in text
+        assert "← public.line_item (order_id)" in text
+        await press(pilot, *"line", "enter")
+        assert scripted.console.ran[-1] == BACK.statement.rstrip(";")
+
+
+@pytest.mark.parametrize(
+    ("leads", "words"),
+    [
+        ([], "No foreign key leads from this column"),
+        ([Jump(OF_CUSTOMER, True, OF_CUSTOMER.referenced, "", null=True)], "it references nothing"),
+        ([Jump(OF_CUSTOMER, True, OF_CUSTOMER.referenced, "", ("region",))], "more columns than the result: region"),
+    ],
+)
+async def test_where_no_jump_leads_anywhere(tmp_path: Path, leads: list[Jump], words: str) -> None:
+    scripted = world(tmp_path)
+    scripted.console.leads = leads
+    async with scripted.app.run_test(size=SIZE, notifications=True) as pilot:
+        await at_result(pilot)
+        await press(pilot, "K")
+        assert words in shown(pilot)
+        assert len(scripted.console.ran) == 1
+
+
+async def test_what_a_statement_made_is_in_the_tree(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+
+    def creates(console: ScriptedConsole, text: str, listener: Any) -> None:
+        console.catalog["tables", ("public",)].append(CatalogNode("table", "zebra", ("public", "zebra")))
+        listener(ResultEnded("CREATE TABLE", None, None, 0.01))
+
+    scripted.console.script = creates
+    scripted.console.catalog["tables", ("public",)] = []
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, "enter")
+        assert "zebra" not in shown(pilot)
+        pilot.app.screen.query_one(SqlEditor).load_text("create table zebra (id int)")
+        await press(pilot, "f5", "y")
+        await settled(pilot)
+        assert "t zebra" in shown(pilot)
+        assert "catalog changed" in scripted.console.orders

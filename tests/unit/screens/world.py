@@ -340,6 +340,9 @@ class ScriptedConsole:
     names: list[str] = field(default_factory=list)
     catalog: dict[tuple[str, tuple[str, ...]], Any] = field(default_factory=lambda: dict(CATALOG))
     """What is below a node, by its kind and path; or the error that asking for it ends with."""
+    leads: list[Jump] = field(default_factory=list)
+    """Where the foreign keys of any value lead."""
+    jumped: list[tuple[list[str | None], int]] = field(default_factory=list)
     known: SchemaMetadata | Exception = field(default_factory=lambda: METADATA)
 
     async def run(self, text: str, listener: Callable[[RunEvent], None]) -> None:
@@ -389,7 +392,8 @@ class ScriptedConsole:
         return Definition(f"create table {node.name} (id bigint);\n", ("owner",))
 
     async def jumps(self, columns: Sequence[Column], row: Sequence[str | None], index: int) -> list[Jump]:
-        return []
+        self.jumped.append((list(row), index))
+        return list(self.leads)
 
     async def metadata(self, *, fresh: bool = False) -> SchemaMetadata:
         if isinstance(self.known, Exception):
