@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -143,10 +143,23 @@ class RowStore:
             batch = self._batch(index, keep=False)
             yield piece.first, batch if piece.first + piece.rows <= end else batch.slice(0, end - piece.first)
 
-    def take(self, numbers: Sequence[int]) -> Iterator[list[str | None]]:
-        """The rows with these numbers, in their order."""
-        for number in numbers:
-            yield self.values(number)
+    def gather(self, numbers: pa.Array) -> pa.RecordBatch:
+        """The rows with these numbers, in their order; every piece is read once. Raises IndexError, SpillBroken."""
+        order = pc.sort_indices(numbers)
+        ascending = numbers.take(order).to_pylist()
+        parts: list[pa.RecordBatch] = []
+        at = 0
+        while at < len(ascending):
+            index = bisect_right(self._firsts, ascending[at]) - 1
+            piece = self._pieces[index]
+            end = bisect_left(ascending, piece.first + piece.rows, at)
+            here = pa.array([number - piece.first for number in ascending[at:end]], pa.int32())
+            parts.append(self._batch(index, keep=False).take(here))
+            at = end
+        if not parts:
+            return pa.RecordBatch.from_arrays([pa.array([], pa.string()) for _ in self.columns], schema=self.schema)
+        whole = pa.Table.from_batches(parts).combine_chunks().to_batches()[0]
+        return whole.take(pc.sort_indices(order))
 
     def close(self) -> None:
         """Gives memory and disk back; nothing can be read any more. Never raises."""

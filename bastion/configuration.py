@@ -74,6 +74,7 @@ class WorkstationSettings:
     sessions    workstations at one time, also those that wait for their terminal
     resume_for  seconds that a workstation whose connection was lost is kept; 0: not at all
     memory      bytes that the process of one may have for data; 0: as many as there are
+    export_quota  bytes that one person's exported results may take on the bastion together; 0: nothing is exported
     user        whose processes they are; '': the bastion's own. Needs a bastion that runs as root
     socket      where a UI host that is a service of its own listens; None: the bastion starts one
     """
@@ -82,6 +83,7 @@ class WorkstationSettings:
     sessions: int = 100
     resume_for: int = 300
     memory: int = 1024 * 1024 * 1024
+    export_quota: int = 1024 * 1024 * 1024
     user: str = ""
     socket: Path | None = None
 
@@ -127,6 +129,11 @@ class Configuration:
     def recordings_folder(self) -> Path:
         """Where the results of sessions are kept."""
         return self.state_folder / "recordings"
+
+    @property
+    def exports_folder(self) -> Path:
+        """Where results that people exported wait to be fetched."""
+        return self.state_folder / "exports"
 
     @property
     def control_socket(self) -> Path:
@@ -315,6 +322,7 @@ def _workstation(folder: Path, table: _Table) -> WorkstationSettings:
         sessions=table.number("sessions", defaults.sessions, 1, 10_000),
         resume_for=table.number("resume_for", defaults.resume_for, 0, 24 * 3600),
         memory=table.number("memory", defaults.memory, 0, 1024**4),
+        export_quota=table.number("export_quota", defaults.export_quota, 0, 1024**5),
         user=user,
         socket=folder / socket_path if socket_path else None,
     )
@@ -376,6 +384,8 @@ served = "on"
 sessions = {WorkstationSettings().sessions}
 # seconds that a workstation waits for its person after a lost connection, with its query and its transaction
 resume_for = {WorkstationSettings().resume_for}
+# bytes that one person's exported results may take here, for a day at most; 0: nothing is exported
+export_quota = {WorkstationSettings().export_quota}
 
 [keys]
 host = ["keys/host_ed25519", "keys/host_rsa"]

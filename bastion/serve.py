@@ -8,6 +8,7 @@ import gc
 import logging
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from bastion.access.door import Access
+from bastion.access.export_files import ExportFiles
 from bastion.api import messages as m
 from bastion.audit.audit import Audit
 from bastion.audit.journal import Journal, JournalFailed
@@ -41,6 +43,9 @@ STATEMENT_SECRETS = "statement-secrets"
 
 CHANGES_LOOKED_FOR = 5.0
 """Seconds between two looks whether another process or node has changed the declared state."""
+
+EXPORTS_LOOKED_AT = 600.0
+"""Seconds between two looks for exported results that are too old."""
 
 DRAIN_SECONDS = 10.0
 
@@ -99,7 +104,10 @@ async def parts_of(configuration: Configuration, reason: str, *, serving: bool =
             limits=Limits(sessions=configuration.limits.sessions, dial=configuration.limits.dial_timeout),
             recorder=recorder,
         )
-        yield Parts(configuration, store, vault, authority, journal, audit, access, sessions, advertise)
+        exports = ExportFiles(
+            configuration.exports_folder, vault, configuration.workstation.export_quota, time.time, alone=serving
+        )
+        yield Parts(configuration, store, vault, authority, journal, audit, access, sessions, advertise, exports)
 
 
 def _recorder(configuration: Configuration, vault: Vault, journal: Journal) -> Recorder | None:
@@ -190,6 +198,7 @@ class _Tending:
 
     def start(self) -> None:
         self._run(self._look_for_changes())
+        self._run(self._remove_old_exports())
 
     def reload(self) -> None:
         """SIGHUP: new host keys, and the declared state looked at again."""
@@ -211,6 +220,11 @@ class _Tending:
             except Exception:
                 logger.exception("the declared state could not be looked at")
             await asyncio.sleep(CHANGES_LOOKED_FOR)
+
+    async def _remove_old_exports(self) -> None:
+        while True:
+            await asyncio.to_thread(self._parts.exports.sweep)
+            await asyncio.sleep(EXPORTS_LOOKED_AT)
 
     def _run(self, work: object) -> None:
         assert asyncio.iscoroutine(work)

@@ -419,6 +419,32 @@ class PersonalKept(Message):
     value: str | None = None
 
 
+class ExportFile(Message):
+    """A result that waits on the bastion to be fetched, until `until`. digest: SHA-256, hexadecimal; '' before its end.
+
+    seq: the statement's number in its session, where it was found there.
+    """
+
+    id: str
+    session: str
+    seq: int | None
+    database: str
+    format: str
+    name: str
+    rows: int
+    bytes: int
+    digest: str
+    begun_at: str
+    until: str
+
+
+class ExportPiece(Message):
+    """Bytes of an exported result; `next` continues (`ExportRead.after`), None at the end."""
+
+    data: bytes
+    next: int | None = None
+
+
 class Event(Message):
     """A server notification on a subscribed topic.
 

@@ -146,6 +146,41 @@ class PersonalRemove(m.Message):
     key: str | None = None
 
 
+class ExportBegin(m.Message):
+    """A result of `session`, one's own, that `statement` gave, as a file. `name` is for people.
+
+    format: csv, tsv, json, jsonl, insert, parquet.
+    """
+
+    session: str
+    statement: str
+    format: str
+    name: str
+
+
+class ExportPart(m.Message):
+    """The next bytes, 1 MiB at most; parts are counted from 0."""
+
+    id: str
+    number: int
+    data: bytes
+
+
+class ExportFinish(m.Message):
+    """The export is whole. digest: SHA-256 of all of it, hexadecimal."""
+
+    id: str
+    rows: int
+    digest: str
+
+
+class ExportRead(m.Message):
+    """`after`: 0, then `ExportPiece.next`."""
+
+    id: str
+    after: int = 0
+
+
 OPERATOR = frozenset({"operator"})
 ADMINISTRATOR = frozenset({"administrator"})
 AUDITOR = frozenset({"auditor", "administrator"})
@@ -176,6 +211,13 @@ PERSONAL_LIST = Method("personal.list", PersonalList, m.PersonalPage)
 PERSONAL_PUT = Method("personal.put", PersonalPut, m.PersonalKept)
 PERSONAL_REMOVE = Method("personal.remove", PersonalRemove, int)
 """What one keeps for oneself: open editors, history, saved queries, favourites. `remove` answers with how many went."""
+EXPORT_BEGIN = Method("export.begin", ExportBegin, m.ExportFile, OPERATOR)
+EXPORT_PART = Method("export.part", ExportPart, type(None), OPERATOR)
+EXPORT_FINISH = Method("export.finish", ExportFinish, m.ExportFile, OPERATOR)
+EXPORT_ABANDON = Method("export.abandon", ById, type(None), OPERATOR)
+EXPORT_LIST = Method("export.list", Nothing, list[m.ExportFile], OPERATOR)
+EXPORT_READ = Method("export.read", ExportRead, m.ExportPiece, OPERATOR)
+"""Results that a served workstation exports: they wait on the bastion, sealed. Each, and each look, is on record."""
 CA = Method("ca.show", Nothing, m.Certificate)
 APPLY = Method("state.apply", ApplyRequest, m.Applied, ADMINISTRATOR)
 EXPORT = Method("state.export", Nothing, dict[str, Any], ADMINISTRATOR)
@@ -184,6 +226,7 @@ EXPORT = Method("state.export", Nothing, dict[str, Any], ADMINISTRATOR)
 ALL: tuple[Method, ...] = (
     HELLO, DATABASES, TOKEN_REQUEST, TOKEN_SHOW, TOKENS, TOKEN_RENEW, TOKEN_REVOKE, TUNNEL_OPEN, SESSION_CANCEL,
     SESSION_END, SESSIONS, STATEMENTS, RESULT, VERIFY, ANCHOR, SUBSCRIBE, CA, APPLY, EXPORT,
+    EXPORT_BEGIN, EXPORT_PART, EXPORT_FINISH, EXPORT_ABANDON, EXPORT_LIST, EXPORT_READ,
     EXPLAIN, PERSONAL_LIST, PERSONAL_PUT, PERSONAL_REMOVE,
 )  # fmt: skip
 BY_NAME = {method.name: method for method in ALL}

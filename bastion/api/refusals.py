@@ -114,6 +114,13 @@ SENTENCES: dict[str, str] = {
     "personal-full": _(
         "The bastion keeps {items} items of a kind and {size} bytes in all for a person, and yours are full. Remove some of what you keep ({kind})."
     ),
+    "exports-off": _("This bastion keeps no exported results: its administrator has set their quota to 0."),
+    "exports-full": _("You have {limit} exports on the bastion, which is the most. Remove some: `export remove ID`."),
+    "export-quota": _(
+        "Your exported results would take more than {limit} bytes on the bastion. Fetch and remove others (`export list`), or export fewer rows."
+    ),
+    "export-unknown": _("There is no export {id} of yours. Exports are kept for a day: `export list` shows them."),
+    "export-broken": _("The export {id} is not whole and cannot be used. Export the result again."),
     "no-terminal-here": _(
         "The workstation is not served over plain SSH by this bastion. Run `casemate connect` on your side, or give a command: databases, token, sessions, sql."
     ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from bastion.api import messages as m
 from bastion.api import methods
@@ -79,21 +78,6 @@ def change_line(change: m.Change) -> str:
     return f"{_MARKS.get(change.action, '?')} {change.kind} {clean(change.name)}{detail}\n"
 
 
-async def _export(context: Context, arguments: argparse.Namespace) -> int:
-    state: dict[str, Any] = await context.api.call(methods.EXPORT, methods.Nothing())
-    if arguments.json:
-        context.output.out(json_line(state))
-    else:
-        import yaml
-
-        context.output.out(yaml.safe_dump(state, sort_keys=False, allow_unicode=True))
-    return DONE
-
-
-def _export_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of YAML")
-
-
 def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="check the bastion of this configuration, on its own machine")
     parser.add_argument("--json", action="store_true", help="the findings, one JSON object a line")
@@ -115,6 +99,13 @@ def _connect_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target", nargs="?", metavar="USER@HOST[:PORT]", help="else CASEMATE_BASTION, or the last one used"
     )
+    parser.add_argument(
+        "--plain", action="store_true", help="pages for screen readers: numbered lines, no frames, states in words"
+    )
+
+
+def _no_arguments(parser: argparse.ArgumentParser) -> None:
+    """None."""
 
 
 def _demo_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,9 +119,12 @@ WORDS = (
     Word(
         "demo", "a bastion with sample databases, and the workstation signed in to it", _demo_arguments, None, PROGRAM
     ),
+    Word(
+        "keys", "every action of the workstation with its keys, as the file that rebinds them", _no_arguments, None,
+        PROGRAM,
+    ),
     Word("init", "make a bastion: configuration, keys, first administrator", _init_arguments, None, PROGRAM),
     Word("serve", "run the bastion", _serve_arguments, None, PROGRAM),
     Word("apply", "declare users, databases and grants from files; shows the diff", _apply_arguments, _apply, LOCAL),
-    Word("export", "what is declared, without secrets", _export_arguments, _export, LOCAL),
     Word("doctor", "what is wrong with this set-up, and what to do", _doctor_arguments, None, PROGRAM),
 )

@@ -15,8 +15,16 @@ MAX_PASSWORD_FILE = 4096
 class StandardOutput:
     """Standard output and error."""
 
+    @property
+    def terminal(self) -> bool:
+        return sys.stdout.isatty()
+
     def out(self, text: str) -> None:
         sys.stdout.write(text)
+
+    def data(self, data: bytes) -> None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
 
     def err(self, text: str) -> None:
         sys.stdout.flush()

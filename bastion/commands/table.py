@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Callable
 from functools import cache
 
-from . import audit, databases, local, sessions, sql, why
+from . import audit, databases, exports, local, sessions, sql, why
 from .words import Parser, Place, Word, build_parser
 
-WORDS: tuple[Word, ...] = (*databases.WORDS, *why.WORDS, *sql.WORDS, *sessions.WORDS, *audit.WORDS, *local.WORDS)
+WORDS: tuple[Word, ...] = (*databases.WORDS, *why.WORDS, *sql.WORDS, *sessions.WORDS, *audit.WORDS, *exports.WORDS, *local.WORDS)
 
 
 @cache

@@ -40,9 +40,15 @@ class Api(Protocol):
 
 
 class Output(Protocol):
-    """Where a word prints: data on `out`, narration on `err`. `drain` waits while the reader is slow."""
+    """Where a word prints: data on `out`, narration on `err`. `drain` waits while the reader is slow.
 
+    data: bytes as they are, beside `out`. terminal: what is printed goes to one, as far as that is known.
+    """
+
+    @property
+    def terminal(self) -> bool: ...
     def out(self, text: str) -> None: ...
+    def data(self, data: bytes) -> None: ...
     def err(self, text: str) -> None: ...
     async def drain(self) -> None: ...
 

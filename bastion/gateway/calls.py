@@ -27,7 +27,7 @@ from bastion.audit.records import Act
 from bastion.audit.shown_results import asked_for, shown
 from bastion.audit.verify import NothingToVerify, verify
 
-from . import explain, personal
+from . import explain, exports, personal
 from .parts import Parts
 from .state import apply_state, export_state
 from .tunnel import Promises
@@ -278,6 +278,12 @@ _HANDLERS: dict[str, Handler] = {
     methods.CA.name: Calls.ca,
     methods.APPLY.name: Calls.apply,
     methods.EXPORT.name: Calls.export,
+    methods.EXPORT_BEGIN.name: _on_parts(exports.begin),
+    methods.EXPORT_PART.name: _on_parts(exports.part),
+    methods.EXPORT_FINISH.name: _on_parts(exports.finish),
+    methods.EXPORT_ABANDON.name: _on_parts(exports.abandon),
+    methods.EXPORT_LIST.name: _on_parts(exports.listing),
+    methods.EXPORT_READ.name: _on_parts(exports.read),
     methods.EXPLAIN.name: _on_parts(explain.why),
     methods.PERSONAL_LIST.name: _on_parts(personal.items),
     methods.PERSONAL_PUT.name: _on_parts(personal.put),

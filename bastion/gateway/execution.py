@@ -55,12 +55,15 @@ class ChannelOutput:
 
     def __init__(self, channel: asyncssh.SSHServerChannel[bytes], terminal: bool) -> None:
         self._channel = channel
-        self._terminal = terminal
+        self.terminal = terminal
         self._writable = asyncio.Event()
         self._writable.set()
 
     def out(self, text: str) -> None:
         self.write(text.encode("utf-8", "surrogateescape"), None)
+
+    def data(self, data: bytes) -> None:
+        self.write(data, None)
 
     def err(self, text: str) -> None:
         self.write(text.encode("utf-8", "surrogateescape"), asyncssh.EXTENDED_DATA_STDERR)
@@ -68,7 +71,7 @@ class ChannelOutput:
     def write(self, data: bytes, datatype: int | None) -> None:
         """Bytes of one of the two."""
         if not self._channel.is_closing():
-            self._channel.write(data.replace(b"\n", b"\r\n") if self._terminal else data, datatype)
+            self._channel.write(data.replace(b"\n", b"\r\n") if self.terminal else data, datatype)
 
     def paused(self, yes: bool) -> None:
         """The reader is slow, or has caught up."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bastion.access.door import Access
+from bastion.access.export_files import ExportFiles
 from bastion.api import messages as m
 from bastion.audit.audit import Audit
 from bastion.audit.journal import Journal
@@ -29,6 +30,7 @@ class Parts:
     access: Access
     sessions: Sessions
     advertise: m.Address
+    exports: ExportFiles
 
     async def record(self, *records: AnyRecord) -> None:
         """Writes records and waits until they hold as the durability asks. Raises JournalFailed."""

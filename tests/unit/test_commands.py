@@ -99,7 +99,7 @@ def test_each_place_has_its_words() -> None:
         line.split()[0] for line in help_text.value.text.splitlines() if line.startswith("    ") and line.split()
     }
     assert {"databases", "token", "tokens", "sql", "sessions", "end", "audit", "ca"} <= offered
-    assert not {"init", "serve", "apply", "export", "connect", "demo", "tunnel", "doctor"} & offered
+    assert not {"init", "serve", "apply", "connect", "demo", "tunnel", "doctor"} & offered
 
 
 # ------------------------------------------------------------------------------------------------- what is printed
