@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .catalog import (
+    GONE,
+    NO_DEFINITION,
+    NOT_SHOWN,
     PAGE,
     RELATIONS,
     Catalog,
@@ -263,7 +266,7 @@ class MysqlCatalog(Catalog):
     def describe(self, table: TableName) -> Description:
         found = self._query(bound(_FACTS, _named(table)))
         if not found:
-            raise gone(table)
+            raise DatabaseError(GONE)
         word, engine, collation, rows, comment, next_number, options = found[0]
         kind = _KINDS.get(text_of(word), "table")
         facts = [("engine", text_of(engine)), ("collation", text_of(collation)), ("options", text_of(options))]
@@ -299,15 +302,13 @@ class MysqlCatalog(Catalog):
             place = 3
         elif node.kind != "sequence":
             if table is None:
-                raise DatabaseError(f"There is no definition of {node.kind} as a whole. Choose one of them.")
+                raise DatabaseError(NO_DEFINITION)
             # SHOW CREATE TABLE answers for views too.
             what, path = "table", table.path
         rows = self._query(f"show create {what} {DIALECT.qualified(path)}")
         text = text_of(rows[0][place]) if rows and len(rows[0]) > place else ""
         if not text:
-            raise DatabaseError(
-                f"The server does not show the definition of {path[-1]}: the account has no right to see it."
-            )
+            raise DatabaseError(NOT_SHOWN)
         left_out = ["privileges"]
         if what == "table" and table is not None and node.kind in ("table", *RELATIONS) and self._triggers(table):
             left_out.append(f"{len(self._triggers(table))} triggers")
@@ -419,11 +420,6 @@ class MysqlCatalog(Catalog):
 
     def _names(self, query: str) -> list[str]:
         return [text_of(row[0]) for row in self._query(query)]
-
-
-def gone(table: TableName) -> DatabaseError:
-    """It was there when the tree was read."""
-    return DatabaseError(f"{table.schema}.{table.name} is not there any more. Refresh the catalog.")
 
 
 def _named(table: TableName) -> dict[str, str]:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 from . import postgres_definition as definitions
 from .catalog import (
+    GONE,
+    NO_DEFINITION,
     PAGE,
     RELATIONS,
     Catalog,
@@ -31,7 +33,7 @@ from .catalog import (
 )
 from .catalog_nodes import about, constraint_node, foreign_key_node, index_node, reference_node, trigger_node
 from .dialect import postgres_literal
-from .interface import Origin
+from .interface import DatabaseError, Origin
 from .metadata import (
     MOST_COLUMNS,
     MOST_FOREIGN_KEYS,
@@ -290,7 +292,7 @@ class PostgresCatalog(Catalog):
     def describe(self, table: TableName) -> Description:
         facts = self._query(bound(_FACTS, _named(table)))
         if not facts:
-            raise definitions.gone(table)
+            raise DatabaseError(GONE)
         letter, owner, rows, comment, partitioned = facts[0]
         own, others = self.foreign_keys(table)
         shown = [("owner", text_of(owner))]
@@ -319,7 +321,7 @@ class PostgresCatalog(Catalog):
         if node.kind == "trigger":
             return definitions.trigger(self._query, node)
         if node.table is None:
-            raise definitions.no_definition(node)
+            raise DatabaseError(NO_DEFINITION)
         return definitions.relation(self._query, node.table, self._version)
 
     def foreign_keys(self, table: TableName) -> tuple[list[ForeignKey], list[ForeignKey]]:

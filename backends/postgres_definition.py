@@ -5,7 +5,7 @@ It is for reading and for making a like thing elsewhere, not a backup: what it l
 
 from __future__ import annotations
 
-from .catalog import CatalogNode, Definition, Query, TableName, bound, number_of, text_of
+from .catalog import GONE, CatalogNode, Definition, Query, TableName, bound, number_of, text_of
 from .dialect import PostgresDialect, postgres_literal
 from .interface import DatabaseError
 
@@ -81,23 +81,13 @@ where n.nspname = :schema and c.relname = :relation and t.tgname = :name and not
 ALWAYS_LEFT_OUT = ("owner", "privileges", "tablespace")
 
 
-def gone(table: TableName) -> DatabaseError:
-    """It was there when the tree was read."""
-    return DatabaseError(f"{table.schema}.{table.name} is not there any more. Refresh the catalog.")
-
-
-def no_definition(node: CatalogNode) -> DatabaseError:
-    """A node that stands for several things."""
-    return DatabaseError(f"There is no definition of {node.kind} as a whole. Choose one of them.")
-
-
 def relation(query: Query, table: TableName, version: int) -> Definition:
     """A table, view, materialized view or foreign table with its constraints, indexes, triggers and comments."""
     found = query(
         bound(_RELATION, {"schema": postgres_literal(table.schema), "relation": postgres_literal(table.name)})
     )
     if not found:
-        raise gone(table)
+        raise DatabaseError(GONE)
     oid, letter, persistence, is_partition, partition_key, partition_bound, options, comment, parents, server, view = (
         found[0]
     )
@@ -180,7 +170,7 @@ def routine(query: Query, node: CatalogNode) -> Definition:
     }
     found = query(bound(_ROUTINE, values))
     if not found:
-        raise gone(TableName(node.path[0], node.path[1]))
+        raise DatabaseError(GONE)
     kind, comment, text, transition, state, final, initial = (text_of(cell) for cell in found[0])
     name = f"{DIALECT.qualified(node.path[:2])}({node.specific})"
     left_out: tuple[str, ...] = ("owner", "privileges")
@@ -203,7 +193,7 @@ def sequence(query: Query, node: CatalogNode) -> Definition:
     """A sequence, without the number that it is at."""
     found = query(bound(_SEQUENCE, {"schema": postgres_literal(node.path[0]), "name": postgres_literal(node.path[1])}))
     if not found:
-        raise gone(TableName(node.path[0], node.path[1]))
+        raise DatabaseError(GONE)
     type_name, increment, least, most, start, cache, cycle, owner = (text_of(cell) for cell in found[0])
     name = DIALECT.qualified(node.path[:2])
     lines = [
@@ -227,5 +217,5 @@ def trigger(query: Query, node: CatalogNode) -> Definition:
         )
     )
     if not found:
-        raise gone(TableName(schema, name))
+        raise DatabaseError(GONE)
     return Definition(f"{text_of(found[0][0])};\n", ("its function",))

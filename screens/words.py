@@ -24,6 +24,13 @@ FROM_BELOW = (
     mark("The port is a number from 1 to 65535."),
     mark("A transaction is open. Commit it or roll it back before autocommit is turned on."),
     mark("The connection to the database is closed. Connect again."),
+    mark("It is not there any more. Load the catalog again (r)."),
+    mark("Several things together have no definition. Choose one of them."),
+    mark("The server does not show this definition: the account has no right to see it."),
+    mark("The catalog of the database did not answer in time."),
+    mark(
+        "The database does not say which table this value is from: it is computed, or the driver does not tell."
+    ),
     mark("The transaction had failed: the database rolled it back instead of committing it."),
     mark("Not everything was taken back."),
     mark("There is no plan to show for this engine."),
@@ -59,6 +66,11 @@ def sentence(error: BaseException) -> str:
     else:
         text = _("Something went wrong: {detail}").format(detail=str(error) or type(error).__name__)
     return visible(text)
+
+
+def numbered(number: int, line: str, *, plain: bool) -> str:
+    """A line of a list; on plain pages with its number, which a screen reader's user goes by."""
+    return f"{number}. {line}" if plain else line
 
 
 def moment(text: str) -> datetime:
