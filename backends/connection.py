@@ -92,6 +92,8 @@ class ResultBegan:
     store: RowStore | None = None
     statement: str = ""
     engine: str = ""
+    session: str = ""
+    """Under which the statement is on record."""
 
 
 @dataclass(frozen=True)

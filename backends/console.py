@@ -7,12 +7,13 @@ import contextvars
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TypeVar
 
 from bastion.api import messages as m
 
 from .catalog import CatalogNode, CatalogPage, Definition, Description, TableName
-from .connection import DatabaseConnection, RunEvent, follow
+from .connection import DatabaseConnection, ResultBegan, RunEvent, follow
 from .foreign_keys import Jump, jumps_from_result
 from .interface import Column, ServerFacts, TransactionState
 from .link import Link
@@ -50,7 +51,7 @@ class DatabaseConsole:
             for event in follow(
                 connection.backend, text, connection.cancel_now, sys.maxsize, keep=RowStore.in_shared_space
             ):
-                listener(event)
+                listener(replace(event, session=self.session) if isinstance(event, ResultBegan) else event)
 
         # Message posting needs the screen's context on the thread.
         await _done(connection.submit(contextvars.copy_context().run, work))

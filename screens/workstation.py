@@ -122,6 +122,8 @@ class Services:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     local_time: bool = True
     """Times are shown in the machine's zone; tests turn it off."""
+    exports_to_bastion: bool = False
+    """There is no disk of the person's here: an exported result waits on the bastion until it is fetched."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ class Result:
     statement: str = ""
     engine: str = ""
     """Whose names and values an INSERT is written in."""
+    session: str = ""
+    """Where the statement is on record."""
     state: str = "running"
     """running, exact, truncated, failed, cancelled"""
     took: float = 0.0

@@ -1,24 +1,26 @@
-"""What can be done with a result: each of these asks, works in a thread where it may last, and shows what came of it."""
+"""What can be done with a result: each asks, works in a thread where it may last, and shows what came of it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from textual.worker import Worker
 
 from backends import formats
 from backends.arrangement import Arrangement, NoNumber, arrange, parse
+from backends.export import Destination, Export, FileDestination
 from backends.interface import Column
 from backends.spill import SpillBroken
+from backends.visible_text import visible_line
 from bastion.api.language import translate as _
 
 from ..choice import ChoiceDialog
 from ..value import ValueDialog
-from ..words import sentence
+from ..words import sentence, size
 from .result import Result, rows_text
 
 if TYPE_CHECKING:
@@ -193,6 +195,76 @@ class ResultActions:
         from ..chart import ChartDialog
 
         await self._results.app.push_screen_wait(ChartDialog(result.table))
+
+    # -- exporting
+
+    async def export(self, result: Result) -> None:
+        """The rows and columns that are shown, to a file here, or to the bastion where there is no disk here."""
+        from ..export import FORMAT_NAMES as EXPORT_FORMATS
+        from ..export import BastionDestination, ExportDialog, FetchDialog, failure_text, fetch_line
+
+        app, table, workstation = self._results.app, result.table, self._workstation
+        title = _("Export {rows} as").format(rows=rows_text(table.row_count))
+        names = {name: format for format, name in EXPORT_FORMATS}
+        chosen = await app.push_screen_wait(ChoiceDialog(title, list(names)))
+        if chosen is None:
+            return
+        columns = table.arrange_columns.shown
+        source = source_table([table.columns[column] for column in columns])
+        export = Export(table.store, columns, names[chosen], table.arranged, result.engine, source)
+        if workstation.services.exports_to_bastion:
+            begin, name = self._to_bastion(result, names[chosen])
+        else:
+            place = await self._asked_for_path(result, names[chosen])
+            if place is None:
+                return
+            begin, name = place
+        dialog = ExportDialog(export, name, begin)
+        if await app.push_screen_wait(dialog) is None:
+            if dialog.failure is not None:
+                self.tell(failure_text(dialog.failure), bad=True)
+            else:
+                self.tell(_("The export was cancelled; nothing is left of it."))
+            return
+        if isinstance(dialog.destination, BastionDestination):
+            line = fetch_line(workstation.bastion, dialog.destination.file)
+            if await app.push_screen_wait(FetchDialog(dialog.destination.file, line)):
+                self.copy(line, _("the line"))
+            return
+        self.tell(
+            _("{rows} ({size}) are in {name}.").format(rows=rows_text(export.rows), size=size(export.size), name=name)
+        )
+
+    async def _asked_for_path(self, result: Result, format: str) -> tuple[Callable[[], Destination], str] | None:
+        from ..export import local_path, suggested_name
+        from .confirmation import Confirmation, TextQuestion
+
+        app = self._results.app
+        name = suggested_name(result, f"{self._workstation.services.now():%Y%m%d-%H%M%S}", format)
+        text = await app.push_screen_wait(TextQuestion(_("File to write"), name))
+        if not text or not text.strip():
+            return None
+        path = local_path(text)
+        shown = visible_line(str(path))
+        overwrite = False
+        if path.is_dir():
+            self.tell(_("{path} is a folder.").format(path=shown), bad=True)
+            return None
+        if path.exists():
+            question = Confirmation(
+                _("Replace the file?"), _("{path} exists already.").format(path=shown), _("Replace"), _("Keep")
+            )
+            if not await app.push_screen_wait(question):
+                return None
+            overwrite = True
+        return (lambda: FileDestination(path, overwrite=overwrite)), shown
+
+    def _to_bastion(self, result: Result, format: str) -> tuple[Callable[[], Destination], str]:
+        from ..export import BastionDestination, suggested_name
+
+        link, loop = self._workstation.bastion, asyncio.get_running_loop()
+        name = suggested_name(result, f"{self._workstation.services.now():%Y%m%d-%H%M%S}", format)
+        return (lambda: BastionDestination(link, loop, result.session, result.statement, format, name)), name
 
     # -- copying
 

@@ -94,6 +94,7 @@ class Results(Vertical):
         """A new result set; the first one is shown at once. Without a store its rows come with `arrived`."""
         table = ResultTable(event.store or RowStore.in_shared_space(event.columns))
         result = Result(table, owned=event.store is None, statement=event.statement, engine=event.engine)
+        result.session = event.session
         self._results.append(result)
         await self.mount(table)
         if len(self._results) > MOST_RESULTS:

@@ -53,6 +53,7 @@ class ServedApp(CasemateApp):
 
     def __init__(self, arriving: Future[Link], target: str) -> None:
         super().__init__(services(HostKeys([])), Start(target=target))
+        self.services.exports_to_bastion = True
         self._arriving = arriving
         self.last_words: list[str] = []
         self.when_ready: Callable[[], None] | None = None
