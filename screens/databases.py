@@ -54,6 +54,11 @@ class DatabaseSearch(SearchInput):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "submit", mark("Open console"))]
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "submit" and isinstance(self.screen, DatabasesScreen):
+            return self.screen.check_action("open", ())
+        return True
+
 
 class DatabasesScreen(Page):
     """Search as you type; Enter opens the console."""
@@ -222,7 +227,7 @@ class DatabasesScreen(Page):
         )
 
     def _show_facts(self) -> None:
-        facts = Text()
+        facts = Text(no_wrap=True, overflow="ellipsis")
         choice = self.chosen
         if choice is not None:
             facts.append(" · ".join(self._facts_of(choice.database)))
@@ -297,7 +302,7 @@ class DatabasesScreen(Page):
         self._load_kept()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("token", "local_client"):
+        if action in ("token", "local_client", "open"):
             return self.workstation.has_role("operator") and self.chosen is not None
         if action == "favourite":
             return self.chosen is not None
@@ -343,11 +348,17 @@ class DatabasesScreen(Page):
         """Why the database cannot be worked with; of a name that is not in the list, why it is not."""
         choice = self.chosen
         if choice is not None:
-            await self.app.push_screen_wait(WhyDialog(choice.database.name, choice.account.name, choice.database))
-            return
-        name = self.query_one(SearchInput).value.strip()
-        if name:
-            await self.app.push_screen_wait(WhyDialog(name, None, None))
+            database, token = choice.database, choice.token
+            why = WhyDialog(
+                database.name,
+                choice.account.name,
+                engine=database.engine,
+                token=None if token is None else token.id,
+                catalog=first_catalog(database.databases),
+            )
+        else:
+            why = WhyDialog(self.query_one(SearchInput).value.strip())
+        await self.app.push_screen_wait(why)
 
     def action_open(self) -> None:
         """The console; a token is asked for first where there is none."""

@@ -46,7 +46,9 @@ class TokenDialog(Dialog[m.Token | None]):
     TokenDialog #countdown { height: auto; }
     TokenDialog #tabs { height: auto; margin: 1 0; }
     TokenDialog #form { height: auto; max-height: 1fr; }
-    TokenDialog OptionList { height: auto; max-height: 1fr; border: none; background: $surface; padding: 0; }
+    TokenDialog OptionList, TokenDialog OptionList:focus {
+        height: auto; max-height: 1fr; border: none; background: $surface; padding: 0;
+    }
     TokenDialog Label { margin-top: 1; color: $muted; }
     TokenDialog Button { margin-top: 1; }
     TokenDialog #state { height: auto; color: $danger; }
@@ -56,7 +58,7 @@ class TokenDialog(Dialog[m.Token | None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("c,enter", "copy_field", mark("Copy"), key_display="C"),
+        Binding("c,enter", "copy_field", mark("Copy")),
         Binding("v", "reveal", mark("Show or hide the token")),
         Binding("right", "next_tab(1)", mark("Next tab"), key_display="→"),
         Binding("left", "next_tab(-1)", mark("Tab before"), key_display="←", show=False),
@@ -241,6 +243,7 @@ class TokenDialog(Dialog[m.Token | None]):
         for name, words in TABS.items():
             tabs.append(f" {_(words)} ", style="selection" if name == self._tab else "muted")
             tabs.append(" ")
+        tabs.append(" ← →", style="accent")
         self.query_one("#tabs", Static).update(tabs)
         self._settings = settings_for(self._tab, token)
         fields = self.query_one(OptionList)

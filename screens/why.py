@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
-from backends.connection import EngineNotSupported, first_catalog, has_console
+from backends.connection import EngineNotSupported, has_console
 from backends.interface import DatabaseError
 from backends.link import LinkError
 from backends.visible_text import visible, visible_line
@@ -28,7 +28,8 @@ SIGNS = {"ok": ("✓", "ok"), "no": ("✗", "danger"), "note": ("·", "warning")
 
 
 class WhyDialog(Dialog[None]):
-    """Judges at once, then tries to reach the database. `database` is its entry in the list, where it has one."""
+    """Judges at once, then tries to reach the database. With a live token of an engine that has a console, the login
+    can be tried too, on `catalog`."""
 
     DEFAULT_CSS = """
     WhyDialog { align: center middle; }
@@ -46,9 +47,18 @@ class WhyDialog(Dialog[None]):
         Binding("escape,q", "leave", mark("Close"), key_display="Esc"),
     ]
 
-    def __init__(self, name: str, account: str | None, database: m.Database | None) -> None:
+    def __init__(
+        self,
+        database: str,
+        account: str | None = None,
+        *,
+        engine: str = "",
+        token: str | None = None,
+        catalog: str = "",
+    ) -> None:
         super().__init__()
-        self._wanted, self._account, self._database = name, account, database
+        self._database, self._account = database, account
+        self._engine, self._token_id, self._catalog = engine, token, catalog
         self._checks: list[m.Check] = []
         self._stage = ""
         self._done = False
@@ -57,9 +67,9 @@ class WhyDialog(Dialog[None]):
         with Vertical():
             account = "" if self._account is None else self._account if self._account != "*" else _("any")
             title = (
-                _("{database} as {account}: what is in the way?").format(database=self._wanted, account=account)
+                _("{database} as {account}: what is in the way?").format(database=self._database, account=account)
                 if account
-                else _("{database}: what is in the way?").format(database=self._wanted)
+                else _("{database}: what is in the way?").format(database=self._database)
             )
             yield Static(Text(visible_line(title)), classes="title", id="title")
             with VerticalScroll(id="body"):
@@ -93,24 +103,22 @@ class WhyDialog(Dialog[None]):
         self._finish()
 
     async def _explained(self, *, dial: bool) -> m.Explanation:
-        request = methods.ExplainRequest(database=self._wanted, account=self._account, dial=dial)
+        request = methods.ExplainRequest(database=self._database, account=self._account, dial=dial)
         found: m.Explanation = await self.workstation.bastion.call(methods.EXPLAIN, request)
         return found
 
     @work(exclusive=True, group="why")
     async def action_log_in(self) -> None:
         """A session as the console opens one, closed at once; it is on record as any other."""
-        database, token = self._database, self._token_id()
-        if database is None or token is None:
+        if self._token_id is None:
             return
         self._checks = [check for check in self._checks if check.stage != "login"]
         self._done = False
         self._say(_("Logging in to the database …"))
         workstation = self.workstation
         try:
-            shown = await workstation.bastion.call(methods.TOKEN_SHOW, methods.ById(id=token))
-            catalog = first_catalog(database.databases)
-            console = await workstation.services.open_console(workstation.bastion, shown, catalog)
+            shown = await workstation.bastion.call(methods.TOKEN_SHOW, methods.ById(id=self._token_id))
+            console = await workstation.services.open_console(workstation.bastion, shown, self._catalog)
             version = f"{console.engine} {console.facts.version}"
             self._checks.append(m.Check(stage="login", state="ok", code="login-worked", params={"version": version}))
             await console.close()
@@ -119,19 +127,12 @@ class WhyDialog(Dialog[None]):
             self._checks.append(m.Check(stage="login", state="no", code="login-failed-there", params=said))
         self._finish()
 
-    def _token_id(self) -> str | None:
-        if self._database is None:
-            return None
-        return next((token.id for token in self._database.tokens if token.account == self._account), None)
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "log_in":
-            database = self._database
             return (
                 self._done
-                and database is not None
-                and has_console(database.engine)
-                and self._token_id() is not None
+                and self._token_id is not None
+                and has_console(self._engine)
                 and all(check.state != "no" for check in self._checks if check.stage != "login")
             )
         if action in ("again", "copy"):
@@ -148,7 +149,7 @@ class WhyDialog(Dialog[None]):
         if wrong:
             words = _("In the way: {stage}.").format(stage=", ".join(explanations.stage(check) for check in wrong))
             self._say(words, bad=True)
-        elif self._token_id() is None and self._account is not None:
+        elif self._token_id is None and self._account is not None:
             self._say(_("Nothing is in the way; you need a token: Esc, then F3."))
         elif self.check_action("log_in", ()):
             if any(check.stage == "login" for check in self._checks):

@@ -40,7 +40,6 @@ from .palette import commands
 from .preferences import CHOICES, Preferences
 from .settings import Settings
 from .terminal_app import TerminalApp
-from .theme import theme_for
 
 log = logging.getLogger("casemate.workstation")
 
@@ -102,7 +101,7 @@ class CasemateApp(TerminalApp):
         self.personal = Personal(self._nothing_kept)
         self.tokens = TokenWatch()
         self.preferences = Preferences(self, settings or Settings(), keep, self.personal)
-        self.theme = theme or theme_for(self.colours, self.preferences.settings.theme)
+        self.theme_at_first = theme
 
     def get_default_screen(self) -> Screen[object]:
         return LoginScreen()
@@ -223,12 +222,16 @@ class CasemateApp(TerminalApp):
         self.tokens.use(token)
 
     def _warn_of_tokens(self) -> None:
-        """Wherever the person is."""
+        """Wherever the person is. The console speaks for its own, since a transaction may hang on it."""
         if self.link is None:
             return
         now = self.services.now()
+        console = self.opened_page("console")
+        at_hand = console.at_hand if isinstance(console, ConsoleScreen) and console.connected else None
         for ending in self.tokens.due(now):
             token = ending.token
+            if at_hand is not None and at_hand.token is not None and at_hand.token.id == token.id:
+                continue
             which = _("The token for {database} as {account} ends in {time}.").format(
                 database=token.database, account=token.account, time=left(token.expires_at, now)
             )
@@ -318,9 +321,9 @@ class CasemateApp(TerminalApp):
     async def action_settings(self) -> None:
         if isinstance(self.screen, SettingsDialog):
             return
-        before = language.current()
+        before = language.current(), self.plain
         await self.push_screen_wait(SettingsDialog(CHOICES, self.preferences.value, self.preferences.change))
-        if language.current() != before:
+        if (language.current(), self.plain) != before:
             await self._new_pages()
 
     @work(group="language", exclusive=True)
@@ -349,6 +352,9 @@ class CasemateApp(TerminalApp):
                 screen.refresh_bindings()
 
     def action_help(self) -> None:
+        if isinstance(self.screen, HelpDialog):
+            self.screen.dismiss(None)
+            return
         self.push_screen(HelpDialog(help_groups(self, self.screen)))
 
     # -- the link

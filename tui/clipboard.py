@@ -19,13 +19,18 @@ class TooLong(Exception):
     """More than terminals take."""
 
 
+def inside_tmux(environment: Mapping[str, str]) -> bool:
+    """Whether a tmux is in between, also one at the other end of an SSH connection, which passes only TERM on."""
+    return bool(environment.get("TMUX")) or environment.get("TERM", "").startswith("tmux")
+
+
 def sequence(text: str, environment: Mapping[str, str]) -> str:
     """The bytes that put `text` on the clipboard, wrapped for a tmux or screen in between. Raises TooLong."""
     encoded = base64.b64encode(text.encode("utf-8", "replace")).decode()
     if len(encoded) > LIMIT:
         raise TooLong(len(encoded))
     plain = f"\x1b]52;c;{encoded}\a"
-    if environment.get("TMUX"):
+    if inside_tmux(environment):
         # tmux takes the plain form with `set-clipboard on`, the wrapped one with `allow-passthrough on`.
         return plain + "\x1bPtmux;" + plain.replace("\x1b", "\x1b\x1b") + "\x1b\\"
     if environment.get("TERM", "").startswith("screen"):

@@ -26,7 +26,7 @@ from screens.widgets.frame import TopLine
 from screens.words import size
 from screens.workstation import Page, Workstation
 
-from . import clipboard, safe_output, title
+from . import clipboard, plain, safe_output, title
 from .changed_cells import OnlyWhatChanged, ShownCells
 from .failure import failure_sentence, write_failure
 from .look import CSS
@@ -39,7 +39,7 @@ class TerminalApp(Workstation):
 
     TITLE = "casemate"
     ENABLE_COMMAND_PALETTE = False
-    CSS = CSS
+    CSS = CSS + plain.CSS
 
     def __init__(self) -> None:
         safe_output.install()
@@ -69,6 +69,17 @@ class TerminalApp(Workstation):
                 for shown in screen.query(Static):
                     shown.update(shown.content, layout=False)
 
+    def use_plain(self, wanted: bool) -> None:
+        """Plain pages, or the usual ones. Lists follow when they are filled again."""
+        if wanted == self.plain:
+            return
+        self.plain = wanted
+        self.set_class(wanted, plain.CLASS)
+        self._shown.instead = plain.ASCII if wanted else {}
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(plain.SHOW_CURSOR if wanted else plain.HIDE_CURSOR)
+        self.refresh(layout=True)
+
     # -- drawing
 
     def action_repaint(self) -> None:
@@ -87,6 +98,8 @@ class TerminalApp(Workstation):
         self._shown.forget()
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        if self.plain and self._screen_stack and (place := plain.reading_place(self.screen.focused)) is not None:
+            self.cursor_position = place
         if isinstance(renderable, LayoutUpdate | ChopsUpdate):
             renderable = OnlyWhatChanged(renderable, self._shown, (self.size.width, self.size.height))
         super()._display(screen, renderable)
@@ -100,7 +113,7 @@ class TerminalApp(Workstation):
         if words == self._titled or self._driver is None or self.is_headless or self._exit:
             return
         if not self._titled:
-            self._driver.write(title.KEEP)
+            self._driver.write(title.KEEP + (plain.SHOW_CURSOR if self.plain else ""))
         self._titled = words
         self._driver.write(title.sequence(words))
 
@@ -160,7 +173,7 @@ class TerminalApp(Workstation):
         self.told(
             _(
                 "Sent {what} to your terminal's clipboard. If it is not there, allow OSC 52 in the terminal{also}."
-            ).format(what=what, also=_(" and `set -g set-clipboard on` in tmux") if os.environ.get("TMUX") else "")
+            ).format(what=what, also=_(" and `set -g set-clipboard on` in tmux") if clipboard.inside_tmux(os.environ) else "")
         )
 
     def copy_to_clipboard(self, text: str) -> None:

@@ -82,7 +82,7 @@ class Connecting:
                 console = await self._opened(token, better)
         except CONNECTION_ERRORS as error:
             at_hand.connecting = False
-            self._stage.say(_("Not connected. F5 tries again."), bad=True)
+            self._stage.say(_("Not connected. F5 tries again, F8 says why."), bad=True)
             self._stage.over()
             self._page.query_one(Results).write(Text(f"✗ {sentence(error)}", style="danger"))
             self._page.refresh_bindings()

@@ -19,6 +19,7 @@ from bastion.api.language import translate as _
 
 from ..choice import ChoiceDialog
 from ..token import TokenDialog
+from ..why import WhyDialog
 from ..transaction import TransactionDialog
 from ..widgets.catalog_pane import CatalogPane
 from ..widgets.catalog_tree import CatalogTree
@@ -70,6 +71,7 @@ class ConsoleScreen(Page):
         Binding("f5,ctrl+j,ctrl+enter", "run", mark("Run"), key_display="F5"),
         Binding("f5", "reconnect", mark("Connect again")),
         Binding("f8", "cancel", mark("Cancel")),
+        Binding("f8", "why", mark("Why not?")),
         Binding("f10", "transaction", mark("Transaction")),
         Binding("f9", "run_all", mark("Run all")),
         Binding("f6", "next_pane", mark("Pane")),
@@ -192,7 +194,7 @@ class ConsoleScreen(Page):
         idle = self.connected and not self.running.now
         if action in ("run", "run_all", "autocommit", "change_catalog", "explain", "transaction"):
             return idle
-        if action == "reconnect":
+        if action in ("reconnect", "why"):
             return not self.connected and self.at_hand.token is not None and not self.at_hand.connecting
         if action == "cancel":
             return self.running.now
@@ -328,6 +330,16 @@ class ConsoleScreen(Page):
         if self.query_one(CatalogPane).has_focus_within:
             self.query_one(SqlEditor).focus()
         self.toggle_class("no-catalog")
+
+    @work(exclusive=True, group="dialog")
+    async def action_why(self) -> None:
+        """Why there is no connection."""
+        token = self.at_hand.token
+        if token is not None:
+            why = WhyDialog(
+                token.database, token.account, engine=token.engine, token=token.id, catalog=self.at_hand.catalog
+            )
+            await self.app.push_screen_wait(why)
 
     @work(exclusive=True, group="dialog")
     async def action_change_catalog(self) -> None:

@@ -91,9 +91,9 @@ class TokenWarnings:
                 if transaction:
                     return _(
                         "The token ends in {time}, and the open transaction is rolled back then. "
-                        "F10 ends it before, F3 renews the token."
+                        "F10 ends it before, Ctrl+O renews the token."
                     ).format(time=time_left)
-                return _("The token ends in {time}. F3 renews it.").format(time=time_left)
+                return _("The token ends in {time}. Ctrl+O renews it.").format(time=time_left)
         return ""
 
 

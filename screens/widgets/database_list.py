@@ -161,15 +161,18 @@ class DatabaseList(ScrollView):
         if not self._lines or not self._wanted:
             return Text("")
         widths = self._fitted(width)
-        line = Text("  ", style="muted")
+        line = Text("  ")
         for head, room in zip(self._heads, widths, strict=True):
             _add(line, Text(head), room)
+        line.stylize("muted")
         return line
 
     def _line(self, place: int, width: int) -> Text:
         entry = self._lines[place]
         if isinstance(entry, Heading):
-            return Text(f"  {visible_line(entry.words)} · {entry.count}", style="accent")
+            heading = Text(f"  {visible_line(entry.words)} · {entry.count}")
+            heading.stylize("accent")  # a span: a text's own style is left out where it has none
+            return heading
         here = place == self._cursor
         line = Text("★ " if entry.key in self._favourites else "  ")
         for cell, room in zip(self._cells(entry, plain=here), self._fitted(width), strict=True):

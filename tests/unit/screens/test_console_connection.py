@@ -154,7 +154,7 @@ async def test_a_connection_that_cannot_be_had_again_says_why(tmp_path: Path) ->
         scripted.app.services.open_console = refusing
         await press(pilot, "f5")
         text = read(pilot)
-        assert "Not connected. F5 tries again." in text
+        assert "Not connected. F5 tries again, F8 says why." in text
         assert "expired" in text
 
 

@@ -218,6 +218,7 @@ async def test_no_grant_says_whom_to_ask_and_for_what(tmp_path: Path) -> None:
         assert "You are not authorized for any database yet." in text
         assert "your user name is alice" in text
         assert "F3 Token" not in text, "no key is offered that does nothing"
+        assert "Open console" not in text
 
 
 async def test_no_match_says_how_to_clear_and_why_it_may_not_be_here(tmp_path: Path) -> None:
@@ -318,4 +319,4 @@ async def test_picture_without_a_match(picture: Compare, tmp_path: Path) -> None
 
 async def test_picture_of_ten_thousand(picture: Compare, tmp_path: Path) -> None:
     answers = {"databases.list": paged(many())}
-    await picture(world(tmp_path, answers=answers).app, "databases-many", (160, 48), press=[*"mysql sh 12"])
+    await picture(world(tmp_path, answers=answers).app, "databases-many", (160, 48), press=[*"mysql bj 12"])

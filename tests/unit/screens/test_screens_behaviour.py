@@ -376,7 +376,7 @@ async def test_the_console_warns_before_the_token_ends(tmp_path: Path) -> None:
         await press(pilot, "enter")
         pilot.app.screen._time_passed()  # type: ignore[attr-defined]
         await settled(pilot)
-        assert "The token ends in 3m. F3 renews it." in shown(pilot)
+        assert "The token ends in 3m. Ctrl+O renews it." in shown(pilot)
 
 
 @pytest.mark.parametrize("key", ["f1", "question_mark"])
