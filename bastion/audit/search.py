@@ -20,7 +20,7 @@ from bastion.store.moments import to_text
 
 from .long_texts import statements_with_texts, whole_text
 from .rows import storable
-from .word_index import index_table, indexed, matching
+from .word_index import asked_of_index, index_table, indexed, matching
 from .words import tables_of, terms_of, terms_wanted
 
 PAGE = 1000
@@ -94,29 +94,38 @@ def _rows(connection: sa.Connection, wanted: m.StatementFilter, limit: int) -> I
     joined = statements_with_texts().outerjoin(sessions, sessions.c.session == table.c.session)
     query = query.where(*_conditions(connection, wanted)).order_by(order).limit(limit)
     plain = query.select_from(joined)
-    words, facts = _indexed_words(wanted)
-    condition = matching(connection, words, facts)
-    if condition is None:
-        yield from _fetched(connection, plain)
+    words = [word for word in wanted.words if not word.startswith(ANYWHERE)]
+    asked = asked_of_index(wanted, words)
+    if not asked:
+        yield from _fetched(connection, plain.where(*_on_page(table.c.id, wanted)))
         return
     state = indexed(connection)
     index, key = index_table(connection)
-    page = key < wanted.after if wanted.newest else key > wanted.after
-    by_index = query.select_from(index.join(joined, key == table.c.id)).where(condition)
-    if not wanted.newest or wanted.after:
-        by_index = by_index.where(page)
     # Ordered by the index's own key: then its hits are read in order, and only as many as the page takes.
-    by_index = by_index.order_by(None).order_by(key.desc() if wanted.newest else key)
-    unknown = [table.c.id > state.number]
+    by_index = query.select_from(index.join(joined, key == table.c.id)).where(matching(connection, asked))
+    by_index = by_index.where(*_on_page(key, wanted)).order_by(None).order_by(key.desc() if wanted.newest else key)
+    unknown = [plain.where(*_on_page(table.c.id, wanted, state.number))]
     if state.pending:
-        unknown.append(table.c.id.in_(sa.select(schema.words_pending.c.statement_id)))
+        waiting = table.c.id.in_(sa.select(schema.words_pending.c.statement_id))
+        unknown.append(plain.where(waiting, *_on_page(table.c.id, wanted)))
     parts = [_fetched(connection, by_index)]
-    parts += [_not_indexed(connection, plain.where(which), words, wanted.table) for which in unknown]
+    parts += [_not_indexed(connection, part, words, wanted.table) for part in unknown]
     last: int | None = None
     for row in heapq.merge(*parts, key=itemgetter(0), reverse=wanted.newest):
         if row[0] != last:
             yield row
         last = row[0]
+
+
+def _on_page(
+    key: sa.ColumnElement[int], wanted: m.StatementFilter, beyond: int = 0
+) -> Iterator[sa.ColumnElement[bool]]:
+    """What comes after `wanted.after` in the order of the page, of the statements `beyond` a number."""
+    least = beyond if wanted.newest else max(wanted.after, beyond)
+    if least:  # one bound a side: SQLite goes by the first that it is given
+        yield key > least
+    if wanted.newest and wanted.after:
+        yield key < wanted.after
 
 
 def _fetched(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
@@ -140,8 +149,6 @@ def _not_indexed(
 
 def _conditions(connection: sa.Connection, wanted: m.StatementFilter) -> Iterator[sa.ColumnElement[bool]]:
     table, sessions = schema.statements, schema.sessions
-    if not wanted.newest or wanted.after:
-        yield table.c.id < wanted.after if wanted.newest else table.c.id > wanted.after
     for word in _words(wanted.words):
         binds = sa.cast(table.c.binds, sa.Text)
         yield whole_text.ilike(_anywhere(word), escape="\\") | sa.func.coalesce(
@@ -163,20 +170,12 @@ def _conditions(connection: sa.Connection, wanted: m.StatementFilter) -> Iterato
     if wanted.source is not None:
         yield sessions.c.source == storable(wanted.source)
     if wanted.client is not None:
-        yield sessions.c.client.ilike(_anywhere(storable(wanted.client)), escape="\\")
+        said = sessions.c.client.ilike(_anywhere(storable(wanted.client)), escape="\\")
+        yield table.c.session.in_(sa.select(sessions.c.session).where(said))
     if wanted.least_rows is not None:
         yield table.c.rows >= wanted.least_rows
     if wanted.least_ms is not None:
         yield table.c.duration_ms >= wanted.least_ms
-
-
-def _indexed_words(wanted: m.StatementFilter) -> tuple[list[str], dict[str, str]]:
-    """What the index is asked: words, where it has them by their beginnings, and with them other facts it knows."""
-    words = [word for word in wanted.words if not word.startswith(ANYWHERE)]
-    if not any(terms_wanted(words)) and not wanted.table:
-        return [], {}
-    facts = {name: getattr(wanted, name) for name in ("user", "database", "account", "session", "kind", "table")}
-    return words, {name: storable(value) for name, value in facts.items() if value is not None}
 
 
 def _digest_like(connection: sa.Connection, like: str) -> str:

@@ -1,18 +1,21 @@
 """The index of the words of all statements: FTS5 in SQLite, a GIN index over tsvector in PostgreSQL.
 
-The index follows the statements at some distance, when the store has nothing better to do. Statements that it does not
-know yet (those after `words_indexed`, and those in `words_pending`: still running, not whole, or longer than LONGEST)
-are looked at one by one by whoever searches, so that an index which is behind costs time, and no answer.
+The index follows the statements at some distance, when the store has nothing better to do. Beside words it knows
+facts (the person, the tables, the day, …), so that no common filter walks the whole record. Statements that it
+does not know yet (those after `words_indexed`, and those in `words_pending`: still running, not whole, or longer than
+LONGEST) are looked at one by one by whoever searches, so that an index which is behind costs time, and no answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
+from bastion.api import messages as m
 from bastion.store import schema
 
 from .long_texts import statements_with_texts, whole_text
@@ -28,8 +31,14 @@ LONGEST = 256 * 1024
 """Characters of a text, and of the values bound to it as JSON, whose words are indexed; longer ones stay pending."""
 
 KNOWN_SHAPES = 4096
+MOST_DAYS = 45
+"""Days of a period that are asked for one by one; of a longer one the months are."""
+
+MOST_MONTHS = 120
 _NAME = "statements"
-_FACTS = ("user", "database", "account", "session", "kind")
+_FACTS = ("user", "database", "account", "session", "kind", "verdict", "source")
+_POWERS = range(7)
+"""Rows and milliseconds are known by the powers of ten that they reach."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +101,24 @@ class WordIndex:
         for bind in row.binds or ():
             if bind is not None:
                 terms |= terms_of(bind)
-        terms.update(mark(fact, getattr(row, fact)) for fact in _FACTS)
-        tables = self._tables.get(row.digest) if row.digest else frozenset()
+        terms.update(mark(fact, getattr(row, fact) or "") for fact in _FACTS)
+        terms.update(mark("table", table) for table in self._tables_of(row))
+        terms.update((mark("day", row.at[:10]), mark("month", row.at[:7])))
+        terms.update(f"rows_{power}" for power in _POWERS if (row.rows or 0) >= 10**power)
+        terms.update(f"ms_{power}" for power in _POWERS if (row.duration_ms or 0) >= 10**power)
+        if row.error is not None:
+            terms.add("error_")
+        return terms
+
+    def _tables_of(self, row: sa.Row[Any]) -> frozenset[str]:
+        if not row.digest:
+            return tables_of(row.text, row.engine or "")
+        tables = self._tables.get(row.digest)
         if tables is None:
             if len(self._tables) >= KNOWN_SHAPES:
                 self._tables.clear()
             tables = self._tables[row.digest] = tables_of(row.text, row.engine or "")
-        terms.update(mark("table", table) for table in tables)
-        return terms
+        return tables
 
 
 _STATEMENTS = schema.statements
@@ -110,9 +129,12 @@ _READY = (
     & ((_STATEMENTS.c.state != "sent") | schema.sessions.c.ended_at.is_not(None))
 )
 _COLUMNS = (
-    _STATEMENTS.c.id, whole_text.label("text"), _STATEMENTS.c.binds, _STATEMENTS.c.digest,
-    *(_STATEMENTS.c[fact] for fact in _FACTS),
-    schema.sessions.c.engine, sa.func.coalesce(_READY, sa.false()).label("ready"),
+    _STATEMENTS.c.id, whole_text.label("text"), *(
+        _STATEMENTS.c[name]
+        for name in ("binds", "digest", "at", "user", "database", "account", "session", "kind", "verdict", "rows",
+                     "duration_ms", "error")
+    ),
+    schema.sessions.c.engine, schema.sessions.c.source, sa.func.coalesce(_READY, sa.false()).label("ready"),
 )  # fmt: skip
 
 
@@ -123,20 +145,62 @@ def indexed(connection: sa.Connection) -> Indexed:
     return Indexed(number, connection.scalar(sa.select(pending.c.statement_id).limit(1)) is not None)
 
 
-def matching(connection: sa.Connection, words: Iterable[str], facts: dict[str, str]) -> sa.TextClause | None:
-    """A condition on the column `id` of `candidates`: the statement may have these words and facts (person, table, …).
+@dataclass(frozen=True)
+class Wanted:
+    """What the index is asked: terms that must be there, beginnings of such, and sets of which one must be there."""
 
-    None where no word has a letter or digit, and there is no fact: the index is of no use then.
-    """
+    whole: frozenset[str]
+    begins: frozenset[str]
+    one_of: tuple[tuple[str, ...], ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.whole or self.begins or self.one_of)
+
+
+def asked_of_index(wanted: m.StatementFilter, words: Iterable[str]) -> Wanted:
+    """A filter as the index knows it: what it finds, and maybe more, meets the filter. `words`: those it has."""
     whole, begins = terms_wanted(words)
-    whole |= {mark(kind, name) for kind, name in facts.items()}
-    if not whole and not begins:
-        return None
+    for fact in (*_FACTS, "table"):
+        if (value := getattr(wanted, fact)) is not None:
+            whole.add(mark(fact, value))
+    for name, least in (("rows", wanted.least_rows), ("ms", wanted.least_ms)):
+        reached = [power for power in _POWERS if least is not None and least >= 10**power]
+        if reached:
+            whole.add(f"{name}_{reached[-1]}")
+    if wanted.error:
+        whole.add("error_")
+    return Wanted(frozenset(whole), frozenset(begins), _period(wanted.since, wanted.until))
+
+
+def matching(connection: sa.Connection, wanted: Wanted) -> sa.TextClause:
+    """The condition on the index."""
+    # Terms are ASCII letters, digits and underscores: nothing in them can be read as an operator.
     if connection.dialect.name == "postgresql":
-        wanted = " & ".join([*(f"'{term}'" for term in sorted(whole)), *(f"'{term}':*" for term in sorted(begins))])
-        return sa.text("statement_words.words @@ CAST(:wanted AS tsquery)").bindparams(wanted=wanted)
-    wanted = " ".join([*(f'"{term}"' for term in sorted(whole)), *(f'"{term}" *' for term in sorted(begins))])
-    return sa.text("statement_words MATCH :wanted").bindparams(wanted=wanted)
+        parts = [*(f"'{term}'" for term in sorted(wanted.whole)), *(f"'{term}':*" for term in sorted(wanted.begins))]
+        parts += ["('" + "' | '".join(terms) + "')" for terms in wanted.one_of]
+        return sa.text("statement_words.words @@ CAST(:wanted AS tsquery)").bindparams(wanted=" & ".join(parts))
+    parts = [*(f'"{term}"' for term in sorted(wanted.whole)), *(f'"{term}" *' for term in sorted(wanted.begins))]
+    parts += ['("' + '" OR "'.join(terms) + '")' for terms in wanted.one_of]
+    return sa.text("statement_words MATCH :wanted").bindparams(wanted=" AND ".join(parts))
+
+
+def _period(since: str | None, until: str | None) -> tuple[tuple[str, ...], ...]:
+    """The days, or the months, that lie in a period; () where it has no beginning, or is too long for either."""
+    if since is None:
+        return ()
+    try:
+        first = datetime.fromisoformat(since).astimezone(UTC)
+        last = datetime.now(UTC) if until is None else datetime.fromisoformat(until).astimezone(UTC)
+    except (ValueError, OverflowError):  # the search itself says so
+        return ()
+    days = (last.date() - first.date()).days + 1
+    if days <= MOST_DAYS:
+        return (tuple(mark("day", str(first.date() + timedelta(days=day))) for day in range(max(days, 1))),)
+    months = (last.year - first.year) * 12 + last.month - first.month + 1
+    if months > MOST_MONTHS:
+        return ()
+    numbers = range(first.month - 1, first.month - 1 + months)
+    return (tuple(mark("month", f"{first.year + number // 12:04d}-{number % 12 + 1:02d}") for number in numbers),)
 
 
 def index_table(connection: sa.Connection) -> tuple[sa.TableClause, sa.ColumnClause[int]]:

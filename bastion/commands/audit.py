@@ -20,15 +20,24 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
     search = actions.add_parser("search", help="statements by words and filters, oldest first; without any: all")
-    search.add_argument("words", nargs="*", metavar="WORD", help="every word is in the statement's text")
+    search.add_argument(
+        "words", nargs="*", metavar="WORD", help="begins a word of the text or of a value; *WORD: anywhere"
+    )
     search.add_argument("--user", metavar="NAME", help="who requested the token")
     search.add_argument("--database", metavar="DB")
     search.add_argument("--account", metavar="A", help="the database account of the token")
     search.add_argument("--session", metavar="ID")
+    search.add_argument("--table", metavar="NAME", help="named after FROM, JOIN, INTO, UPDATE, …; without its schema")
+    search.add_argument("--source", metavar="ADDRESS", help="where the person came from")
+    search.add_argument("--client", metavar="TEXT", help="in the client program's own words")
     search.add_argument("--kind", metavar="KIND", help="select, insert, update, delete, create, …")
     search.add_argument("--since", type=moment, metavar="TIME", help="a time, a date, or a period: 2h is two hours ago")
     search.add_argument("--until", type=moment, metavar="TIME")
     search.add_argument("--error", action="store_true", default=None, help="only those that failed")
+    search.add_argument("--verdict", metavar="CODE", help="allowed, or the code of a refusal")
+    search.add_argument("--rows", type=int, metavar="N", dest="least_rows", help="at least so many rows")
+    search.add_argument("--slower", type=float, metavar="MS", dest="least_ms", help="at least so many milliseconds")
+    search.add_argument("--newest", action="store_true", help="newest first")
     search.add_argument("--like", metavar="SESSION/SEQ", help="those that differ from this statement only in values")
     search.add_argument("--digest", metavar="D", help="the same, by the digest that --json shows")
     search.add_argument("--limit", type=limit, default=0, metavar="N")
@@ -62,6 +71,13 @@ def _filter(arguments: argparse.Namespace) -> m.StatementFilter:
         limit=arguments.limit,
         digest=arguments.digest,
         like=arguments.like,
+        table=arguments.table,
+        verdict=arguments.verdict,
+        source=arguments.source,
+        client=arguments.client,
+        least_rows=arguments.least_rows,
+        least_ms=arguments.least_ms,
+        newest=arguments.newest,
     )
 
 
