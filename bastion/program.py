@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _common(parser: argparse.ArgumentParser, word: Word) -> None:
-    if word.name in ("init", "serve", "demo"):
+    if word.name in ("init", "serve", "demo", "keys"):
         return
     if Place.LOCAL in word.places:
         own = Place.PROGRAM not in word.places
@@ -550,7 +550,16 @@ def _connect_workstation(arguments: argparse.Namespace) -> int:
         password=streams.given_password(arguments.password_file),
         identity=None if arguments.identity is None else Path(arguments.identity),
         trust_new=arguments.trust_new,
+        plain=arguments.plain,
     )
+
+
+def _keys(arguments: argparse.Namespace) -> int:
+    from tui.local import key_map
+
+    output = streams.StandardOutput()
+    output.out(key_map(lambda complaint: output.err(f"{complaint}\n")))
+    return DONE
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -576,6 +585,7 @@ _OWN: dict[str, Callable[[argparse.Namespace], int]] = {
     "serve": _serve,
     "doctor": _doctor,
     "connect": _connect_workstation,
+    "keys": _keys,
     "demo": _demo,
 }
 

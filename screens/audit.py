@@ -23,7 +23,7 @@ from bastion.api.refusals import Refused
 
 from .widgets.confirmation import Confirmation
 from .widgets.frame import KeyLine, TopLine
-from .words import clock_time, mark, seconds, sentence
+from .words import clock_time, mark, numbered, seconds, sentence
 from .workstation import Page
 
 MOST_SESSIONS = 500
@@ -76,6 +76,9 @@ class AuditScreen(Page):
         self._statements: list[m.Statement] = []
         self._of: str | None = None
         self._stale_sessions = self._stale_statements = False
+
+    def title_words(self) -> str:
+        return _("Audit")
 
     def compose(self) -> ComposeResult:
         yield TopLine("audit")
@@ -162,9 +165,13 @@ class AuditScreen(Page):
     def _show_sessions(self) -> None:
         table = self._table("sessions")
         local = self.workstation.services.local_time
+        plain = self.workstation.plain
         cells = [
             [
-                Text(_(STATES.get(s.state, s.state)), style=STATE_STYLES.get(s.state, "muted")),
+                Text(
+                    numbered(number, _(STATES.get(s.state, s.state)), plain=plain),
+                    style=STATE_STYLES.get(s.state, "muted"),
+                ),
                 Text(clock_time(s.started_at, local=local, with_date=True)),
                 Text(visible_line(s.user), style="bold"),
                 Text(visible_line(f"{s.database}/{s.account}")),
@@ -173,7 +180,7 @@ class AuditScreen(Page):
                 Text(str(s.statements), justify="right"),
                 Text(visible_line(s.running or s.end_reason or ""), style="" if s.running else "muted"),
             ]
-            for s in self._sessions
+            for number, s in enumerate(self._sessions, 1)
         ]
         heads = [
             _("State"), _("Started"), _("User"), _("Database/account"), _("Client"), _("Source"),

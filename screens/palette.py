@@ -19,7 +19,7 @@ from backends.visible_text import visible_line
 from bastion.api.language import translate as _
 
 from .widgets.inputs import SearchInput
-from .words import mark
+from .words import mark, numbered
 from .workstation import Dialog
 
 
@@ -86,7 +86,10 @@ class PaletteDialog(Dialog[Command | None]):
         options.clear_options()
         self.set_class(not found, "nothing")
         room = min(76, self.size.width * 96 // 100) - 4 - 3
-        options.add_options([Option(self._line(command, places, room)) for command, _score, places in found])
+        plain = self.workstation.plain
+        for number, (command, _score, places) in enumerate(found, 1):
+            line = self._line(command, places, room - (5 if plain else 0))
+            options.add_option(Option(Text.assemble(numbered(number, "", plain=True), line) if plain else line))
         if found:
             options.highlighted = 0
 

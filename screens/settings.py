@@ -17,7 +17,7 @@ from textual.widgets.option_list import Option
 
 from bastion.api.language import translate as _
 
-from .words import mark
+from .words import mark, numbered
 from .workstation import Dialog
 
 
@@ -70,9 +70,10 @@ class SettingsDialog(Dialog[None]):
         self.query_one("#head", Static).update(Text(_("Settings")))
         options.clear_options()
         widest = max(cell_len(_(setting.words)) for setting in self._settings)
-        for setting in self._settings:
+        for number, setting in enumerate(self._settings, 1):
             words = _(setting.words)
-            line = Text(words + " " * (widest - cell_len(words) + 3), no_wrap=True, overflow="ellipsis")
+            words += " " * (widest - cell_len(words) + 3)
+            line = Text(numbered(number, words, plain=self.workstation.plain), no_wrap=True, overflow="ellipsis")
             now = self._value(setting.name)
             line.append(_(dict(setting.values).get(now, now)), style="bold")
             options.add_option(Option(line))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from textual.actions import parse
 from textual.binding import Binding
 from textual.screen import Screen
 from textual.widget import Widget
@@ -19,6 +20,7 @@ from screens.widgets.frame import PAGES
 from screens.words import mark
 
 from .key_names import key_name
+from .keymap import own_bindings
 
 if TYPE_CHECKING:
     from .app import CasemateApp
@@ -33,12 +35,16 @@ PALETTE_ONLY = (
 """Actions of pages that have no key of their own; a page that does not know one does not offer it."""
 EVERYWHERE: tuple[tuple[str, str], ...] = (("repaint", mark("Draw the screen again")),)
 """Actions of the application that have no key."""
+ELSEWHERE = mark("In other parts of the page")
 LIBRARY_ONLY = {"app.focus_next", "app.focus_previous", "screen.copy_text", "help_quit", "app.help_quit"}
 PLACES = {
     "SqlEditor": mark("In the editor"),
     "Results": mark("In the results"),
     "ResultTable": mark("In a result table"),
     "CatalogTree": mark("In the catalog"),
+    "CatalogFilter": mark("In the filter of the catalog"),
+    "DatabaseSearch": mark("In the search"),
+    "FindBar": mark("In the search bar of the editor"),
 }
 """Widgets with keys of their own, as the help calls them."""
 
@@ -68,12 +74,20 @@ def actions_here(app: CasemateApp, screen: Screen[Any]) -> Iterator[Action]:
     for action, words in palette_only(screen):
         if screen.check_action(action, ()):
             yield Action(action, words, "", screen)
-    if screen is app.screen_stack[0]:
-        # In an editor the keys of the pages are typed text.
-        for number, (name, label) in enumerate(PAGES, 1):
-            action = f"page('{name}')"
-            if app.link is not None and app.reachable(name) and name != app.current_mode and action not in seen:
-                yield Action(action, label, str(number), app)
+    # In a text field the letters and digits of the application are typed text, and their actions still there.
+    on_a_page = app.link is not None and screen is app.screen_stack[0]
+    for binding in own_bindings(type(app)):
+        name, parameters = parse(binding.action)[1:]
+        if binding.action in seen or binding.action == "command_palette":
+            continue
+        if name in ("page", "next_page") and not (on_a_page and parameters != (app.current_mode,)):
+            continue
+        if name != "page" and not app.check_action(name, parameters):
+            continue
+        if name == "page" and not app.reachable(str(parameters[0])):
+            continue
+        seen.add(binding.action)
+        yield Action(binding.action, binding.description, key_name(binding), app)
     for action, words in EVERYWHERE:
         if app.check_action(action, ()):
             yield Action(action, words, "", app)
@@ -119,19 +133,22 @@ def _is_ours(node: Any, binding: Binding) -> bool:
 def help_groups(app: CasemateApp, screen: Screen[Any]) -> list[tuple[str, list[Entry]]]:
     """Everything with a key, page by page; what does not work now is listed too."""
     page = dict(PAGES).get(app.current_mode, "")
-    groups = [(_(page) if page else _("Here"), list(_entries(type(screen))))]
-    places = dict(PLACES)
+    groups = [(_(page) if page else _("Here"), list(_entries(app, type(screen))))]
+    seen: set[type] = set()
     for widget in screen.query(Widget):
-        if (words := places.pop(type(widget).__name__, None)) is not None:
-            groups.append((_(words), list(_entries(type(widget)))))
+        for owner in type(widget).__mro__:
+            if owner in seen or owner.__module__.split(".")[0] not in OURS or not issubclass(owner, Widget):
+                continue
+            seen.add(owner)
+            groups.append((_(PLACES.get(owner.__name__, ELSEWHERE)), list(_entries(app, owner))))
     only = [("", _(words)) for _action, words in palette_only(screen)]
     groups.append((_("In the palette only"), only))
-    groups.append((_("Everywhere"), list(_entries(type(app)))))
+    groups.append((_("Everywhere"), [*_entries(app, type(app)), *(("", _(words)) for _action, words in EVERYWHERE)]))
     return groups
 
 
-def _entries(owner: type) -> Iterator[Entry]:
+def _entries(app: CasemateApp, owner: type) -> Iterator[Entry]:
     for binding in owner.__dict__.get("BINDINGS", ()):
         if isinstance(binding, Binding) and binding.description:
-            keys = binding.key.split(",")
-            yield ", ".join(key_name(Binding(key, binding.action)) for key in keys), _(binding.description)
+            keys = app._keymap.get(binding.id or "", binding.key).split(",")
+            yield ", ".join(key_name(Binding(key.strip(), binding.action)) for key in keys), _(binding.description)

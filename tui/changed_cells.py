@@ -54,6 +54,8 @@ class ShownCells:
     def __init__(self) -> None:
         self._lines: list[list[Cell | None]] = []
         self._width = 0
+        self.instead: dict[int, str] = {}
+        """What is written for characters that are not to be shown, of the same width."""
 
     def forget(self) -> None:
         """Nothing is known: the next update sends every cell that it draws."""
@@ -74,7 +76,8 @@ class ShownCells:
         system = colours_of(console)
         for text, style, _control in segments:
             if text:
-                cells.extend(cells_of(text, look_of(style, system)))
+                shown = text.translate(self.instead) if self.instead and not text.isascii() else text
+                cells.extend(cells_of(shown, look_of(style, system)))
         line = self._lines[y]
         cells = cells[: max(self._width - x, 0)]
         end = x + len(cells)

@@ -24,6 +24,8 @@ from screens.words import mark
 from screens.workstation import Dialog, Page, Workstation
 
 OURS = ("screens", "tui")
+NAMED = {"slash", "backslash", "minus", "plus", "underscore", "at", "comma", "full_stop", "colon", "semicolon", "space"}
+"""Characters that Textual calls otherwise than Unicode does, or that it has no list of."""
 
 RESERVED = {
     "ctrl+s": mark("it stops the output of terminals with flow control (XOFF)"),
@@ -127,7 +129,7 @@ def reserved(key: str) -> str | None:
 
 def known(key: str) -> bool:
     """Whether there is such a key."""
-    names = {value.value for value in Keys} | set(KEY_TO_UNICODE_NAME) | set(KEY_ALIASES)
+    names = {value.value for value in Keys} | set(KEY_TO_UNICODE_NAME) | set(KEY_ALIASES) | NAMED
     names |= {name.rpartition("+")[2] for name in names}
     # `ctrl+k x`: one key after the other.
     bare = [each.rpartition("+")[2] if len(each) > 1 else each for each in key.split()]
@@ -242,22 +244,35 @@ def check(keymap: Mapping[str, str]) -> tuple[dict[str, str], list[Problem]]:
 def _clash(candidate: dict[str, str], name: str, wanted: dict[str, str]) -> tuple[str, str] | None:
     """The key and the words of a clash that `name` would bring about."""
     keys = split_keys(candidate[name])
+    defaults = split_keys(default_keys()[name][0])
     # What is to be rebound as well gives its old key free, whichever of the two entries comes first.
     meanwhile = {other: keys for other, keys in wanted.items() if other != name and other not in candidate} | candidate
+    action = _action_of(name)
     for place in places():
+        if name not in {its for layer in place.layers for its in names_of(layer)}:
+            continue
         for layer in place.layers:
-            its = keys_of(layer, meanwhile)
-            names = {entry[0] for lower in place.layers for entry in keys_of(lower, meanwhile).values()}
-            if name not in names:
-                break
-            for key in keys:
-                other = its.get(key)
-                if other is not None and other[0] != name and other[1].action != _action_of(name):
-                    page = owner_name(place.page) if place.page is not None else "app"
-                    return key, _("on the page {page} it is the key of {other} already").format(
-                        page=page, other=other[0]
-                    )
+            for other, binding in names_of(layer).items():
+                if other == name or binding.action.rpartition(".")[2] == action.rpartition(".")[2]:
+                    continue
+                for key in split_keys(meanwhile.get(other, binding.key)):
+                    # What the defaults do to each other is not the key map's doing.
+                    if key in keys and not (key in defaults and other not in meanwhile):
+                        page = owner_name(place.page) if place.page is not None else "app"
+                        return key, _("on the page {page} it is the key of {other} already").format(
+                            page=page, other=other
+                        )
     return None
+
+
+def names_of(owner: type[DOMNode]) -> dict[str, Binding]:
+    """The actions of a class and of the classes of ours that it is made of, by name."""
+    return {
+        binding.id or action_name(base, binding.action): binding
+        for base in owner.__mro__
+        if base.__module__.split(".")[0] in OURS
+        for binding in own_bindings(base)
+    }
 
 
 def _action_of(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from backends.console import DatabaseConsole
@@ -14,7 +15,7 @@ from bastion.api import messages as m
 from bastion.api.language import translate as _
 from screens.workstation import Console, ControlLink, Services, Start
 
-from . import settings
+from . import keymap, settings
 from .app import CasemateApp
 
 
@@ -39,6 +40,7 @@ def run(
     password: str | None = None,
     identity: Path | None = None,
     trust_new: bool = False,
+    plain: bool = False,
 ) -> int:
     """The workstation on this terminal, until the person leaves. Returns the exit code.
 
@@ -68,3 +70,13 @@ def run(
         if app.link is not None:
             app.link.close()
     return code if code is not None else (app.return_code or 0)
+
+
+def key_map(complain: Callable[[str], None]) -> str:
+    """Every action with its keys, as the file that rebinds them: for `casemate keys`. `complain` is told what is wrong
+    with the file that is there."""
+    keymap.name_actions()
+    good, problems = keymap.check(settings.load(complain).keys)
+    for problem in problems:
+        complain(str(problem))
+    return keymap.as_toml(good)

@@ -61,8 +61,11 @@ class Preferences:
         """Everything as it is set."""
         app, settings = self._app, self.settings
         language.everywhere(settings.language or None)
-        app.theme = theme.theme_for(app.colours, settings.theme)
-        app.plain = settings.plain
+        if settings.theme or app.theme_at_first is None:
+            app.theme = theme.theme_for(app.colours, settings.theme)
+        else:
+            app.theme = app.theme_at_first
+        app.use_plain(settings.plain)
         app.pace.want(settings.sparing)
         self._apply_keys()
 

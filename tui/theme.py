@@ -69,17 +69,18 @@ class Palette:
 
 
 DARK = Palette(
-    background="#14171d", surface="#1a1e26", panel="#252b36", field="#2c3340", line="#4a5468",
-    text="#dde1ea", muted="#a3acbe", accent="#8fb4ff", ok="#8fca7c", warning="#e8bb66", danger="#ff8f96",
-    production="#a3203a", production_text="#ffffff", selection="#2f56a0", selection_text="#ffffff", idle="#343c4b",
+    background="#131416", surface="#1b1c1f", panel="#26272a", field="#2e3033", line="#5a5d63",
+    text="#dde1ea", muted="#a9adb7", accent="#8fb4ff", ok="#8fca7c", warning="#e8bb66", danger="#ff8f96",
+    production="#a81c1c", production_text="#ffffff", selection="#2f56a0", selection_text="#ffffff", idle="#37393d",
     keyword="#8fb4ff", string="#a5d68a", number="#ffb07a", function="#7fd3f2", type="#5ccfd6",
 )  # fmt: skip
 LIGHT = Palette(
-    background="#fafbfc", surface="#ffffff", panel="#e8ebf0", field="#eceff4", line="#a9b1c0",
-    text="#1b2130", muted="#525b6e", accent="#1b51a8", ok="#1d672c", warning="#7d4a00", danger="#ad1d2d",
-    production="#a3203a", production_text="#ffffff", selection="#1b51a8", selection_text="#ffffff", idle="#d3dae6",
-    keyword="#1b51a8", string="#1d672c", number="#934000", function="#0a5f80", type="#0a6168",
+    background="#fafafa", surface="#ffffff", panel="#ebebec", field="#f0f0f1", line="#aaacb0",
+    text="#1f2124", muted="#505257", accent="#1b4a9e", ok="#17591f", warning="#6b4200", danger="#a01020",
+    production="#a81c1c", production_text="#ffffff", selection="#1b51a8", selection_text="#ffffff", idle="#dfe0e2",
+    keyword="#1b4a9e", string="#17591f", number="#861a00", function="#0a5478", type="#075a5f",
 )  # fmt: skip
+"""In both the greys are hardly coloured: with 256 colours they come out as greys, where bluish ones become blue."""
 CONTRAST = Palette(
     background="#000000", surface="#000000", panel="#1c1c1c", field="#1c1c1c", line="#ffffff",
     text="#ffffff", muted="#d6d6d6", accent="#87d7ff", ok="#87ff87", warning="#ffd75f", danger="#ffafaf",

@@ -14,8 +14,8 @@ class LineInput(Input):
     """An Input that is one row high."""
 
     DEFAULT_CSS = """
-    LineInput { height: 1; border: none; padding: 0 1; background: $panel; }
-    LineInput:focus { background: $primary-muted; border: none; }
+    LineInput { height: 1; border: none; padding: 0 1; background: $field; }
+    LineInput:focus { background: $selection-idle; border: none; }
     """
 
     def __init__(

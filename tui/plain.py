@@ -1,0 +1,49 @@
+"""Plain pages, for screen readers: no frames, no bars, no signs that are only drawn; the terminal's cursor stands where
+the keys go, which is where a screen reader reads.
+
+Lists number their lines themselves (`Workstation.plain`); states are told in words on every page anyway.
+"""
+
+from __future__ import annotations
+
+from textual.geometry import Offset
+from textual.widget import Widget
+from textual.widgets import DataTable, OptionList, Tree
+
+CLASS = "-plain"
+CSS = """
+App.-plain * { scrollbar-size-vertical: 0; scrollbar-size-horizontal: 0; }
+.-plain Dialog > Vertical, .-plain CatalogTree, .-plain Toast { border: none; }
+.-plain Toast { background: $background; }
+.-plain Screen * { border: none; outline: none; }
+"""
+
+SHOW_CURSOR, HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
+
+
+def _ascii() -> dict[int, str]:
+    """Box drawing and block elements (U+2500 to U+259F) by what stands for them in one cell."""
+    table = dict.fromkeys(range(0x2500, 0x25A0), " ")
+    table |= dict.fromkeys((0x2500, 0x2501, 0x2504, 0x2505, 0x2508, 0x2509, 0x254C, 0x254D, 0x2550), "-")
+    table |= dict.fromkeys((0x2502, 0x2503, 0x2506, 0x2507, 0x250A, 0x250B, 0x254E, 0x254F, 0x2551), "|")
+    table |= dict.fromkeys(range(0x25A0, 0x25B0), "#")
+    table |= {0x25B6: ">", 0x25B8: ">", 0x25B7: ">", 0x25BC: "v", 0x25BE: "v", 0x25C0: "<", 0x25C6: "*", 0x25AB: "-"}
+    return table
+
+
+ASCII = _ascii()
+
+
+def reading_place(focused: Widget | None) -> Offset | None:
+    """Where the keys go, on the screen; None where the widget says so itself (inputs and editors do)."""
+    row: int | None = None
+    if isinstance(focused, DataTable):
+        row = focused.cursor_row - focused.scroll_offset.y + (focused.header_height if focused.show_header else 0)
+    elif isinstance(focused, Tree):
+        row = focused.cursor_line - focused.scroll_offset.y
+    elif isinstance(focused, OptionList):
+        row = (focused.highlighted or 0) - focused.scroll_offset.y
+    if focused is None or row is None:
+        return None
+    region = focused.content_region
+    return Offset(region.x, region.y + min(max(row, 0), max(region.height - 1, 0)))
