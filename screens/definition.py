@@ -74,7 +74,6 @@ class DefinitionDialog(Dialog[str | None]):
             if left_out:
                 yield Static(Text(_("Not in it: {what}").format(what=visible_line(left_out))), id="left-out")
             yield TextView()
-            yield Static(Text(_("i: into the editor · c: copy · Esc: close")), classes="hint")
 
     def on_mount(self) -> None:
         lines = coloured(visible(self._definition.text).expandtabs(4)).split("\n", allow_blank=True)

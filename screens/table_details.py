@@ -70,9 +70,6 @@ class TableDialog(Dialog[str | None]):
             title = f"{kind} {visible_line(table.schema)}.{visible_line(table.name)}"
             yield Static(Text(title, no_wrap=True, overflow="ellipsis"), classes="title")
             yield TextView()
-            yield Static(
-                Text(_("n, p: sections · x: definition · s: first rows · c: copy · Esc: close")), classes="hint"
-            )
 
     def on_mount(self) -> None:
         view = self.query_one(TextView)
@@ -178,7 +175,7 @@ class _Lines:
         shown = [[visible_line(field) for field in row] for row in rows]
         used = [at for at in range(len(headings)) if any(row[at] for row in shown)]
         widths = {at: min(max(cell_len(headings[at]), *(cell_len(row[at]) for row in shown)), WIDEST) for at in used}
-        self.lines.append(self._row(headings, used, widths, "muted underline"))
+        self.lines.append(self._row(headings, used, widths, "muted"))
         self.lines += [self._row(row, used, widths, "") for row in shown]
 
     def _row(self, row: Sequence[str], used: Sequence[int], widths: dict[int, int], style: str) -> Text:

@@ -205,7 +205,10 @@ class CatalogModel:
             self.found += 1
             assert branch.node is not None
             groups.setdefault(branch.node.path[0], []).append((branch, []))
+        begin = self.words[0].casefold().rpartition(".")[2]
         for schema, entries in groups.items():
+            # What begins with the word is most likely meant.
+            entries.sort(key=lambda entry: not _begins(entry[0], begin))
             yield Line(self._place(schema), 0, Note.PLACE)
             for branch, below in entries:
                 yield Line(branch, 1)
@@ -262,3 +265,7 @@ class CatalogModel:
                 if len(found) >= MOST_FOUND:
                     break
         return found
+
+
+def _begins(branch: Branch, word: str) -> bool:
+    return branch.node is not None and branch.node.name.casefold().startswith(word)

@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from backends.metadata import SchemaMetadata
 from bastion.api.language import translate as _
+from bastion.api.language import translate_many
 
 from ..words import mark
 from .catalog_tree import CatalogTree, found_words, told_of
@@ -135,7 +136,8 @@ class CatalogPane(Vertical):
         elif model.names is None:
             text = ""
         else:
-            text = f"{model.names.own_tables:,}"
+            count = model.names.own_tables
+            text = translate_many("{count} table", "{count} tables", count).format(count=f"{count:,}")
         self.query_one("#catalog-count", Static).update(Text(text))
 
     def refresh_bindings(self) -> None:

@@ -503,7 +503,7 @@ class CatalogTree(ScrollView, can_focus=True):
         if node is None:
             return text
         if line.note is Note.PLACE:
-            return text.append(visible_line(node.name), style="muted underline")
+            return text.append(visible_line(node.name), style="muted")
         return label(text, node, None if node.leaf else branch.open, len(branch.children), self.model.words)
 
 
@@ -533,7 +533,7 @@ def label(text: Text, node: CatalogNode, is_open: bool | None, loaded: int, word
         part = word.lower().rpartition(".")[2]
         at = folded.find(part)
         if part and at >= 0:
-            text.stylize("accent underline", start + at, start + at + len(part))
+            text.stylize("accent", start + at, start + at + len(part))
     facts = [visible_line(node.detail)] if node.detail else []
     facts += [_(MARKS[one]) for one in node.marks if one in MARKS]
     if node.kind == "column" and node.target is not None:

@@ -31,7 +31,8 @@ class TextView(ScrollView, can_focus=True):
 
     def show(self, lines: Sequence[Text]) -> None:
         """Replaces what is shown."""
-        self._shown = list(lines)
+        # Put together anew: drawn by itself a Text has neither its own style nor a harmless end.
+        self._shown = [Text(end="", no_wrap=True).append_text(line) for line in lines]
         self.virtual_size = Size(max((line.cell_len for line in self._shown), default=0), len(self._shown))
         self.scroll_home(animate=False)
         self.refresh()
