@@ -415,6 +415,16 @@ class ClientSide(Protocol):
         """Hands out the first `limit` bytes of what the client streams into each statement, as `ClientData`."""
         ...
 
+    ahead: bool
+    """Set by `feed`: so much waits for answers that the client is not to be read until `still_ahead` says no.
+
+    Never where the database itself may be waiting for more of the client before it answers.
+    """
+
+    def still_ahead(self) -> bool:
+        """Whether that holds on, after answers have come; sets `ahead`."""
+        ...
+
     @property
     def leaving(self) -> bool:
         """Whether the client has said that it ends the session; the database then closes the connection for it."""

@@ -21,7 +21,7 @@ from bastion.protocols.postgres import exchange as postgres_exchange  # noqa: E4
 from bastion.protocols.postgres import server_side as postgres_server_side  # noqa: E402
 
 mysql_server_side.SLICE = 1024  # type: ignore[misc]
-mysql_client_side.MAX_AHEAD = 40
+mysql_client_side.MOST_AHEAD = 40
 mysql_client_side.UPLOAD_NOTE = 64
 postgres_server_side.LONG_ERROR = 128
 postgres_exchange.REMEMBERED_TEXT = 48

@@ -25,7 +25,7 @@ from bastion.protocols.contract import (
 from bastion.sessions.legs import Leg
 from bastion.sessions.live import LiveSession, Visit
 from bastion.sessions.record import SessionRecord
-from bastion.sessions.relay import Relay
+from bastion.sessions.relay import DENSE_SLICE, Relay
 
 
 class Wire:
@@ -62,6 +62,7 @@ class Lines:
 
     judging = False
     leaving = False
+    ahead = False
     transaction = Transaction.NONE
 
     def __init__(self) -> None:
@@ -69,6 +70,14 @@ class Lines:
         self.outstanding: list[int] = []
         self.owed = b""
         self.rows = 0
+        self.most = 10**9
+
+    def sample_uploads(self, limit: int) -> None:
+        pass
+
+    def still_ahead(self) -> bool:
+        self.ahead = len(self.outstanding) >= self.most
+        return self.ahead
 
     def feed(self, data: bytes) -> list[Piece]:
         pieces = []
@@ -79,6 +88,7 @@ class Lines:
             self.outstanding.append(self.number)
             note = StatementBegins(self.number, "line", line.decode().strip())
             pieces.append(Piece(line, len(line), "line", (note,)))
+        self.still_ahead()
         return pieces
 
     def refuse(self, piece: Piece, refusal: Refusal) -> None:
@@ -415,3 +425,73 @@ async def test_a_statement_counts_as_cancelled_only_where_an_order_was_taken(
     done = stage.journal.records[-1]
     assert isinstance(done, StatementDone)
     assert done.state == ("cancelled" if any(orders) else "failed")
+
+
+async def test_data_full_of_statements_are_handled_a_slice_a_turn_and_in_order(stage: Stage) -> None:
+    lines = [b"%d\n" % number for number in range(100_000)]
+    data = b"".join(lines)
+    stage.client.data_received(data[:30_000])  # nobody knows yet
+    begun = stage.record.statements
+    stage.client.data_received(data[30_000:])
+    assert stage.record.statements <= begun + DENSE_SLICE
+    assert stage.client_wire.paused
+    most = 0
+    while stage.record.statements < len(lines):
+        before = stage.record.statements
+        await asyncio.sleep(0)
+        most = max(most, stage.record.statements - before)
+        assert stage.record.statements > before, "it stands still"
+    assert most <= DENSE_SLICE // 2
+    await asyncio.sleep(0)
+    assert not stage.client_wire.paused
+    assert b"".join(content for name, content in stage.events if name == "server") == data
+
+
+async def test_data_that_are_not_full_of_statements_are_not_cut(stage: Stage) -> None:
+    for _ in range(5):
+        stage.client.data_received(b"x" * 300_000 + b"\n")
+    assert stage.record.statements == 5
+
+
+async def test_what_waits_for_its_turn_is_passed_on_where_the_client_closes_behind_it(stage: Stage) -> None:
+    data = b"".join(b"%d\n" % number for number in range(5_000))
+    stage.client.data_received(data[:10_000])
+    stage.client.data_received(data[10_000:])
+    stage.client.eof_received()
+    assert b"".join(content for name, content in stage.events if name == "server") == data
+    assert stage.ended == [("client", "")]
+
+
+async def test_what_waits_for_its_turn_waits_for_a_database_that_does_not_read_and_ends_with_the_session(
+    stage: Stage,
+) -> None:
+    data = b"".join(b"%d\n" % number for number in range(20_000))
+    stage.client.data_received(data[:10_000])
+    stage.client.data_received(data[10_000:])
+    stage.server.pause_writing()
+    begun = stage.record.statements
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert stage.record.statements == begun
+    stage.server.resume_writing()
+    await asyncio.sleep(0)
+    assert stage.record.statements > begun
+    begun = stage.record.statements
+    stage.relay.stop_reading_client()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert stage.record.statements == begun
+
+
+async def test_a_client_far_ahead_of_the_answers_is_not_read_until_some_have_come(stage: Stage) -> None:
+    side = stage.relay.client_side
+    assert isinstance(side, Lines)
+    stage.client.data_received(b"one\ntwo\n")
+    side.most = 2
+    stage.client.data_received(b"three\n")
+    assert stage.client_wire.paused
+    stage.server.data_received(b"1")
+    assert stage.client_wire.paused
+    stage.server.data_received(b"2")
+    assert not stage.client_wire.paused
+    assert stage.ended == []

@@ -22,8 +22,9 @@ from .exchange import Command, Exchange
 from .long_message import Blocks, content_of
 from .refusal import error_for_statement
 
-MAX_AHEAD = 10_000
-"""Commands that a client may send before the first of them is answered."""
+MOST_AHEAD = 2_000
+MOST_TEXT_AHEAD = 4 * 1024 * 1024
+"""Commands, and characters of preparations, that may wait for answers before the client is not read for a while."""
 
 UPLOAD_NOTE = 1024 * 1024
 """Bytes of a local file that pass between two notes."""
@@ -34,6 +35,7 @@ class MysqlClientSide:
 
     def __init__(self, exchange: Exchange) -> None:
         self.judging = False
+        self.ahead = False
         self._exchange = exchange
         self._held = bytearray()
         self._need = 0
@@ -43,6 +45,12 @@ class MysqlClientSide:
         self._upload_continued = False
         self._upload_counted = 0
         self._uploads = UploadSample()
+
+    def still_ahead(self) -> bool:
+        exchange = self._exchange
+        exchange.texts_ahead = sum(len(command.text) for command in exchange.waiting)
+        self.ahead = len(exchange.waiting) > MOST_AHEAD // 2 or exchange.texts_ahead > MOST_TEXT_AHEAD
+        return self.ahead
 
     def sample_uploads(self, limit: int) -> None:
         self._uploads.limit = limit
@@ -173,8 +181,8 @@ class MysqlClientSide:
             return Piece(raw, len(raw), OPERATIONS[code])
         waiting = exchange.waiting
         waiting.append(command)
-        if len(waiting) > MAX_AHEAD:
-            raise ProtocolError(Leg.CLIENT, f"more than {MAX_AHEAD} commands ahead of their answers")
+        if len(waiting) > MOST_AHEAD or exchange.texts_ahead > MOST_TEXT_AHEAD:
+            self.still_ahead()
         piece = Piece(raw, len(raw), OPERATIONS[code], notes, True, command.error is None, command.number)
         if command.rewritten is not None:
             if exchange.conversation is not None:
@@ -204,6 +212,9 @@ class MysqlClientSide:
             return Piece(raw, len(raw), kind)
         if begins:
             exchange.waiting.append(command)
+            exchange.texts_ahead += len(command.text)
+            if len(exchange.waiting) > MOST_AHEAD or exchange.texts_ahead > MOST_TEXT_AHEAD:
+                self.still_ahead()
         command.whole = last
         command.sequence = (blocks.sequence - 1) & 0xFF
         piece = Piece(raw, len(raw), kind, notes, True, command.error is None, command.number)

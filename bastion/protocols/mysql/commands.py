@@ -104,6 +104,7 @@ def _prepare(exchange: Exchange, payload: bytes) -> Reading:
     number = exchange.number()
     command = Command(CommandCode.STMT_PREPARE, Answer.PREPARED, number)
     command.text = text
+    exchange.texts_ahead += len(text)
     if text[:1] in _WATCHED:
         command.schema = schema_of(text)
     exchange.last_prepared = command

@@ -160,6 +160,8 @@ class Exchange:
         self.numbers = 0
         self.handles: dict[int, Handle] = {}
         self.texts_kept = 0
+        self.texts_ahead = 0
+        """Characters of preparations that are not answered, or more."""
         self.last_prepared: Handle | Command | None = None
         self.uploading: Command | None = None
         """The command whose local file the client is sending, from the server's request to the empty packet."""

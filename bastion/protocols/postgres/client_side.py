@@ -22,7 +22,7 @@ from bastion.protocols.uploads import UploadSample
 
 from . import refusal as own_words
 from .binds import ArgumentReader, parameter_types, read_bind
-from .exchange import LONGEST_PIPELINE, Awaits, Entry, Exchange
+from .exchange import LONGEST_PIPELINE, MOST_AHEAD, Awaits, Entry, Exchange
 from .long_message import LongBind, LongCopyData, LongFunctionCall, LongMessage, LongText
 from .session_settings import LONGEST_TEXT, MOST_WAITING
 
@@ -72,6 +72,7 @@ class PostgresClientSide:
     def __init__(self, exchange: Exchange) -> None:
         self.judging = False
         self.leaving = False
+        self.ahead = False
         self._exchange = exchange
         self._kept = bytearray()
         self._needed = 0
@@ -153,9 +154,16 @@ class PostgresClientSide:
         if position < end:
             self._kept += data[position:]
             self._needed = needed
-        if len(queue) > LONGEST_PIPELINE:
-            raise ProtocolError(Leg.CLIENT, f"more than {LONGEST_PIPELINE} messages ahead of the database's answers")
+        if len(queue) > MOST_AHEAD:
+            self.ahead = True
+        if len(self._exchange.parses) > LONGEST_PIPELINE or len(self._exchange.skipped) > LONGEST_PIPELINE:
+            raise ProtocolError(Leg.CLIENT, f"more than {LONGEST_PIPELINE} messages of one pipeline without a Sync")
         return pieces
+
+    def still_ahead(self) -> bool:
+        """See contract.ClientSide."""
+        self.ahead = len(self._exchange.queue) > MOST_AHEAD // 2
+        return self.ahead
 
     def refuse(self, piece: Piece, refusal: Refusal) -> None:
         """See contract.ClientSide. Everything of the pipeline behind it, up to its Sync, is dropped too."""

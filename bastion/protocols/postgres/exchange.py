@@ -33,8 +33,16 @@ MOST_HANDLES = 100_000
 HELD_BINDS = 64 * 1024 * 1024
 """Bytes of bind values that all portals of a session may keep."""
 
-LONGEST_PIPELINE = 500_000
-"""Answers that the server may owe; a client that asks for more without listening is refused."""
+MOST_AHEAD = 20_000
+"""Answers that the server may owe before the client is not read for a while.
+
+The server keeps at most 8 KiB of answers to itself until a Sync, which are fewer than 2,000 of the shortest. So it
+never waits for a client that is not read.
+"""
+
+LONGEST_PIPELINE = 100_000
+"""Statements prepared in one pipeline, and messages that the server throws away up to a Sync: a client that sends more
+is refused, since the server owes no answers that could be waited for."""
 
 
 class Awaits(IntEnum):
@@ -56,7 +64,8 @@ class Prepared(msgspec.Struct, eq=False):
     """A prepared statement.
 
     `number` is the statement that its Parse began; `joinable` until its pipeline ends; `skipped`: the server has thrown
-    its Parse away; `described`: where the server described its columns (StatementEnds.described).
+    its Parse away; `described`: where the server described its columns (StatementEnds.described); `unsettled`: its
+    pipeline has not ended, so its text counts there.
     """
 
     number: int
@@ -65,6 +74,7 @@ class Prepared(msgspec.Struct, eq=False):
     joinable: bool = True
     skipped: bool = False
     described: int = 0
+    unsettled: bool = True
 
 
 class Portal(msgspec.Struct, eq=False):
@@ -145,6 +155,8 @@ class Exchange:
     pipeline: int = 0
     number: int = 0
     remembered: int = 0
+    unsettled: int = 0
+    """Characters of texts in `parses` and in the pipelines that wait for their end, or more."""
     held: int = 0
 
     def begin(self) -> int:
@@ -177,6 +189,9 @@ class Exchange:
     def settle(self, parses: Iterable[Prepared], notes: list[Note], error: DatabaseError | None = None) -> None:
         """A pipeline is over: what was prepared in it and never run has its outcome now."""
         for prepared in parses:
+            if prepared.unsettled:
+                prepared.unsettled = False
+                self.unsettled -= len(prepared.text)
             if prepared.number in self.open:
                 outcome = "skipped" if prepared.skipped else "done" if error is None else "failed"
                 self.end(prepared.number, notes, error=None if prepared.skipped else error, outcome=outcome)
@@ -188,8 +203,11 @@ class Exchange:
         number = entry.number
         if len(text) > REMEMBERED_TEXT:
             text = f"{text[:REMEMBERED_TEXT]}… (whole in statement {number})"
-        if self.remembered + len(text) > REMEMBERED_TOTAL:
+        if not self.queue and not self.parses:
+            self.unsettled = 0
+        if self.remembered + self.unsettled + len(text) > REMEMBERED_TOTAL:
             text = f"(text in statement {number})"
+        self.unsettled += len(text)
         entry.prepared = prepared = Prepared(number, text, types)
         self.parses.append(prepared)
         entry.changes = (self.prepared, name, self.prepared.get(name))

@@ -16,6 +16,7 @@ from bastion.protocols.contract import (
     StatementEnds,
     StatementExtends,
 )
+from bastion.protocols.mysql.client_side import MOST_AHEAD, MOST_TEXT_AHEAD
 from bastion.protocols.mysql.codec import encode_lenenc_bytes, encode_packets
 from bastion.protocols.mysql.constants import Capability
 
@@ -451,7 +452,28 @@ def test_texts_of_handles_are_bounded() -> None:
     assert sum(len(handle.text) for handle in session.exchange.handles.values()) < 17 * 1024 * 1024
 
 
-def test_commands_ahead_of_answers_are_bounded() -> None:
+def test_a_client_far_ahead_of_the_answers_is_to_wait_for_them() -> None:
     session = Session()
-    with pytest.raises(ProtocolError, match="ahead of their answers"):
-        session.client(packet(0, b"\x0e") * 10_001)
+    side = session.client_side
+    session.client(packet(0, b"\x0e") * MOST_AHEAD)
+    assert not side.ahead
+    session.client(packet(0, b"\x0e"))
+    assert side.ahead
+    for _ in range(MOST_AHEAD // 2):
+        assert side.still_ahead()
+        session.server(run(1, ok()))
+    session.server(run(1, ok()))
+    assert not side.still_ahead()
+
+
+def test_the_texts_of_preparations_ahead_of_their_answers_count() -> None:
+    session = Session(CLASSIC)
+    side = session.client_side
+    sent = 0
+    while not side.ahead:
+        session.client(packet(0, b"\x16" + b"y" * 100_000))
+        sent += 1
+    assert MOST_TEXT_AHEAD // 100_000 <= sent <= MOST_TEXT_AHEAD // 100_000 + 1
+    for handle in range(2):
+        session.server(run(1, *prepare_ok(handle, 0, 0, modern=False)))
+    assert not side.still_ahead()

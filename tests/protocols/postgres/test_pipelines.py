@@ -7,7 +7,7 @@ import time
 import pytest
 
 from bastion.protocols.contract import ProtocolError, StatementEnds
-from bastion.protocols.postgres.exchange import LONGEST_PIPELINE
+from bastion.protocols.postgres.exchange import LONGEST_PIPELINE, MOST_AHEAD, REMEMBERED_TOTAL
 
 from . import messages as m
 from .session import Session
@@ -202,12 +202,47 @@ def test_two_sessions_share_nothing() -> None:
     assert {end.outcome for end in two.ended().values()} == {"failed"}
 
 
-def test_an_endless_pipeline_is_refused() -> None:
+def test_a_client_far_ahead_of_the_answers_is_to_wait_for_them() -> None:
     session = Session()
-    part = m.describe("S") * 50_000
-    with pytest.raises(ProtocolError, match="ahead of the database's answers"):
-        for _ in range(LONGEST_PIPELINE // 50_000 + 1):
-            session.client_side.feed(part)
+    session.client_side.feed(m.describe("S") * MOST_AHEAD)
+    assert not session.client_side.ahead
+    session.client_side.feed(m.describe("S"))
+    assert session.client_side.ahead
+    # As many as the server may keep to itself until a Sync are not waited for: it may send none of them before.
+    session.server(m.NO_DATA * (MOST_AHEAD // 2))
+    assert session.client_side.still_ahead()
+    session.server(m.NO_DATA)
+    assert not session.client_side.still_ahead()
+    assert 8192 // len(m.NO_DATA) < MOST_AHEAD // 2
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_an_endless_pipeline_is_refused(failed: bool) -> None:
+    session = Session()
+    if failed:
+        session.client(m.parse("wrong"))
+        session.server(m.error())
+    with pytest.raises(ProtocolError, match="of one pipeline without a Sync"):
+        for _ in range(LONGEST_PIPELINE // 10_000 + 1):
+            session.client_side.feed(m.parse("a") * 10_000)
+            if not failed:
+                session.server_side.feed(m.PARSE_COMPLETE * 10_000)
+
+
+def test_the_texts_of_a_pipeline_are_kept_within_their_limit() -> None:
+    session = Session()
+    text = "select '" + "x" * 60_000 + "'"
+    for _ in range(20):
+        for _ in range(100):
+            session.client_side.feed(m.parse(text))
+        session.server_side.feed(m.PARSE_COMPLETE * 100)
+        kept = sum(len(prepared.text) for prepared in session.exchange.parses)
+        assert kept <= REMEMBERED_TOTAL + len(session.exchange.parses) * len("(text in statement 2000)")
+        assert session.exchange.unsettled >= kept
+    session.client(m.SYNC)
+    session.server(m.ready())
+    session.client(m.parse(text))
+    assert session.exchange.parses[-1].text == text
 
 
 def test_a_long_pipeline_takes_linear_time() -> None:
