@@ -13,7 +13,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
-from textual.widgets import RichLog, Static
+from textual.widgets import Static
 
 from backends.connection import ResultBegan, ResultEnded
 from backends.interface import Column, DatabaseError, Notice
@@ -23,13 +23,13 @@ from bastion.api.language import translate as _
 from bastion.api.language import translate_many
 
 from ..words import mark, seconds, sentence
+from .message_log import MessageLog
 from .result import Result
 from .result_actions import ResultActions
 from .result_table import ResultTable
 
 MOST_RESULTS = 20
 """Result sets kept; the oldest goes when there are more."""
-MESSAGE_LINES = 2000
 
 
 class Results(Vertical):
@@ -41,10 +41,10 @@ class Results(Vertical):
     Results.several > #result-tabs { display: block; }
     Results > #result-title { height: 1; background: $panel; padding: 0 1; }
     Results:focus-within > #result-title { color: $accent; text-style: $heading-focus-style; }
-    Results > RichLog { height: 1fr; background: $background; padding: 0 1; scrollbar-size-vertical: 1; }
+    Results > MessageLog { height: 1fr; background: $background; padding: 0 1; scrollbar-size-vertical: 1; }
     Results > ResultTable { display: none; }
     Results > ResultTable.shown { display: block; }
-    Results.rows > RichLog { display: none; }
+    Results.rows > MessageLog { display: none; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -69,7 +69,7 @@ class Results(Vertical):
     def compose(self) -> ComposeResult:
         yield Static("", id="result-tabs", markup=False)
         yield Static("", id="result-title", markup=False)
-        yield RichLog(max_lines=MESSAGE_LINES, min_width=0, wrap=True, markup=False, highlight=False, id="messages")
+        yield MessageLog(id="messages")
 
     # -- told by the console
 
@@ -165,7 +165,7 @@ class Results(Vertical):
 
     def write(self, text: Text) -> None:
         """A line for the messages; shown when there is no result to show."""
-        self.query_one("#messages", RichLog).write(text)
+        self.query_one("#messages", MessageLog).add(text)
         if not self._results:
             self._show(-1)
 
@@ -197,7 +197,7 @@ class Results(Vertical):
 
     def focus_inside(self) -> None:
         """Focuses the table, or the messages."""
-        target = self.table or self.query_one("#messages", RichLog)
+        target = self.table or self.query_one("#messages", MessageLog)
         target.focus()
 
     def title_changed(self) -> None:

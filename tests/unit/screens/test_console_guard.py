@@ -121,7 +121,7 @@ async def test_what_no_rollback_takes_back_asks_before(tmp_path: Path) -> None:
         assert scripted.console.ran == []
         await press(pilot, "f5", "y")
         assert scripted.console.ran == ["alter table orders add note text"]
-        assert scripted.console.orders == []
+        assert "begin" not in scripted.console.orders
 
 
 async def test_a_failed_write_keeps_nothing(tmp_path: Path) -> None:
