@@ -136,7 +136,10 @@ def _xml_lines(value: str) -> list[Line] | None:
     """None where the tags do not match: then it is shown as text. Entities are not looked at."""
     lines: list[Line] = []
     open_names: list[str] = []
-    tokens = [token for token in _XML_TOKEN.findall(value) if token.strip()]
+    tokens = _XML_TOKEN.findall(value)
+    if sum(map(len, tokens)) != len(value):
+        return None  # a `<` that ends nowhere
+    tokens = [token for token in tokens if token.strip()]
     index = 0
     while index < len(tokens):
         token = tokens[index]

@@ -122,14 +122,14 @@ class ExportDialog(Dialog[str | None]):
 
     def __init__(self, export: Export, name: str, begin: Callable[[], Destination]) -> None:
         super().__init__()
-        self._export, self._name, self._begin = export, name, begin
+        self._export, self._shown_name, self._begin = export, name, begin
         self._stop = threading.Event()
         self.failure: Exception | None = None
         self.destination: Destination | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical():
-            yield Static(Text(_("Exporting to {name}").format(name=visible_line(self._name))), classes="title")
+            yield Static(Text(_("Exporting to {name}").format(name=visible_line(self._shown_name))), classes="title")
             yield Static(id="progress", markup=False)
 
     def on_mount(self) -> None:
