@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 import stat
 from collections.abc import Callable, Iterator
@@ -39,7 +40,7 @@ def check_machine(file: Path) -> list[m.Finding]:
     except ConfigurationError as error:
         return [_error("configuration", str(error), "Correct the file, or make a bastion with: casemate init DIR")]
     findings = [_ok("configuration", f"{configuration.file} can be read")]
-    for check in (_modes, _keys, _store, _journal, _port):
+    for check in (_modes, _keys, _store, _journal, _port, _workstation):
         findings += check(configuration)
     return findings
 
@@ -151,6 +152,46 @@ def _port(configuration: Configuration) -> Iterator[m.Finding]:
                     f"See who has it: ss -tanp | grep {listen.port}",
                 )
     yield from _ephemeral(listen.port)
+
+
+def _workstation(configuration: Configuration) -> Iterator[m.Finding]:
+    """Whose the processes of served workstations are: not the bastion's own user's, whose files are its keys."""
+    settings = configuration.workstation
+    if not settings.served:
+        yield _ok("workstation", "not served over SSH")
+        return
+    own = configuration.folder.stat().st_uid
+    if settings.socket is not None:
+        try:
+            theirs = settings.socket.stat().st_uid
+        except OSError as error:
+            yield _error(
+                "workstation", f"the UI host's socket {settings.socket}: {error.strerror}",
+                "Start it: systemctl start casemate-ui. Or remove workstation.socket from the configuration.",
+            )  # fmt: skip
+            return
+    elif settings.user:
+        try:
+            theirs = pwd.getpwnam(settings.user).pw_uid
+        except KeyError:
+            yield _error("workstation", f"there is no user {settings.user}", f"useradd --system {settings.user}")
+            return
+        if own != 0:
+            yield _error(
+                "workstation", "workstation.user needs a bastion that runs as root",
+                "Run the UI host as a service of its own: docs/administrators/served-workstation.md",
+            )  # fmt: skip
+            return
+    else:
+        theirs = own
+    if theirs == own:
+        yield _warning(
+            "workstation",
+            "served workstations run as the bastion's own user: a flaw in one could read the bastion's keys",
+            "Give them a user of their own: docs/administrators/served-workstation.md",
+        )
+    else:
+        yield _ok("workstation", f"served over SSH, as user {theirs}")
 
 
 def _answers(path: Path) -> bool:

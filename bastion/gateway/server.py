@@ -57,6 +57,7 @@ class Gateway:
         )
         self._local = LocalSocket(self.calls)
         self._listener: asyncssh.SSHAcceptor | None = None
+        self._people_listener: asyncssh.SSHAcceptor | None = None
         self._connections: set[Connection] = set()
         self._waiting: dict[str, list[Connection]] = {}
         self._waiting_count = 0
@@ -75,6 +76,9 @@ class Gateway:
             )  # fmt: skip
         except OSError as error:
             raise CannotListen(_why_not(listen, error)) from error
+        people = self.parts.configuration.people
+        if people is not None:
+            await self._listen_for_people(people)
         port = self._listener.get_port()
         self.parts.advertise.port = self.parts.configuration.advertised(port).port
         path = self.parts.configuration.control_socket
@@ -84,6 +88,16 @@ class Gateway:
             raise CannotListen(f"{path} cannot be listened on: {error.strerror or error}.") from error
         self.workstations.start()
         return Endpoint(listen.host, port)
+
+    async def _listen_for_people(self, people: Endpoint) -> None:
+        """Offers nothing but compression: clients that would do without by themselves compress the screen then."""
+        try:
+            self._people_listener = await asyncssh.listen(
+                people.host or None, people.port, server_factory=lambda: Connection(self), backlog=BACKLOG,
+                reuse_address=True, **{**self._options, "compression_algs": ["zlib@openssh.com"]},
+            )  # fmt: skip
+        except OSError as error:
+            raise CannotListen(_why_not(people, error)) from error
 
     def _server_options(self) -> dict[str, Any]:
         limits = self.parts.configuration.limits
@@ -107,10 +121,11 @@ class Gateway:
 
     async def stop_listening(self) -> None:
         """Accepts no more connections; the open ones go on."""
-        if self._listener is not None:
-            self._listener.close()
-            await self._listener.wait_closed()
-            self._listener = None
+        for listener in (self._listener, self._people_listener):
+            if listener is not None:
+                listener.close()
+                await listener.wait_closed()
+        self._listener = self._people_listener = None
         await self._local.stop(self.parts.configuration.control_socket)
 
     async def stop(self, seconds: float = 5.0) -> None:
@@ -138,8 +153,9 @@ class Gateway:
         """Takes up changed host keys for connections to come. Raises HostKeyUnusable and changes nothing then."""
         keys = [_host_key(path) for path in self.parts.configuration.host_keys]
         self._options["server_host_keys"] = keys
-        if self._listener is not None:
-            self._listener.update(server_host_keys=keys)
+        for listener in (self._listener, self._people_listener):
+            if listener is not None:
+                listener.update(server_host_keys=keys)
 
     def tunnel_opened(self, tunnel: Tunnel) -> None:
         """A tunnel stands."""

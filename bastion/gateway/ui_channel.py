@@ -35,7 +35,9 @@ _TIME_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+\-]*(?:/[A-Za-z0-9_+\-]+)*")
 _TERM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+\-]{0,63}")
 NO_TERMINALS = ("", "dumb", "unknown")
 
-CTRL_C, CTRL_D, ESCAPE = b"\x03", b"\x04", b"\x1b"
+LEAVING = ("q", "\x03", "\x04")
+"""Ctrl-C and Ctrl-D too."""
+
 MOST_OFFERED = 9
 MEASURED_EVERY = 5.0
 _ROUND_TRIP_AT = 68
@@ -130,16 +132,19 @@ class UiChannel:
         self.write("\r\n".join([*lines, ""]).encode())
 
     def _chosen(self, data: bytes) -> None:
-        """One key decides; what it does not understand is left alone."""
-        key = data[:1]
-        if key in (b"n", b"N"):
-            self._choosing = False
-            self._begin()
-        elif key in (b"q", b"Q", CTRL_C, CTRL_D):
-            self.end(DONE, "")
-        elif key in (b"\r", b"\n") or (key.isdigit() and 1 <= int(key) <= len(self._offered)):
-            self._choosing = False
-            self._resume(self._offered[int(key) - 1 if key.isdigit() else 0])
+        """The first key that means something decides; others are left alone, and so is what is typed after it."""
+        for key in data.decode("latin-1").lower():
+            if key == "n":
+                self._choosing = False
+                self._begin()
+                return
+            if key in LEAVING:
+                self.end(DONE, "")
+                return
+            if key in "\r\n" or (key.isdecimal() and 1 <= int(key) <= len(self._offered)):
+                self._choosing = False
+                self._resume(self._offered[int(key) - 1 if key.isdecimal() else 0])
+                return
 
     def _resume(self, session: UiSession) -> None:
         if session.over.is_set() or session.left is None:

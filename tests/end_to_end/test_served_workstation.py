@@ -14,8 +14,15 @@ from tests.servers.bastion_process import BastionProcess
 from tests.servers.postgres import PostgresServer
 from tests.servers.processes import server_folder, wait_for
 
+FIRST_PAGE = "Search"
+
 DATABASE = "served"
 NASTY = "\x1b]0;owned\x07\x1b[31mred\x1b[2J\u202e\x9b31m end"
+
+
+def ended(bastion: BastionProcess) -> bool:
+    """Whether no database session is open."""
+    return all(each["state"] == "closed" for each in bastion.sessions())
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +68,11 @@ def desk(bastion: BastionProcess, tmp_path: Path) -> Iterator[Callable[..., Desk
     yield make
     for each in opened:
         each.close()
+    # What was left open waits for its person: the next test is somebody else.
+    host = ui_host_of(bastion)
+    for process in ui_processes_of(host):
+        os.kill(process, signal.SIGKILL)
+    wait_for("no workstation left", lambda: not ui_processes_of(host))
 
 
 def open_token(desk: Desk) -> None:
@@ -142,17 +154,167 @@ def test_two_people_at_once_and_the_end_of_one_is_not_the_others(
 ) -> None:
     alice, bob = desk("alice"), desk("bob", columns=80, lines=24)
     alice.open()
+    host = ui_host_of(bastion)
+    (hers,) = ui_processes_of(host)
     bob.open()
     assert "alice@" in alice.terminal.text
     assert "bob@" in bob.terminal.text
-    host = ui_host_of(bastion)
-    before = set(ui_processes_of(host))
-    assert len(before) == 2
-    os.kill(min(before), signal.SIGKILL)  # alice's: she was first
-    text = alice.returned(1)
-    assert "ended unexpectedly" in text
+    os.kill(hers, signal.SIGKILL)
+    assert "ended unexpectedly" in alice.returned(1)
     bob.terminal.type("no such thing")
     bob.terminal.wait("no such thing")
     bob.terminal.press("C-q")
     bob.returned(0)
     wait_for("no process left", lambda: not ui_processes_of(host))
+
+
+def test_a_lost_connection_is_resumed_on_another_terminal(bastion: BastionProcess, desk: Callable[..., Desk]) -> None:
+    first = desk()
+    first.open()
+    first.terminal.type("what I was at")
+    first.terminal.wait("what I was at")
+    (process,) = ui_processes_of(ui_host_of(bastion))
+    first.kill_ssh()
+    first.terminal.wait("returned 137")
+
+    second = desk(columns=82, lines=26, term="screen")
+    second.log_in()
+    second.terminal.wait("whose connection was lost")
+    second.terminal.press("Enter")
+    text = second.terminal.wait("what I was at")
+    assert len(text.rstrip("\n").split("\n")) <= 26
+    assert "38;5;" not in second.terminal.coloured  # sixteen colours, where the first had 256
+    assert "38;2;" not in second.terminal.coloured
+    assert ui_processes_of(ui_host_of(bastion)) == [process]
+
+    third = desk(columns=90)
+    third.open()
+    assert "what I was at" not in third.terminal.text
+    assert len(ui_processes_of(ui_host_of(bastion))) == 2
+
+    second.terminal.press("C-q")
+    second.returned(0)
+
+
+def test_who_wants_a_new_workstation_instead_gets_one(bastion: BastionProcess, desk: Callable[..., Desk]) -> None:
+    first = desk()
+    first.open()
+    first.kill_ssh()
+    second = desk()
+    second.log_in()
+    second.terminal.wait("whose connection was lost")
+    second.terminal.type("xn")
+    second.terminal.wait(FIRST_PAGE)
+    third = desk()
+    third.log_in()
+    third.terminal.wait("whose connection was lost")
+    third.terminal.type("q")
+    third.returned(0)
+    fourth = desk("bob")
+    fourth.open()  # is offered nothing: it is not bob's
+
+
+def test_the_language_and_the_time_of_the_persons_terminal(desk: Callable[..., Desk]) -> None:
+    at = desk(environment={"LANG": "zh_CN.UTF-8", "TEXTUAL_LOG": "/tmp/never", "LD_PRELOAD": "never.so"})
+    at.log_in()
+    at.terminal.wait("数据库")
+    at.terminal.press("C-q")
+    at.returned(0)
+
+
+def test_whatever_a_terminal_sends_the_workstation_goes_on(desk: Callable[..., Desk]) -> None:
+    at = desk()
+    at.open()
+    for hostile in (
+        b"\xff\xfe\xc3", b"\x1b[99999999999;1u", b"\x1b[1114112;1u", b"\x1b[48;9000;9000;9000;9000t", b"\x1b[?62;22c",
+        b"\x1bP1$r0m\x1b\\", b"\x1b[<0;99999;99999M", b"\x1b[M\xff\xff\xff", b"\x1b[;;;;;u", b"\x00\x80\x9b",
+    ):  # fmt: skip
+        at.terminal.send(hostile)
+    at.terminal.press("C-u")
+    at.terminal.type("still here")
+    at.terminal.wait("still here")
+    at.terminal.press("C-u")
+    at.terminal.paste("数据 from the clipboard")
+    at.terminal.wait("数据 from the clipboard")
+
+
+def test_a_storm_of_sizes_ends_with_a_whole_picture(desk: Callable[..., Desk]) -> None:
+    at = desk()
+    at.open()
+    for number in range(30):
+        at.terminal.resize(60 + 7 * (number % 10), 16 + number % 12)
+    at.terminal.resize(110, 24)
+    at.terminal.type("q")
+
+    def whole(text: str) -> bool:
+        lines = text.rstrip("\n").split("\n")
+        return "alice@" in lines[0] and len(lines[0]) > 100 and "F1 Help" in lines[-1] and len(lines) == 24
+
+    at.terminal.wait(whole)
+
+
+def test_a_killed_ui_host_is_started_again_and_its_people_are_told(
+    bastion: BastionProcess, desk: Callable[..., Desk]
+) -> None:
+    at = desk()
+    at.open()
+    host = ui_host_of(bastion)
+    (process,) = ui_processes_of(host)
+    os.kill(host, signal.SIGKILL)
+    assert "ended unexpectedly" in at.returned(1)
+    wait_for("the process is gone too", lambda: not alive(process))
+    wait_for("another host", lambda: ui_host_of(bastion) != host)
+    at.open()
+    at.terminal.press("C-q")
+    at.returned(0)
+
+
+def test_a_killed_bastion_leaves_no_process_behind(bastion: BastionProcess, desk: Callable[..., Desk]) -> None:
+    at = desk()
+    at.open()
+    host = ui_host_of(bastion)
+    (process,) = ui_processes_of(host)
+    os.kill(process, signal.SIGSTOP)  # as hung as can be
+    bastion.kill()
+    wait_for("no process left", lambda: not alive(host) and not alive(process))
+    bastion.start()
+    again = desk()
+    again.open()
+
+
+def test_a_bastion_that_stops_says_so_and_gives_the_terminal_back(
+    bastion: BastionProcess, desk: Callable[..., Desk]
+) -> None:
+    at = desk()
+    at.open()
+    host = ui_host_of(bastion)
+    bastion.stop()
+    assert "being stopped" in at.returned(1)
+    assert not alive(host)
+    bastion.start()
+
+
+def test_a_hung_workstation_is_ended_when_its_time_is_over(bastion: BastionProcess, desk: Callable[..., Desk]) -> None:
+    bastion.stop()
+    text = bastion.configuration.read_text()
+    bastion.configuration.write_text(text.replace("resume_for = 300", "resume_for = 0"))
+    bastion.start()
+    try:
+        at = desk()
+        at.open()
+        (process,) = ui_processes_of(ui_host_of(bastion))
+        os.kill(process, signal.SIGSTOP)
+        at.kill_ssh()
+        wait_for("it is gone", lambda: not alive(process))
+    finally:
+        bastion.stop()
+        bastion.configuration.write_text(text)
+        bastion.start()
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

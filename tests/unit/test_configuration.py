@@ -110,3 +110,37 @@ def test_endpoints_are_read_and_written_alike(text: str, expected: Endpoint) -> 
 def test_what_is_no_endpoint_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_endpoint(text)
+
+
+def test_the_served_workstation_has_defaults_and_limits(tmp_path: Path) -> None:
+    settings = load(config(tmp_path, "")).workstation
+    assert (settings.served, settings.sessions, settings.resume_for, settings.user, settings.socket) == (
+        True, 100, 300, "", None,
+    )  # fmt: skip
+    text = '[workstation]\nserved = "off"\nsessions = 5\nresume_for = 0\nmemory = 0\nsocket = "ui.sock"\n'
+    text += "[listen]\npeople = 60023"
+    configuration = load(config(tmp_path, text))
+    settings = configuration.workstation
+    assert (settings.served, settings.sessions, settings.resume_for, settings.memory, settings.socket) == (
+        False, 5, 0, 0, tmp_path / "ui.sock",
+    )  # fmt: skip
+    assert configuration.people == Endpoint("0.0.0.0", 60023)
+    assert load(config(tmp_path, "")).people is None
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('served = "yes"', "workstation.served must be one of on, off"),
+        ("memory = 1000", "workstation.memory must be 0 or at least"),
+        ("resume_for = -1", "workstation.resume_for must be a whole number"),
+        ('user = "a"\nsocket = "b"', "workstation.user and workstation.socket do not go together"),
+    ],
+)
+def test_a_served_workstation_that_cannot_be_is_said_by_its_key(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        load(config(tmp_path, f"[workstation]\n{text}"))
+
+
+def test_what_init_writes_serves_the_workstation(tmp_path: Path) -> None:
+    assert load(config(tmp_path, written(Endpoint("127.0.0.1", 2022), "east-1"))).workstation.served

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import deque
 from typing import Protocol, cast
 
 import msgspec
@@ -35,6 +36,9 @@ WRITE_AHEAD = 256 * 1024
 MOST_WAITING = 4 * 1024 * 1024
 """Bytes after which what is written all the same (a clipboard, a bell) is left out."""
 
+AT_ONCE = 512
+"""Bytes of input after which it is looked whether the application keeps up."""
+
 log = logging.getLogger(__name__)
 
 
@@ -62,7 +66,8 @@ class ScreenLink(asyncio.Protocol):
         self._app = app
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
-        self._early: list[tuple[bytes, bytes]] = []
+        self._waiting: deque[tuple[bytes, bytes]] = deque()
+        self._later: asyncio.TimerHandle | None = None
         self._paused = False
         self._detached = False
         self.lost = asyncio.Event()
@@ -115,28 +120,47 @@ class ScreenLink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for kind, payload in self._frames.feed(data):
-                self._received(kind, payload)
-        except (FrameBroken, msgspec.MsgspecError):
-            log.warning("the gateway sent what is no frame")
-            if self._transport is not None:
-                self._transport.abort()
-            return
-        self._let_it_catch_up()
+                if kind == LEAVE_NOW:
+                    self._app.told_to_leave()
+                elif kind == INPUT:
+                    self._waiting.extend(
+                        (kind, payload[start : start + AT_ONCE]) for start in range(0, len(payload), AT_ONCE)
+                    )
+                else:
+                    self._waiting.append((kind, payload))
+        except FrameBroken:
+            self._hang_up()
+        else:
+            self.ready()
 
     def ready(self) -> None:
-        """The driver stands: what has come before it is taken now."""
-        early, self._early = self._early, []
-        for kind, payload in early:
-            self._received(kind, payload)
+        """Takes what has come, as far as the application can be given it; also once its driver stands."""
+        driver, transport = self._app.driver, self._transport
+        if driver is None or transport is None or transport.is_closing() or self._later is not None:
+            return
+        try:
+            while self._waiting and not driver.busy():
+                self._take(driver, *self._waiting.popleft())
+        except (FrameBroken, msgspec.MsgspecError):
+            self._hang_up()
+            return
+        if self._waiting:
+            transport.pause_reading()
+            self._later = asyncio.get_running_loop().call_later(QUEUE_SECONDS, self._again)
+        else:
+            transport.resume_reading()
 
-    def _received(self, kind: bytes, payload: bytes) -> None:
-        driver = self._app.driver
-        if kind == LEAVE_NOW:
-            self._app.told_to_leave()
-        elif driver is None:
-            if len(self._early) < 1000:
-                self._early.append((kind, payload))  # keys before the first picture
-        elif kind == INPUT:
+    def _again(self) -> None:
+        self._later = None
+        self.ready()
+
+    def _hang_up(self) -> None:
+        log.warning("the gateway sent what is no frame")
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _take(self, driver: StreamDriver, kind: bytes, payload: bytes) -> None:
+        if kind == INPUT:
             driver.received(payload)
         elif kind == SIZE:
             driver.resized(*size_of(payload))
@@ -152,17 +176,6 @@ class ScreenLink(asyncio.Protocol):
             driver.attach()
             driver.resized(terminal.columns, terminal.lines)
             driver.go_on()
-
-    def _let_it_catch_up(self) -> None:
-        """Reads no further while the application has more to do than it should be given."""
-        driver, transport = self._app.driver, self._transport
-        if driver is None or transport is None or transport.is_closing():
-            return
-        if driver.busy():
-            transport.pause_reading()
-            asyncio.get_running_loop().call_later(QUEUE_SECONDS, self._let_it_catch_up)
-        else:
-            transport.resume_reading()
 
     def pause_writing(self) -> None:
         if self._app.driver is not None:

@@ -55,6 +55,8 @@ class ServedApp(CasemateApp):
         super().__init__(services(HostKeys([])), Start(target=target))
         self.services.exports_to_bastion = True
         self._arriving = arriving
+        self.to_terminal: Callable[[str], None] = lambda _text: None
+        """Set before it runs."""
         self.last_words: list[str] = []
         self.when_ready: Callable[[], None] | None = None
         """Called once the driver stands."""

@@ -24,7 +24,6 @@ from . import process
 from .environment import take
 from .screen_link import ScreenLink
 from .served_app import ServedApp
-from .stream_driver import StreamDriver
 
 OPEN_FILES = 512
 LAST_FRAME_SECONDS = 5.0
@@ -79,7 +78,7 @@ async def _run(spawn: Spawn, screen: socket.socket, bastion: socket.socket) -> i
     size = (spawn.terminal.columns, spawn.terminal.lines)
     app = ServedApp(arriving, f"{spawn.user}@{spawn.host}:{spawn.port}")
     link = await ScreenLink.on(screen, app)
-    StreamDriver.send = staticmethod(link.send)
+    app.to_terminal = link.send
     app.when_ready = link.ready
     code = FAILED
     try:

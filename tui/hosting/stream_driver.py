@@ -30,15 +30,13 @@ ASK_FOR_SYNCHRONIZED_OUTPUT = "\x1b[?2026$p"
 
 
 class StreamDriver(Driver):
-    """Made by the application; `Screen` (screen_link) feeds it. `send` takes what goes to the terminal."""
-
-    send: Callable[[str], None]
-    """Set by the process before the application runs."""
+    """Made by the application, whose `to_terminal` takes what goes there; a ScreenLink feeds it."""
 
     def __init__(
         self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
     ) -> None:
         super().__init__(app, debug=False, mouse=mouse, size=size)
+        self._send: Callable[[str], None] = app.to_terminal  # type: ignore[attr-defined]
         self._context: contextvars.Context | None = None
         self._input: TerminalInput | None = TerminalInput()
         self._pending: list[str] = []
@@ -165,7 +163,7 @@ class StreamDriver(Driver):
         if self._pending:
             text = "".join(self._pending)
             self._pending.clear()
-            self.send(text)
+            self._send(text)
 
     def _run(self, call: Callable[..., Any], *arguments: Any) -> None:
         """Messages need the application's context, which what comes from the socket does not have."""
@@ -173,8 +171,11 @@ class StreamDriver(Driver):
             self._context.run(call, *arguments)
 
     def _post_all(self, found: Any) -> None:
+        columns, lines = self._size or (80, 24)
         for event in found:
-            self.process_message(event)
+            # A click beside the screen would take the focus from where it is.
+            if not isinstance(event, events.MouseEvent) or (event.screen_x < columns and event.screen_y < lines):
+                self.process_message(event)
 
     def _wait_for_the_rest(self) -> None:
         if self._ticking is not None:

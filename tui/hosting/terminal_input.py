@@ -54,9 +54,10 @@ class TerminalInput:
                 yield event
 
     def end(self) -> None:
-        """Lets go of everything: the parser would keep the last key, and with it the application."""
+        """Lets go of everything: the parser, and the keys that are kept by all parsers, would keep the application."""
         for _event in self._parser.feed(""):
             pass
+        XTermParser._parse_extended_key.cache_clear()
 
     def _within_limit(self, piece: str) -> str:
         """Cuts a paste that is too long. Marks split over packets are found as well."""
