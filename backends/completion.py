@@ -22,14 +22,14 @@ MOST = 60
 BEFORE, BEHIND = 20_000, 5_000
 """Characters of a statement that are read before and behind the cursor."""
 WITHOUT_BRACKETS = frozenset(
-    "current_date current_time current_timestamp localtime localtimestamp current_user session_user current_role "
-    "current_catalog current_schema system_user".split()  # noqa: SIM905
+    """current_date current_time current_timestamp localtime localtimestamp current_user session_user current_role
+    current_catalog current_schema system_user""".split()  # noqa: SIM905
 )
 STARTS = (
     "select", "insert into", "update", "delete from", "with", "explain", "explain analyze", "create table",
-    "alter table", "create index", "create view", "drop table", "truncate table", "begin", "commit", "rollback", "show", "call",
-    "grant", "revoke", "set", "replace into", "use", "show tables", "show databases", "show create table", "describe",
-    "vacuum", "analyze", "start transaction", "show processlist", "refresh materialized view", "create schema",
+    "alter table", "create index", "create view", "drop table", "truncate table", "begin", "commit", "rollback",
+    "show", "call", "grant", "revoke", "set", "replace into", "use", "show tables", "show databases",
+    "show create table", "describe", "vacuum", "analyze", "start transaction", "show processlist", "refresh materialized view", "create schema",
 )  # fmt: skip
 AFTER_TABLE = (
     "where", "join", "left join", "on", "using", "inner join", "right join", "full join", "cross join", "group by",
@@ -38,8 +38,9 @@ AFTER_TABLE = (
 )  # fmt: skip
 AFTER_VALUE = (
     "from", "and", "or", "as", "where", "is null", "is not null", "in", "not in", "like", "ilike", "between",
-    "group by", "order by", "limit", "join", "left join", "then", "when", "else", "end", "asc", "desc", "nulls last", "nulls first",
-    "having", "on", "union all", "union", "over", "filter", "returning", "offset", "regexp", "collate", "not",
+    "group by", "order by", "limit", "join", "left join", "then", "when", "else", "end", "asc", "desc",
+    "nulls last", "nulls first", "having", "on", "union all", "union", "over", "filter", "returning", "offset",
+    "regexp", "collate", "not",
     "at time zone", "intersect", "except", "separator", "on conflict", "on duplicate key update", "for update",
 )  # fmt: skip
 BEFORE_VALUE = (

@@ -80,14 +80,14 @@ class Context:
 SELECT_START = ("select", "with", "values", "table", "insert", "update", "delete", "merge")
 SET_OPERATORS = ("union", "intersect", "except", "minus")
 ENDS_ALIAS = frozenset(
-    "where join inner left right full cross natural on using group order having limit offset fetch union intersect "
-    "except minus for window returning set values select as straight_join partition use force ignore tablesample "
-    "lateral with default when do qualify into from and or not".split()  # noqa: SIM905
+    """where join inner left right full cross natural on using group order having limit offset fetch union intersect
+    except minus for window returning set values select as straight_join partition use force ignore tablesample
+    lateral with default when do qualify into from and or not""".split()  # noqa: SIM905
 )
 BEFORE_OPERAND = frozenset(
-    "select distinct all where and or not having on when then else case in like ilike regexp rlike between is by "
-    "returning set limit offset values from join using into update table as with explain any some exists similar to "
-    "over partition order group interval".split()  # noqa: SIM905
+    """select distinct all where and or not having on when then else case in like ilike regexp rlike between is by
+    returning set limit offset values from join using into update table as with explain any some exists similar to
+    over partition order group interval""".split()  # noqa: SIM905
 )
 CLAUSES: dict[str, Place] = {
     "select": Place.SELECT_LIST, "distinct": Place.SELECT_LIST, "where": Place.EXPRESSION, "having": Place.EXPRESSION,

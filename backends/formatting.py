@@ -26,11 +26,10 @@ LONGEST = 100_000
 """Characters of a statement."""
 DIALECTS = {"postgresql": "postgres", "mysql": "mysql", "sqlserver": "tsql", "oracle": "oracle"}
 SAME = frozenset(
-    "as asc inner outer cast convert int integer int2 int4 int8 smallint bigint decimal numeric dec varchar character "
-    "varying char timestamp timestamptz timetz time with without zone bool boolean float float4 float8 double precision "
-    "real distinct ilike like substring for from position in and not is null between offset fetch first next row "
-    "rows only limit all work to table column "
-    "text datetime".split()  # noqa: SIM905, E501
+    """as asc inner outer cast convert int integer int2 int4 int8 smallint bigint decimal numeric dec varchar character
+    varying char timestamp timestamptz timetz time with without zone bool boolean float float4 float8 double
+    precision real distinct ilike like substring for from position in and not is null between offset fetch first
+    next row rows only limit all work to table column text datetime""".split()  # noqa: SIM905
 )
 """Words that the same statement can be written with or without; each pair was looked at in both engines' manuals."""
 
@@ -161,7 +160,7 @@ def _written_as_before(old: list[Token], new: str, new_tokens: list[Token], engi
         pieces.append(between if "\n" in between else between[:1])
         if token.kind is TokenKind.WORD and word not in exact:
             lower = word.lower()
-            word = written[lower] if lower in written else lower if small and lower in known else word
+            word = written.get(lower, lower if small and lower in known else word)
         pieces.append(word)
         position = token.end
     return "".join(pieces)

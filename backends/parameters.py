@@ -94,8 +94,8 @@ def places(text: str, engine: str) -> list[Place]:
         if token.kind in (TokenKind.STRING, TokenKind.NAME):
             if _escapes(every, index, engine):
                 continue
-            for match in _BRACES.finditer(text, token.start, token.end):
-                found.append(Place(match.group(1), match.start(), match.end(), token))
+            for inner in _BRACES.finditer(text, token.start, token.end):
+                found.append(Place(inner.group(1), inner.start(), inner.end(), token))
         elif token.kind is TokenKind.SYMBOL:
             depth += (token.text == "[") - (token.text == "]")
             if token.text == "{" and (match := _BRACES.match(text, token.start)) is not None:

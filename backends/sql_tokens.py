@@ -28,7 +28,7 @@ class TokenKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`text[start:end]`. `name` is what an identifier means: without quotes, in the engine's case; `open`: unfinished."""
+    """`text[start:end]`. `name`: what an identifier means, without quotes, in the engine's case. `open`: unfinished."""
 
     kind: TokenKind
     text: str

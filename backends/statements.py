@@ -26,6 +26,8 @@ class Span:
     end: int
     stop: int
     """Where it is over, its semicolon included."""
+    open: bool = False
+    """Nothing ends it: it goes on with what is typed behind it."""
 
 
 def split(text: str, engine: str) -> list[Span]:
@@ -89,6 +91,8 @@ class Boundaries:
         while (not spans or spans[-1].stop <= offset) and self._read_one(text):
             pass
         index = bisect_right(spans, offset, key=lambda span: span.stop)
+        if index and spans[index - 1].open:
+            index -= 1
         return spans[index - 1].stop if index else 0
 
     def _read_one(self, text: str) -> bool:
@@ -138,15 +142,15 @@ def _next(text: str, position: int, engine: str, delimiter: str) -> tuple[Span |
             continue
         filled = True
         position = after_quoted(text, found, mark, engine)
-    return (_trimmed(text, begin, length, length) if filled else None), delimiter
+    return (_trimmed(text, begin, length, length, open=True) if filled else None), delimiter
 
 
-def _trimmed(text: str, start: int, end: int, stop: int) -> Span:
+def _trimmed(text: str, start: int, end: int, stop: int, *, open: bool = False) -> Span:
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():
         end -= 1
-    return Span(start, end, stop)
+    return Span(start, end, stop, open)
 
 
 def first_word(text: str, engine: str) -> str:

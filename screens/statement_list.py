@@ -64,17 +64,17 @@ class StatementList(Dialog[Taken | None]):
     StatementList { align: center middle; }
     StatementList > Vertical { width: 120; max-width: 96%; height: 90%; padding: 0 1; background: $surface; border: round $accent; }
     StatementList .title { text-style: bold; }
-    StatementList OptionList { height: 2fr; border: none; background: $surface; margin-top: 1; padding: 0; }
+    StatementList OptionList { height: 2fr; border: none; background: $surface; margin-top: 1; padding: 0; text-wrap: nowrap; text-overflow: ellipsis; }
     StatementList #whole { height: 1fr; min-height: 4; border-top: solid $line; }
     StatementList #facts { height: 1; color: $muted; }
-    StatementList OptionList > .option-list--option-highlighted { background: $selection; color: $selection-text; text-style: $selection-style; }
     """  # noqa: E501
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", mark("Close")),
-        Binding("enter", "take('insert')", mark("Insert")),
-        Binding("f5,ctrl+j", "take('run')", mark("Run"), key_display="F5"),
-        Binding("delete", "remove", mark("Remove")),
+        Binding("enter", "insert", mark("Insert")),
+        Binding("f5,ctrl+j", "run", mark("Run"), key_display="F5"),
+        # Not Delete: that edits the search.
+        Binding("f8", "remove", mark("Remove")),
     ]
 
     def __init__(self, title: str, entries: Sequence[Listed], empty: str, *, can_run: bool) -> None:
@@ -93,19 +93,13 @@ class StatementList(Dialog[Taken | None]):
             with VerticalScroll(id="whole", can_focus=False):
                 yield Static(id="text")
             yield Static(id="facts")
-            yield Static(Text(self._keys()), classes="hint")
-
-    def _keys(self) -> str:
-        if self._can_run:
-            return _("Enter inserts, F5 runs, Del removes, Esc closes")
-        return _("Enter inserts, Del removes, Esc closes")
 
     def on_mount(self) -> None:
         self.query_one(SearchInput).focus()
         self._fill()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return not (action == "take" and parameters == ("run",) and not self._can_run)
+        return action != "run" or self._can_run
 
     @on(SearchInput.Changed)
     def _fill(self) -> None:
@@ -147,13 +141,19 @@ class StatementList(Dialog[Taken | None]):
     @on(SearchInput.Submitted)
     def _submitted(self, event: SearchInput.Submitted) -> None:
         event.stop()
-        self.action_take("insert")
+        self.action_insert()
 
     @on(SearchInput.Moved)
     def _moved(self, event: SearchInput.Moved) -> None:
         getattr(self.query_one(OptionList), f"action_{event.action}")()
 
-    def action_take(self, wish: Wish) -> None:
+    def action_insert(self) -> None:
+        self._take("insert")
+
+    def action_run(self) -> None:
+        self._take("run")
+
+    def _take(self, wish: Wish) -> None:
         entry = self._at_cursor()
         if entry is not None:
             self.dismiss(Taken(entry, wish))

@@ -488,13 +488,9 @@ class SqlEditor(TextArea):
     def completions(self) -> Completions:
         """What could be typed at the cursor."""
         text, offset = self.text, self.cursor_offset
+        start = self._boundaries.start(text, offset)
         span = self._boundaries.at(text, offset)
-        start = span.start if span is not None and span.start <= offset <= span.stop else offset
-        if span is not None and offset > span.stop:
-            start = span.stop
-        if span is not None and span.stop == offset != span.end:
-            start = offset
-        end = span.end if span is not None and span.end > offset else offset
+        end = span.end if span is not None and span.start <= offset < span.end else offset
         found = complete(text[start:end], offset - start, self.engine, self.metadata)
         return Completions(found.start + start, found.end + start, found.typed, found.items, found.qualified)
 

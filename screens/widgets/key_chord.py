@@ -44,10 +44,15 @@ class ChordHint(Widget):
         for key, active in self.screen.active_bindings.items():
             if key.startswith(f"{CHORD} ") and active.enabled and active.binding.action not in found:
                 found[active.binding.action] = (stroke(key.partition(" ")[2]), _(active.binding.description))
+        if any(words == _("Editor by its number") for _key, words in found.values()):
+            count = sum(action.startswith("editor(") for action in found)
+            found = {action: entry for action, entry in found.items() if not action.startswith("editor(")}
+            if count > 1:
+                found["editor"] = (f"1-{count}", _("Editor by its number"))
         self._entries = sorted(found.values(), key=lambda entry: (len(entry[0]) > 1, entry[0].lower()))
         rows = -(-len(self._entries) // self._columns())
-        region = below.region
-        self.absolute_offset = Offset(region.x, max(region.bottom - rows, 0))
+        # Above the status line and the keys, whatever is there.
+        self.absolute_offset = Offset(below.region.x, max(self.screen.size.height - rows - 2, 0))
         self.display = True
         self.refresh(layout=True)
 
