@@ -7,6 +7,7 @@ it can, and what would open all of them is asked for only when somebody wants it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from .catalog import (
     GONE,
@@ -315,7 +316,17 @@ class MysqlCatalog(Catalog):
         return Definition(text.rstrip().removesuffix(";") + ";\n", tuple(left_out))
 
     def foreign_keys(self, table: TableName) -> tuple[list[ForeignKey], list[ForeignKey]]:
-        return self._foreign_keys(_of(table)), self._foreign_keys(_to(table))
+        own = self._foreign_keys(_of(table))
+        if own:
+            rules = {
+                text_of(name): (_action(on_delete), _action(on_update))
+                for name, on_delete, on_update in self._query(bound(_ACTIONS, _named(table)))
+            }
+            own = [
+                replace(key, on_delete=rule[0], on_update=rule[1]) if (rule := rules.get(key.name)) else key
+                for key in own
+            ]
+        return own, self._foreign_keys(_to(table))
 
     def origins(self, origins: Sequence[Origin]) -> dict[Origin, tuple[TableName, str]]:
         # The driver tells the names themselves.
@@ -433,6 +444,12 @@ def _of(table: TableName) -> str:
 def _to(table: TableName) -> str:
     schema, name = mysql_literal(table.schema), mysql_literal(table.name)
     return f"referenced_table_schema = {schema} and referenced_table_name = {name}"
+
+
+def _action(word: object) -> str:
+    """What happens to the referencing rows; '' where it is what happens anyway."""
+    text = text_of(word).lower()
+    return "" if text in ("no action", "restrict") else text
 
 
 def _cut(nodes: list[CatalogNode]) -> CatalogPage:

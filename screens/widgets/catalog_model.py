@@ -223,8 +223,11 @@ class CatalogModel:
             yield Line(self.root, 0, Note.CUT)
         if self.names is None:
             yield Line(self.root, 0, Note.NAMES)
-        elif not groups:
+            return
+        if not groups:
             yield Line(self.root, 0, Note.NOTHING)
+        if self.names.truncated:
+            yield Line(self.root, 0, Note.NAMES)
 
     def _place(self, schema: str) -> Branch:
         for kind in ("schema", "database"):

@@ -40,7 +40,7 @@ SIGNS = {
     "foreign key": "→",
     "reference": "←",
 }
-"""A letter each, so that the kinds are told apart without colour; the help explains them."""
+"""A letter each, so that the kinds are told apart without colour; the line below the tree has them in words."""
 WORDS = {
     "tables": mark("tables"),
     "views": mark("views"),
@@ -497,6 +497,8 @@ class CatalogTree(ScrollView, can_focus=True):
                     "✗ " + _("Not all names are known: {reason}").format(reason=visible_line(self.model.names_reason)),
                     style="danger",
                 ).append(" · " + _("r: try again"))
+            if self.model.names is not None:
+                return text.append("  " + _("there are more than can be known here: open their schema"), style="muted")
             return text.append("  " + _("all names are being loaded …"), style="muted")
         if line.note is Note.CUT:
             return text.append("… " + _("there are more: type more of the name"), style="muted")

@@ -151,6 +151,7 @@ def test_a_table_described(shop: Desk) -> None:
     key = keys["of_customer"]
     assert (key.columns, key.referenced_columns) == (("customer", "region"), (HOSTILE_COLUMN, "region"))
     assert key.referenced == TableName(shop.schema, HOSTILE)
+    assert (key.on_delete, keys["of_parent"].on_delete) == ("cascade", "")
     assert len(told.referenced_by) == 1
     with pytest.raises(DatabaseError, match="not there any more"):
         shop.catalog.describe(TableName(shop.schema, "nothing"))
