@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bastion.destinations import LEAST_SYSLOG, Destination, File, Syslog, Webhook
+from bastion.destinations import NAME as DESTINATION_NAME
+
 FILE_NAME = "casemate.toml"
 DEFAULT_PORT = 60022
 LEAST_MEMORY = 256 * 1024 * 1024
@@ -41,6 +44,7 @@ class Limits:
     """What an outsider can make the bastion hold. Times are seconds.
 
     sessions                    database sessions at one time
+    sessions_per_person         the same of one person; 0: as many as the bastion takes
     login_timeout               from the connection to the end of the SSH login
     dial_timeout                to reach a database
     unauthenticated_per_source  connections from one address that have not logged in
@@ -49,6 +53,7 @@ class Limits:
     """
 
     sessions: int = 500
+    sessions_per_person: int = 0
     login_timeout: int = 60
     dial_timeout: int = 10
     unauthenticated_per_source: int = 20
@@ -107,6 +112,7 @@ class Configuration:
     limits: Limits
     recording: RecordingSettings = RecordingSettings()
     workstation: WorkstationSettings = WorkstationSettings()
+    shipping: tuple[Destination, ...] = ()
     people: Endpoint | None = None
     """A second address to listen on, for people: it offers compression only, so every ssh compresses the screen."""
 
@@ -178,6 +184,12 @@ class _Table:
         if not isinstance(value, dict):
             raise self.fail(key, f"must be a table, [{key}]")
         return _Table(self._file, self._key(key), value)
+
+    def tables(self, key: str) -> list[_Table]:
+        values = self._values.pop(key, [])
+        if not isinstance(values, list) or not all(isinstance(each, dict) for each in values):
+            raise self.fail(key, f"must be tables, each [[{key}]]")
+        return [_Table(self._file, f"{self._key(key)}[{number}]", each) for number, each in enumerate(values, 1)]
 
     def text(self, key: str, default: str) -> str:
         value = self._values.pop(key, default)
@@ -264,11 +276,15 @@ def _read(file: Path, root: _Table) -> Configuration:
 
     recording = _recording(root.table("recording"))
     workstation = _workstation(folder, root.table("workstation"))
+    shipping = tuple(_destination(folder, each) for each in root.tables("shipping"))
+    if len({each.name for each in shipping}) < len(shipping):
+        raise root.fail("shipping", "has two destinations of one name: each remembers by it how far it is")
 
     table = root.table("limits")
     defaults = Limits()
     limits = Limits(
         sessions=table.number("sessions", defaults.sessions, 1, 100_000),
+        sessions_per_person=table.number("sessions_per_person", defaults.sessions_per_person, 0, 100_000),
         login_timeout=table.number("login_timeout", defaults.login_timeout, 5, 600),
         dial_timeout=table.number("dial_timeout", defaults.dial_timeout, 1, 300),
         unauthenticated_per_source=table.number(
@@ -295,6 +311,7 @@ def _read(file: Path, root: _Table) -> Configuration:
         limits=limits,
         recording=recording,
         workstation=workstation,
+        shipping=shipping,
         people=Endpoint(listen.host, people_port) if people_port else None,
     )
 
@@ -330,6 +347,52 @@ def _workstation(folder: Path, table: _Table) -> WorkstationSettings:
         raise table.fail("memory", f"must be 0 or at least {LEAST_MEMORY}: a workstation does not start with less")
     table.end()
     return settings
+
+
+def _destination(folder: Path, table: _Table) -> Destination:
+    name = table.text("name", "")
+    if not DESTINATION_NAME.fullmatch(name):
+        raise table.fail("name", "must be 1 to 32 letters, digits, dashes or underscores")
+    kind = table.choice("kind", "syslog", ("syslog", "file", "webhook"))
+    destination: Destination
+
+    def path(key: str) -> str:
+        given = table.text(key, "")
+        return str(folder / given) if given else ""
+
+    if kind == "file":
+        if not (file := path("path")):
+            raise table.fail("path", "must name the file")
+        destination = File(
+            name=name,
+            path=file,
+            size=table.number("size", 100 * 1024 * 1024, 1024, 1024**4),
+            kept=table.number("kept", 10, 0, 10_000),
+        )
+    elif kind == "webhook":
+        url = table.text("url", "")
+        if not url.startswith(("https://", "http://")):
+            raise table.fail("url", "must begin with https:// or http://")
+        destination = Webhook(
+            name=name, url=url, token_file=path("token_file"), ca=path("ca"), batch=table.number("batch", 500, 1, 500)
+        )
+    else:
+        transport = table.choice("transport", "tls", ("udp", "tcp", "tls"))
+        if not (host := table.text("host", "")):
+            raise table.fail("host", "must name the receiver")
+        destination = Syslog(
+            name=name,
+            host=host,
+            port=table.number("port", 6514 if transport == "tls" else 514, 1, 65535),
+            transport=transport,
+            facility=table.number("facility", 13, 0, 23),
+            longest=table.number("longest", 8192 if transport == "udp" else 65536, LEAST_SYSLOG, 16 * 1024 * 1024),
+            ca=path("ca"),
+            certificate=path("certificate"),
+            key=path("key"),
+        )
+    table.end()
+    return destination
 
 
 def _store_url(folder: Path, url: str, table: _Table) -> str:
@@ -386,6 +449,13 @@ sessions = {WorkstationSettings().sessions}
 resume_for = {WorkstationSettings().resume_for}
 # bytes that one person's exported results may take here, for a day at most; 0: nothing is exported
 export_quota = {WorkstationSettings().export_quota}
+
+# Every record, also to other systems: kind = "syslog", "file" or "webhook". See docs/events.md.
+# [[shipping]]
+# name = "siem"
+# kind = "syslog"
+# transport = "tls"
+# host = "siem.example.com"
 
 [keys]
 host = ["keys/host_ed25519", "keys/host_rsa"]

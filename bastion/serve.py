@@ -23,6 +23,7 @@ from bastion.audit.audit import Audit
 from bastion.audit.journal import Journal, JournalFailed
 from bastion.audit.recorder import Recorder, RecordingLimits
 from bastion.audit.records import Recording
+from bastion.audit.shipping.service import Shipping
 from bastion.authority import Authority
 from bastion.commands.initialise import known_hosts_lines
 from bastion.configuration import Configuration, ConfigurationError, Endpoint
@@ -82,11 +83,16 @@ async def parts_of(configuration: Configuration, reason: str, *, serving: bool =
         store = Store.open(configuration.store_url)
         stack.callback(store.close)
         await asyncio.to_thread(store.migrate)
+        shipping = _shipping(configuration) if serving else None
+        if shipping is not None:  # ended behind the journal: its last records go out too
+            stack.push_async_callback(shipping.stop)
         journal = Journal.open(configuration.journal_folder, configuration.node, signing_key, configuration.durability)
         stack.callback(journal.close, reason)
         audit = Audit(journal, store, apart=serving)
         await audit.start()
         stack.push_async_callback(audit.stop)
+        if shipping is not None:
+            shipping.start()
         address = configuration.advertised(configuration.listen.port)
         advertise = m.Address(host=address.host, port=address.port)
         access = Access(store, vault, journal.append, advertise=advertise, ca=authority.certificate_pem)
@@ -101,13 +107,22 @@ async def parts_of(configuration: Configuration, reason: str, *, serving: bool =
             node=configuration.node,
             digest=lambda secret: vault.digest(STATEMENT_SECRETS, secret),
             leaf=authority.leaf,
-            limits=Limits(sessions=configuration.limits.sessions, dial=configuration.limits.dial_timeout),
+            limits=Limits(
+                sessions=configuration.limits.sessions,
+                sessions_per_person=configuration.limits.sessions_per_person,
+                dial=configuration.limits.dial_timeout,
+            ),
             recorder=recorder,
         )
         exports = ExportFiles(
             configuration.exports_folder, vault, configuration.workstation.export_quota, time.time, alone=serving
         )
         yield Parts(configuration, store, vault, authority, journal, audit, access, sessions, advertise, exports)
+
+
+def _shipping(configuration: Configuration) -> Shipping:
+    folder = configuration.state_folder / "shipping"
+    return Shipping(configuration.journal_folder, configuration.node, folder, list(configuration.shipping))
 
 
 def _recorder(configuration: Configuration, vault: Vault, journal: Journal) -> Recorder | None:

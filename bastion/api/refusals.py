@@ -82,6 +82,9 @@ SENTENCES: dict[str, str] = {
     "user-locked": _("{user} is locked. Ask an administrator."),
     "user-not-valid": _("{user} is not valid at this time. Ask an administrator."),
     "too-many-sessions": _("The bastion has {limit} sessions open, which is all that it takes. Try again later."),
+    "too-many-sessions-of-person": _(
+        "You have {limit} sessions open, which is all that one person may have here: {sessions}. Close one of them first."
+    ),
     "database-unreachable": _(
         "The database {database} at {host}:{port} cannot be reached from the bastion: {detail}. Check that it is running, then the network domain and the firewall."
     ),

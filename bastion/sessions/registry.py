@@ -27,6 +27,9 @@ from .record import Writer, now
 
 logger = logging.getLogger(__name__)
 
+NAMED = 5
+"""Sessions that a refusal names."""
+
 
 class Sessions:
     """All sessions of this node.
@@ -188,9 +191,16 @@ class Sessions:
         """Why there is no room for one more, where there is none. Raises Refused when the bastion is being stopped."""
         if self._stopping:
             raise Refused("bastion-stopping")
+        if visit.purpose == "catalog":
+            return None
         # Whoever is being told why not takes no room: a flood of them would keep it from everybody else.
-        if visit.purpose != "catalog" and len(self._counted()) > self._limits.sessions:
+        counted = self._counted()
+        if len(counted) > self._limits.sessions:
             return Refused("too-many-sessions", limit=self._limits.sessions)
+        limit = self._limits.sessions_per_person
+        own = [other for other in counted if other.visit.user == visit.user] if limit else []
+        if limit and len(own) > limit:
+            return Refused("too-many-sessions-of-person", limit=limit, sessions=_named(own[:limit]))
         return None
 
     def _counted(self) -> list[LiveSession]:
@@ -254,3 +264,14 @@ def new_session_id() -> str:
     digits = "0123456789abcdefghjkmnpqrstvwxyz"
     value = (time.time_ns() // 1_000_000) << 35 | secrets.randbits(35)
     return "s" + "".join(digits[(value >> shift) & 31] for shift in range(75, -1, -5))
+
+
+def _named(sessions: Sequence[LiveSession]) -> str:
+    """Who uses them, in words, for a refusal: the oldest few."""
+    words = [
+        f"{session.client or session.visit.purpose} from {session.visit.source} to {session.visit.database} "
+        f"since {session.started_at[:19]}Z"
+        for session in sessions[:NAMED]
+    ]
+    more = len(sessions) - len(words)
+    return "; ".join(words) + (f"; {more} more" if more else "")
