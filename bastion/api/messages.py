@@ -147,6 +147,8 @@ class Session(Message):
     database_tls: str = ""
     running: str | None = None
     """Live sessions only: the first 200 characters of the statement at work."""
+    backend: str = ""
+    """How the database's end was left: `idle`, `gone`, `busy` (it may be at work still); '' where nobody looked."""
 
 
 class Statement(Message):

@@ -241,6 +241,7 @@ class Batch:
             bytes_up=_count(record.bytes_up),
             bytes_down=_count(record.bytes_down),
             unattributed_bytes=_count(record.unattributed_bytes),
+            backend=record.backend,
         )
 
     def _session(self, session: str) -> Row:
@@ -344,6 +345,7 @@ _STATEMENT: Row = {
 _SESSION: Row = {
     "client": "", "login": "", "ended_at": None, "end_reason": None, "statements": 0, "bytes_up": 0, "bytes_down": 0,
     "unattributed_bytes": 0, "catalog": "", "schema": "", "server_version": "", "database_tls": "",
+    "backend": "",
 }  # fmt: skip
 
 

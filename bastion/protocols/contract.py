@@ -501,3 +501,10 @@ class Engine(Protocol):
     def cancel(self, key: CancelKey, request: LoginRequest) -> CancelSteps | InBandCancel:
         """Cancels what the connection with `key` is running; steps use the server leg of a new connection."""
         ...
+
+    def hang_up(self, key: CancelKey, request: LoginRequest) -> CancelSteps | None:
+        """Ends the connection with `key` on the database, whatever it is at; None where the protocol has no such order.
+
+        For a statement that does not stop when it is cancelled. Steps as those of `cancel`.
+        """
+        ...

@@ -18,6 +18,7 @@ from bastion.network import DialFailed, Target, dial, tls_context
 from bastion.protocols.contract import (
     CancelAsked,
     CancelKey,
+    CancelSteps,
     Engine,
     InBandCancel,
     LoggedIn,
@@ -58,9 +59,13 @@ class EndedEarly(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`sessions` counts all but side connections; times are seconds."""
+    """`sessions` counts all but side connections, `sessions_per_person` (0: no limit) those of one person.
+
+    Times are seconds.
+    """
 
     sessions: int = 500
+    sessions_per_person: int = 0
     dial: float = 10.0
     login: float = 30.0
 
@@ -328,8 +333,12 @@ class Life:
         relay.close()
         await self._close_recording(relay)
         reason = f"{ending.reason} by {ending.by}" if ending.by else ending.reason
+        if ending.detail:
+            reason += f": {ending.detail}"
         if backend == "busy":
-            reason += "; the database has not confirmed that the cancelled statement stopped"
+            reason += (
+                "; the database has not confirmed that the cancelled statement stopped, and its connection was cut"
+            )
         session.journal.append(closed(session, reason, backend))
 
     async def _stop_on_database(self, relay: Relay, ending: Ending) -> str:
@@ -342,13 +351,25 @@ class Life:
         while (number := relay.at_work) is not None and not relay.server.is_closed:
             left = end - clock()
             if left <= 0:
-                logger.warning("session %s: the database did not answer a cancelled statement", self.session.id)
-                return "busy"
+                return await self._hang_up(relay, number, ending)
             # An order that comes before the statement has begun is lost, and the next statement of a pipeline begins
             # when this one stops: so it is asked again.
             await self.session.cancel(ending.by or "bastion", ending.reason)
             await relay.until_over(number, min(left, CANCEL_AGAIN))
         return "gone" if relay.server.is_closed else "idle"
+
+    async def _hang_up(self, relay: Relay, number: int, ending: Ending) -> str:
+        """The last resort: ends the connection on the database, where its protocol has an order for that."""
+        session = self.session
+        steps = None if session.cancel_key is None else self.engine.hang_up(session.cancel_key, self._request)
+        if steps is not None:
+            reason = f"{ending.reason}: no answer to the cancel, so its connection is ended"
+            await session.cancel(ending.by or "bastion", reason, lambda: self._order(steps))
+            await relay.until_over(number, CANCEL_AGAIN)
+            if relay.server.is_closed:
+                return "gone"
+        logger.warning("session %s: the database did not answer a cancelled statement", session.id)
+        return "busy"
 
     async def _close_recording(self, relay: Relay) -> None:
         """What was kept is in its file, and how much of it on record, before the session's last record."""
@@ -370,6 +391,10 @@ class Life:
                 return False
             session.relay.server.write(steps.data)
             return True
+        return await self._order(steps)
+
+    async def _order(self, steps: CancelSteps) -> bool:
+        """Gives the database an order on a connection of its own; whether it was taken."""
         try:
             server = await self._dial()
         except Refused:
@@ -389,4 +414,4 @@ class Life:
             refusal = spoken(Refused("record-failed"))
         elif reason == "internal":
             refusal = spoken(Refused("internal", reference=self.session.id))
-        self.session.end(Ending(reason, "", refusal))
+        self.session.end(Ending(reason, "", refusal, detail))

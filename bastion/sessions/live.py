@@ -35,11 +35,15 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why a session ends: a stable reason for the record and, where the client is to be told, the refusal to say."""
+    """Why a session ends: a stable reason for the record and, where the client is to be told, the refusal to say.
+
+    `detail` stands behind the reason in the record.
+    """
 
     reason: str
     by: str = ""
     refusal: Refusal | None = None
+    detail: str = ""
 
 
 @dataclass(slots=True)

@@ -433,6 +433,7 @@ sessions = sa.Table(
     _text("schema"),
     _text("server_version"),
     _text("database_tls"),
+    _text("backend"),  # how the database's end was left: idle | gone | busy
     sa.Index(None, "user", "started_at"),
     sa.Index(None, "database", "started_at"),
     sa.Index(None, "started_at"),

@@ -266,7 +266,8 @@ def test_a_database_that_does_not_answer_the_cancel_is_said_to_be_busy(
         finally:
             subprocess.run(["kill", "-CONT", str(pid)], check=True)
     assert session["end_reason"] == (
-        "ended by auditor; the database has not confirmed that the cancelled statement stopped"
+        "ended by auditor; the database has not confirmed that the cancelled statement stopped, and its connection was"
+        " cut"
     )
     last = stock_bastion.statements(session["id"])[-1]
     assert (last["state"], last["rows"], last["error"]) == ("sent", None, None)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
@@ -35,8 +36,8 @@ from bastion.audit.records import (
 from bastion.audit.rows import LARGEST, digest_of
 from bastion.audit.search import find_statements
 from bastion.audit.shown_results import asked_for
-from bastion.protocols.sql_shape import shape_digest
 from bastion.audit.word_index import forget
+from bastion.protocols.sql_shape import shape_digest
 from bastion.store import schema
 from bastion.store.store import Store, sqlite_url
 from tests.servers.postgres import PostgresServer
@@ -237,6 +238,11 @@ async def test_a_program_that_names_itself_later(audit: Audit, journal: Journal,
     await audit.settle()
     (session,) = rows(store, schema.sessions)
     assert session["client"] == "ledger \u2400"
+    assert session["backend"] == ""
+    journal.append(msgspec.structs.replace(closed(), backend="busy"))
+    await audit.settle()
+    (session,) = rows(store, schema.sessions)
+    assert (session["state"], session["backend"]) == ("closed", "busy")
 
 
 async def test_a_session_that_was_refused(audit: Audit, journal: Journal, store: Store) -> None:

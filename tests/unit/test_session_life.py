@@ -10,15 +10,16 @@ from typing import Any, cast
 import pytest
 
 from bastion.api.refusals import Refused
-from bastion.audit.records import ClientNamed, SessionClosed, SessionOpened, SessionRefused, StatementSent
+from bastion.audit.records import CancelSent, ClientNamed, SessionClosed, SessionOpened, SessionRefused, StatementSent
 from bastion.network import Target
-from bastion.protocols.contract import LoggedIn, Refusal, SessionChanged
+from bastion.protocols.contract import CancelKey, LoggedIn, Refusal, SessionChanged
 from bastion.protocols.postgres.engine import PostgresEngine
 from bastion.sessions import life as life_module
 from bastion.sessions.life import Life, Limits
 from bastion.sessions.live import Ending, LiveSession, Visit
 from bastion.sessions.login import Legs
 from bastion.sessions.registry import Sessions
+from tests.protocols.postgres import messages as m
 
 from .test_relay import Answers, Lines, Stage
 
@@ -151,3 +152,79 @@ async def test_a_dial_that_is_ended_meanwhile_is_over_at_once(monkeypatch: pytes
     assert isinstance(refused, SessionRefused)
     assert (refused.code, refused.by) == ("ended", "bastion")
     assert "root" in refused.error
+
+
+async def test_a_person_has_so_many_sessions_and_is_told_which_they_are() -> None:
+    leave = asyncio.Event()
+
+    async def admit(user: str, token: str) -> Any:
+        await leave.wait()
+        raise Refused("bastion-stopping")
+
+    stages = [Stage(started=False) for _ in range(5)]
+    sessions = Sessions(
+        stages[0].journal, admit, {"postgresql": PostgresEngine()}, node="n1", digest=lambda text: "digest",
+        limits=Limits(sessions_per_person=2),
+    )  # fmt: skip
+    who = [("alice", "client"), ("alice", "console"), ("alice", "catalog"), ("bob", "client"), ("alice", "client")]
+    tasks = []
+    for (user, purpose), stage in zip(who, stages, strict=True):
+        visit = Visit(user, "t", "10.0.0.9", "orders", "app", "postgresql", purpose)
+        tasks.append(asyncio.create_task(sessions.open(stage.client, visit)))
+        await asyncio.sleep(0)
+    stages[4].client.data_received(m.startup(user="app", database="orders"))
+    await tasks[4]
+    [said] = [data for name, data in stages[4].events if name == "client"]
+    assert b"You have 2 sessions open, which is all that one person may have here: client from 10.0.0.9 to" in said
+    assert b"console from 10.0.0.9 to orders since 20" in said
+    refused = stages[0].journal.records[-1]
+    assert isinstance(refused, SessionRefused)
+    assert refused.code == "too-many-sessions-of-person"
+    assert not any(task.done() for task in tasks[:4])
+    leave.set()
+    for stage in stages[:4]:
+        stage.client.eof_received()
+    await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_database_that_does_not_stop_when_it_is_told_to_is_hung_up_on(
+    ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(life_module, "LINGER", 0.05)
+    monkeypatch.setattr(life_module, "CANCEL_AGAIN", 0.02)
+    stage, lines = Stage(started=False), Lines()
+    session = LiveSession("s1", Visit("alice", "t1", "127.0.0.1", "orders", "app", "mysql"), "n1", stage.journal)
+    admission = SimpleNamespace(expires_at=datetime.now(UTC) + timedelta(hours=1), at_expiry="end", database="orders")
+    engine = SimpleNamespace(name="mysql", hang_up=lambda key, request: "hang up" if ends else None)
+
+    class Ordering(Life):
+        async def _order(self, steps: Any) -> bool:
+            assert steps == "hang up"
+            stage.server.eof_received()
+            return True
+
+        async def _cancel_on_database(self) -> bool:
+            return True
+
+        _request = None  # type: ignore[assignment]
+
+    life = Ordering(
+        session, cast(Any, engine), cast(Any, admission), stage.client, Limits(), lambda text: "digest", None, list,
+        lambda: None,
+    )  # fmt: skip
+    result = LoggedIn(
+        cast(Any, lines), cast(Any, Answers(lines)), "app", "psql", "orders", "", "9", CancelKey(7),
+        client_rest=b"select sleep(900)\n",
+    )  # fmt: skip
+    running = asyncio.create_task(life._relay(Legs(stage.client, stage.server), result))
+    await asyncio.sleep(0)
+    session.end(Ending("not-understood", "", None, "a command of the kind 0x99"))
+    await running
+    orders = [each for each in stage.journal.records if isinstance(each, CancelSent)]
+    closed = stage.journal.records[-1]
+    assert isinstance(closed, SessionClosed)
+    assert closed.backend == ("gone" if ends else "busy")
+    assert closed.reason.startswith("not-understood: a command of the kind 0x99")
+    assert ("its connection was cut" in closed.reason) is not ends
+    assert (orders[-1].reason == "not-understood: no answer to the cancel, so its connection is ended") is ends

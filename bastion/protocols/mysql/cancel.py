@@ -1,4 +1,4 @@
-"""Cancelling a statement: a new connection as the same account, and `KILL QUERY` with the real connection id."""
+"""Cancelling a statement, or its connection: a new one as the same account, and KILL with the real connection id."""
 
 from __future__ import annotations
 
@@ -22,6 +22,16 @@ CAPABILITIES = int(
 
 
 def cancel_statement(key: CancelKey, request: LoginRequest) -> CancelSteps:
+    """Stops the running statement. Steps as those of `_order`."""
+    return _order(b"KILL QUERY %d" % key.id, request)
+
+
+def hang_up(key: CancelKey, request: LoginRequest) -> CancelSteps:
+    """Ends the connection with whatever it is at. Steps as those of `_order`."""
+    return _order(b"KILL CONNECTION %d" % key.id, request)
+
+
+def _order(order: bytes, request: LoginRequest) -> CancelSteps:
     """Steps on the server leg of a new connection; returns whether the server took the order.
 
     Without an account and its password nothing can be done: returns False at once.
@@ -37,7 +47,7 @@ def cancel_statement(key: CancelKey, request: LoginRequest) -> CancelSteps:
         yield from start_tls(server, greeting, response, request.server_tls)
         yield from log_in(server, greeting, response, request.secret.encode())
         server.sequence = 0
-        yield from server.send(bytes((CommandCode.QUERY,)) + b"KILL QUERY %d" % key.id)
+        yield from server.send(bytes((CommandCode.QUERY,)) + order)
         answer = yield from server.read_packet()
         server.sequence = 0
         yield from server.send(bytes((CommandCode.QUIT,)))

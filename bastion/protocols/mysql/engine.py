@@ -14,7 +14,7 @@ from bastion.protocols.contract import (
     Send,
 )
 
-from .cancel import cancel_statement
+from .cancel import cancel_statement, hang_up
 from .codec import encode_packets
 from .login import log_in_both
 from .refusal import error_at_login
@@ -36,6 +36,9 @@ class MysqlEngine:
 
     def cancel(self, key: CancelKey, request: LoginRequest) -> CancelSteps | InBandCancel:
         return cancel_statement(key, request)
+
+    def hang_up(self, key: CancelKey, request: LoginRequest) -> CancelSteps | None:
+        return hang_up(key, request)
 
 
 ENGINE = MysqlEngine()

@@ -26,5 +26,9 @@ class PostgresEngine:
         """See contract.Engine."""
         return cancel(key, request.server_tls)
 
+    def hang_up(self, key: CancelKey, request: LoginRequest) -> CancelSteps | None:
+        """See contract.Engine. PostgreSQL has a function for it (pg_terminate_backend), and no message."""
+        return None
+
 
 ENGINE = PostgresEngine()
