@@ -18,7 +18,9 @@ MOST_PASTED = 4 * 1024 * 1024
 
 _PASTE, _PASTED = "\x1b[200~", "\x1b[201~"
 _PIECES = re.compile(r"(?=\x1b)")
-_SEQUENCE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]?|.)?", re.DOTALL)
+_CONTROL = re.compile(r"\x1b\[(?!M)[0-?]*[ -/]*[@-~]")
+"""A whole control sequence (ECMA-48, 5.4); the mouse's old form goes on behind its M."""
+
 _ANSWERS = re.compile(r"\x1b\[[?>=][\d;:]*c|\x1b[P\]_^X][^\x07\x1b]*(?:\x07|\x1b\\)")
 """Answers to questions that were not asked (device attributes, strings with a terminator): Textual would type them."""
 
@@ -34,6 +36,7 @@ class TerminalInput:
         self._parser = XTermParser()
         self._pasted: int | None = None
         self._tail = ""
+        self._begun = ""
 
     @property
     def waiting(self) -> bool:
@@ -45,10 +48,11 @@ class TerminalInput:
         text = _ANSWERS.sub("", self._decode(data))
         for piece in _PIECES.split(text):
             if piece:
-                yield from self._guarded(self._within_limit(piece))
+                yield from self._take(self._within_limit(piece))
 
     def tick(self) -> Iterator[Message]:
         """The events of what has waited long enough."""
+        self._begun = ""
         for event in self._parser.tick():
             if _wanted(event):
                 yield event
@@ -79,21 +83,32 @@ class TerminalInput:
         # What may be the beginning of the end mark is kept.
         return piece[: max(room, 0)]
 
+    def _take(self, piece: str) -> Iterator[Message]:
+        """Gives the parser a piece. A sequence that is whole and means nothing to it is left out: it would wait for
+        more, and take what is typed next for that."""
+        begun = self._begun + piece
+        found = _CONTROL.match(begun) if self._pasted is None else None
+        if found is None or found.end() <= len(self._begun):
+            yield from self._guarded(piece)
+            self._begun = begun if begun.startswith("\x1b") and self.waiting else ""
+            return
+        end = found.end() - len(self._begun)
+        yield from self._guarded(piece[:end])
+        if self.waiting:
+            self._parser = XTermParser()
+        self._begun = ""
+        if piece[end:]:
+            yield from self._guarded(piece[end:])
+
     def _guarded(self, piece: str) -> Iterator[Message]:
-        for _attempt in range(2):
-            try:
-                for event in self._parser.feed(piece):
-                    if _wanted(event):
-                        yield event
-            except Exception:  # noqa: BLE001 - whatever the parser stumbles over, the person goes on
-                self._parser = XTermParser()
-                self._pasted = None
-                found = _SEQUENCE.match(piece)
-                piece = piece[found.end() :] if found is not None else ""
-                if not piece:
-                    return
-            else:
-                return
+        try:
+            for event in self._parser.feed(piece):
+                if _wanted(event):
+                    yield event
+        except Exception:  # noqa: BLE001 - whatever the parser stumbles over, the person goes on
+            self._parser = XTermParser()
+            self._pasted = None
+            self._begun = ""
 
 
 def _wanted(event: Message) -> bool:

@@ -85,6 +85,16 @@ async def test_whatever_comes_it_goes_on(hostile: bytes, monkeypatch: pytest.Mon
         await other.wait("got still here")
 
 
+async def test_a_sequence_that_means_nothing_does_not_swallow_what_is_typed_next() -> None:
+    app = SmallApp()
+    async with served(app) as other:
+        await other.wait("hello")
+        for part in (b"\x1b[;;", b";;;ua", b"\x1b[1;2;3;4;5zb", b"\x1b[", b"D", b"c", b"\x1bO", b"D", b"d"):
+            await other.type(part)
+            await other.until_quiet(0.05)
+        await other.wait("got adcb")
+
+
 async def test_nothing_in_the_content_reaches_the_terminal_as_a_sequence() -> None:
     async with served(SmallApp(NASTY)) as other:
         await other.wait("owned")
