@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import threading
@@ -11,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from backends.catalog import CatalogNode
+from backends.catalog import CatalogNode, TableName
 from backends.connection import DatabaseConnection, ResultBegan, ResultEnded, RowsArrived, RunEvent, RunFailed, follow
+from backends.console import DatabaseConsole
 from backends.headless import run_sql
 from backends.host_keys import HostKeys
 from backends.interface import DatabaseError, Kind, Notice, TransactionState
@@ -196,6 +198,47 @@ def test_the_catalog_level_by_level(connection: DatabaseConnection) -> None:
     assert list(columns)[:2] == ["id", "note"]
     assert columns["id"].marks == ("pk",)
     assert "char" in columns["note"].detail
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "mysql"])
+async def test_the_catalog_answers_while_a_statement_runs(
+    engine: str, link: Link, request: pytest.FixtureRequest
+) -> None:
+    name = NAMES[engine] if engine == "postgresql" else request.getfixturevalue("mariadb")
+    token: m.Token = await asyncio.to_thread(link.call_now, methods.TOKEN_REQUEST, methods.TokenRequest(database=name))
+    console = await DatabaseConsole.open(link, token, name)
+    events: list[RunEvent] = []
+    try:
+        for statement in (
+            "drop table if exists leaf", "drop table if exists stem", "create table stem (id int primary key)",
+            "create table leaf (id int primary key, stem int, foreign key (stem) references stem (id))",
+            "insert into stem values (5)", "insert into leaf values (1, 5)",
+        ):  # fmt: skip
+            await console.run(statement, events.append)
+        assert not [event for event in events if isinstance(event, RunFailed)]
+        slow = "select pg_sleep(60)" if engine == "postgresql" else "select sleep(60)"
+        running = asyncio.create_task(console.run(slow, events.append))
+        top = (await console.children(None)).nodes
+        names = await console.metadata()
+        place = TableName("public" if engine == "postgresql" else name, "leaf")
+        assert place.schema in [node.name for node in top]
+        table = names.table("leaf", place.schema)
+        assert table is not None
+        assert table.column_names == ["id", "stem"]
+        described = await console.describe(place)
+        assert [key.referenced.name for key in described.foreign_keys] == ["stem"]
+        assert not running.done()
+        while not await console.cancel():
+            pass
+        await running
+        events.clear()
+        await console.run("select id, stem from leaf", events.append)
+        [began] = [event for event in events if isinstance(event, ResultBegan)]
+        [jump] = await console.jumps(began.columns, ["1", "5"], 1)
+        assert jump.table.name == "stem"
+        assert "where id = 5" in jump.statement
+    finally:
+        await console.close()
 
 
 def test_notices_come_along(link: Link) -> None:
