@@ -29,7 +29,8 @@ STARTS = (
     "select", "insert into", "update", "delete from", "with", "explain", "explain analyze", "create table",
     "alter table", "create index", "create view", "drop table", "truncate table", "begin", "commit", "rollback",
     "show", "call", "grant", "revoke", "set", "replace into", "use", "show tables", "show databases",
-    "show create table", "describe", "vacuum", "analyze", "start transaction", "show processlist", "refresh materialized view", "create schema",
+    "show create table", "describe", "vacuum", "analyze", "start transaction", "show processlist",
+    "refresh materialized view", "create schema",
 )  # fmt: skip
 AFTER_TABLE = (
     "where", "join", "left join", "on", "using", "inner join", "right join", "full join", "cross join", "group by",
@@ -58,6 +59,8 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "alter": ("table", "index", "view", "user", "role", "database", "sequence"),
     "drop": ("table", "index", "view", "schema", "function", "procedure", "trigger", "database", "user",
              "materialized view", "sequence", "column", "constraint"),
+    "show": ("tables", "databases", "create table", "processlist", "variables like", "index from", "columns from",
+             "status", "grants", "warnings", "all"),
     "truncate": ("table",), "start": ("transaction",),
 }  # fmt: skip
 _NEXT_STATEMENT = re.compile(
@@ -188,7 +191,7 @@ class _Search:
         self._as_typed, self._quoted, self._bracket = typed, quoted, bracket_follows
         self._dialect = dialect_of(engine)
         self._words: EngineWords = words_of(engine)
-        self._found: dict[tuple[str, Offer], tuple[tuple[int, float, int], Completion]] = {}
+        self._found: dict[tuple[str, Offer], tuple[tuple[int, float, bool, int], Completion]] = {}
         self._upper = typed.isupper() if typed else context.upper
 
     def found(self) -> list[Completion]:
@@ -214,7 +217,8 @@ class _Search:
             return
         if insert is None:
             insert = self._name(label)
-        self._found[label, kind] = ((fits, rank, len(self._found)), Completion(label, insert, kind, detail))
+        exact = (match if match is not None else label).startswith(self._as_typed)
+        self._found[label, kind] = ((fits, rank, not exact, len(self._found)), Completion(label, insert, kind, detail))
 
     def _name(self, name: str) -> str:
         if self._quoted:

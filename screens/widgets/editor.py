@@ -528,7 +528,7 @@ class SqlEditor(TextArea):
             return True
         if key == "escape":
             self.hide_completions()
-            return True
+            return self.vim is None  # to vim it is the end of insert mode too
         if key == "tab" or (key == "enter" and popup.entered):
             found, item = popup.chosen()
             self.hide_completions()

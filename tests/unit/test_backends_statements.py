@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from backends.statements import first_word, reads_only, split, statement_at
+from backends.statements import Boundaries, first_word, reads_only, split, statement_at
 
 
 def texts(text: str, engine: str = "postgresql") -> list[str]:
@@ -35,6 +35,14 @@ def texts(text: str, engine: str = "postgresql") -> list[str]:
         ("mysql", "/* a; /* b; */ select 1; x", ["/* a; /* b; */ select 1", "x"]),
         ("mysql", "/*!50000 select 1 */; x", ["/*!50000 select 1 */", "x"]),
         ("sqlserver", "select [a;b]; x", ["select [a;b]", "x"]),
+        (
+            "mysql",
+            "select 1;\ndelimiter //\ncreate procedure p() begin select 1; select '//'; end//\nDELIMITER ;\nx; y",
+            ["select 1", "create procedure p() begin select 1; select '//'; end", "x", "y"],
+        ),
+        ("mysql", "-- first\n  Delimiter $$  \na;b$$ c", ["a;b", "c"]),
+        ("mysql", "select delimiter; x", ["select delimiter", "x"]),
+        ("postgresql", "delimiter //\nx; y", ["delimiter //\nx", "y"]),
     ],
 )
 def test_split(engine: str, text: str, expected: list[str]) -> None:
@@ -68,3 +76,28 @@ def test_a_large_script_is_split_in_linear_time() -> None:
     began = time.perf_counter()
     assert len(split(text, "postgresql")) == 20_000
     assert time.perf_counter() - began < 3
+
+
+def test_what_was_read_before_an_edit_is_right_after_it() -> None:
+    """Whatever is typed where, the statements are those of a text that is read from its beginning."""
+    text = "select 1;\nselect ';' ;\n-- x;\nselect 3"
+    for engine in ("postgresql", "mysql"):
+        for offset in range(len(text) + 1):
+            for typed in (";", "'", "--", "/*", "$$", "\n", "x", "delimiter //\n"):
+                known = Boundaries(engine)
+                known.all(text)
+                known.edited(offset)
+                new = text[:offset] + typed + text[offset:]
+                for place in (0, offset, len(new)):
+                    assert known.at(new, place) == statement_at(new, place, engine)
+                assert known.all(new) == split(new, engine)
+                known = Boundaries(engine)
+                known.all(new)
+                known.edited(offset)
+                assert known.all(text) == split(text, engine)
+
+
+def test_the_beginning_of_a_statement_with_what_is_before_it() -> None:
+    text = "select 1;\n-- two\nselect 2; select"
+    known = Boundaries("postgresql")
+    assert [known.start(text, offset) for offset in (0, 8, 9, 12, len(text))] == [0, 0, 9, 9, 26]
