@@ -72,6 +72,7 @@ class DatabasesScreen(Page):
     DatabasesScreen.empty #empty { display: block; }
     DatabasesScreen.empty DatabaseList { display: none; }
     DatabasesScreen #facts { height: 3; margin: 0 1; padding: 0 1; border-top: solid $line; color: $muted; }
+    DatabasesScreen #facts { text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -227,7 +228,7 @@ class DatabasesScreen(Page):
         )
 
     def _show_facts(self) -> None:
-        facts = Text(no_wrap=True, overflow="ellipsis")
+        facts = Text()
         choice = self.chosen
         if choice is not None:
             facts.append(" · ".join(self._facts_of(choice.database)))

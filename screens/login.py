@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
+from asyncio import sleep
 from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
-from textual import work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.message import Message
 from textual.widgets import Button, Checkbox, Label, Static
 
 from backends.host_keys import OfferedKey
-from backends.link import Credentials, HostKeyChanged, HostKeyUnknown, LinkError, LoginRefused, Target
+from backends.link import Credentials, HostKeyChanged, HostKeyUnknown, LinkError, LoginRefused, Target, Unreachable
 from backends.visible_text import visible, visible_line
 from bastion.api.language import translate as _
 from bastion.api.refusals import Refused
 
+from .choice import ChoiceDialog
 from .widgets.confirmation import Confirmation
 from .widgets.frame import KeyLine
 from .widgets.inputs import LineInput
 from .words import mark, sentence
 from .workstation import Page
+
+AGAIN_SECONDS = (1, 2, 4, 8, 15, 30, 30, 30, 60, 60, 60, 60, 60, 60, 60)
+"""Waits between tries to connect again by itself."""
+
+
+class TargetInput(LineInput):
+    """The bastion; up and down go through those that were used before."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "step(1)", show=False),
+        Binding("up", "step(-1)", show=False),
+    ]
+
+    class Stepped(Message):
+        """To the one before (-1) or after."""
+
+        def __init__(self, step: int) -> None:
+            super().__init__()
+            self.step = step
+
+    def action_step(self, step: int) -> None:
+        self.post_message(self.Stepped(step))
 
 
 class LoginScreen(Page):
@@ -36,6 +61,8 @@ class LoginScreen(Page):
     LoginScreen Label { margin-top: 1; color: $muted; }
     LoginScreen Checkbox { margin-top: 1; background: transparent; border: none; padding: 0; }
     LoginScreen Button { margin-top: 1; width: 100%; }
+    LoginScreen #recent { color: $muted; display: none; }
+    LoginScreen.known #recent { display: block; }
     LoginScreen #state { margin-top: 1; height: auto; max-height: 7; }
     LoginScreen #state.bad { color: $danger; }
     LoginScreen.short Label { margin-top: 0; }
@@ -44,12 +71,15 @@ class LoginScreen(Page):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+j,f5", "log_in", mark("Log in")),
+        Binding("f6", "recent", mark("Recent bastions")),
     ]
 
-    def __init__(self, message: str = "") -> None:
+    def __init__(self, message: str = "", *, lost: str = "") -> None:
+        """`message`: why the connection was lost, `lost`: what with it."""
         super().__init__()
-        self._message = message
+        self._message, self._lost = message, lost
         self._busy = False
+        self._recent: list[str] = []
 
     def compose(self) -> ComposeResult:
         start = self.workstation.start
@@ -57,7 +87,8 @@ class LoginScreen(Page):
             yield Static("casemate", id="name", markup=False)
             yield Static(Text(_("The one door to the databases.")), id="about")
             yield Label(Text(_("Bastion")))
-            yield LineInput(start.target, "alice@bastion.example.com:60022", id="target")
+            yield TargetInput(start.target, "alice@bastion.example.com:60022", id="target")
+            yield Static("", id="recent", markup=False)
             yield Label(Text(_("Password, or passphrase of the key file")))
             yield LineInput(start.password or "", password=True, id="password")
             yield Label(Text(_("Key file (leave empty for your usual keys)")))
@@ -70,12 +101,19 @@ class LoginScreen(Page):
     def on_mount(self) -> None:
         start = self.workstation.start
         self.set_class(self.size.height < 30, "short")
+        self._recent = self.workstation.services.recent_bastions.names()
+        others = [name for name in self._recent if name != start.target]
+        self.set_class(bool(others), "known")
+        hint = _("↓ or F6: those that you used before ({count})").format(count=len(others))
+        self.query_one("#recent", Static).update(Text(hint))
         if self._message:
-            self._say(self._message, bad=True)
+            self._say("\n".join(filter(None, (self._message, self._lost))), bad=True)
         field = "#password" if start.target else "#target"
         self.query_one(field, LineInput).focus()
         if start.target and not self._message and (start.password or start.identity):
             self.action_log_in()
+        elif self._message and self.workstation.again is not None and start.target:
+            self._connect_again(Target.parse(start.target), self.workstation.again)
 
     def on_resize(self) -> None:
         self.set_class(self.size.height < 30, "short")
@@ -85,6 +123,50 @@ class LoginScreen(Page):
 
     def on_button_pressed(self) -> None:
         self.action_log_in()
+
+    @on(TargetInput.Stepped)
+    def _stepped(self, event: TargetInput.Stepped) -> None:
+        """Through the bastions that were used before, as through a shell's history."""
+        if not self._recent:
+            return
+        shown = self.query_one("#target", LineInput)
+        place = self._recent.index(shown.value) if shown.value in self._recent else -1
+        place = min(max(place + event.step, 0), len(self._recent) - 1)
+        shown.value = self._recent[place]
+        shown.cursor_position = len(shown.value)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return bool(self._recent) if action == "recent" else True
+
+    @work(exclusive=True, group="recent")
+    async def action_recent(self) -> None:
+        """Chooses one of those that were used before."""
+        chosen = await self.app.push_screen_wait(ChoiceDialog(_("Recent bastions"), self._recent))
+        if chosen is not None:
+            self.query_one("#target", LineInput).value = chosen
+            self.query_one("#password", LineInput).focus()
+
+    @work(exclusive=True, group="login")
+    async def _connect_again(self, target: Target, credentials: Credentials) -> None:
+        """Tries by itself, with the keys of the last login, for some minutes; whatever the person does ends it."""
+        said = "\n".join(filter(None, (self._message, self._lost)))
+        services = self.workstation.services
+        for number, wait in enumerate(AGAIN_SECONDS, 1):
+            self._say(f"{said}\n" + _("Connecting again, try {number} …").format(number=number))
+            try:
+                link = await services.log_in(target, credentials, services.host_keys)
+            except Unreachable:
+                self._say(
+                    f"{said}\n" + _("Not reached. The next try is in {seconds} s; F5 tries now.").format(seconds=wait)
+                )
+                await sleep(wait)
+            except (LinkError, Refused) as error:
+                self._say(f"{said}\n{sentence(error)}", bad=True)
+                return
+            else:
+                self.workstation.logged_in(link)
+                return
+        self._say(f"{said}\n" + _("Not reached. F5 tries again."), bad=True)
 
     def action_log_in(self) -> None:
         """Tries what the fields say."""
@@ -104,6 +186,8 @@ class LoginScreen(Page):
             agent=self.query_one("#agent", Checkbox).value,
         )
         self._busy = True
+        # Kept for connecting again by itself; a passphrase or a password is not.
+        self.workstation.again = None if credentials.password else credentials
         self._say(_("Connecting to {target} …").format(target=visible_line(str(target))))
         self._log_in(target, credentials)
 
@@ -124,7 +208,10 @@ class LoginScreen(Page):
             self._say(sentence(error), bad=True)
             return
         except (LinkError, Refused) as error:
-            self._say(sentence(error), bad=True)
+            words = sentence(error)
+            if isinstance(error, LoginRefused) and credentials.password is None:
+                words += "\n" + _("None of your keys was accepted: give the password.")
+            self._say(words, bad=True)
             if isinstance(error, LoginRefused):
                 password = self.query_one("#password", LineInput)
                 password.value = ""
@@ -134,6 +221,7 @@ class LoginScreen(Page):
             self._busy = False
         self.query_one("#password", LineInput).value = ""
         self._say("")
+        services.recent_bastions.add(target)
         self.workstation.logged_in(link)
 
     async def _trusts(self, key: OfferedKey) -> bool:

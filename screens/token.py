@@ -52,18 +52,17 @@ class TokenDialog(Dialog[m.Token | None]):
     TokenDialog Label { margin-top: 1; color: $muted; }
     TokenDialog Button { margin-top: 1; }
     TokenDialog #state { height: auto; color: $danger; }
-    TokenDialog #keys { margin-top: 1; height: auto; color: $muted; }
     TokenDialog.asks #tabs, TokenDialog.asks OptionList, TokenDialog.asks #countdown { display: none; }
     TokenDialog.shows #form { display: none; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c,enter", "copy_field", mark("Copy")),
-        Binding("v", "reveal", mark("Show or hide the token")),
+        Binding("v", "reveal", mark("Show the token")),
         Binding("right", "next_tab(1)", mark("Next tab"), key_display="→"),
         Binding("left", "next_tab(-1)", mark("Tab before"), key_display="←", show=False),
-        Binding("s", "copy('ssh')", mark("Copy the ssh line")),
-        Binding("l", "copy('client')", mark("Copy the client line")),
+        Binding("s", "copy('ssh')", mark("Copy the ssh line"), show=False),
+        Binding("l", "copy('client')", mark("Copy the client line"), show=False),
         Binding("o", "open", mark("Open console")),
         Binding("r", "renew", mark("Renew")),
         Binding("n", "new", mark("New token")),
@@ -100,19 +99,14 @@ class TokenDialog(Dialog[m.Token | None]):
             yield VerticalScroll(id="form", can_focus=False)
             yield OptionList(markup=False, id="fields")
             yield Static("", id="state", markup=False)
-            yield Static("", id="keys", markup=False)
 
     async def on_mount(self) -> None:
-        self.bindings_updated_signal.subscribe(self, lambda _screen: self._show_keys())
         if self._token_id is None:
             await self._show_form()
         else:
             self.set_class(True, "shows")
             self._fetch(self._token_id)
         self.set_interval(1.0, self._tick)
-
-    def on_resize(self) -> None:
-        self._show_keys()
 
     # -- asking
 
@@ -141,7 +135,6 @@ class TokenDialog(Dialog[m.Token | None]):
         await form.mount_all(fields)
         form.query(LineInput).first().focus()
         self.refresh_bindings()
-        self._show_keys()
 
     def _password_hint(self) -> str:
         return "" if self._then_open else _("empty: your client is asked for it")
@@ -262,7 +255,7 @@ class TokenDialog(Dialog[m.Token | None]):
         if not setting.value:
             value = Text(_("(empty)"))
         if setting.note:
-            value.append(f"   {setting.note}", style="italic")
+            value.append(f"  {setting.note}", style="italic")
         row.add_row(Text(setting.label), value)
         return row
 
@@ -303,25 +296,6 @@ class TokenDialog(Dialog[m.Token | None]):
         if place.content != text:  # a line that is drawn again costs a slow link as much as a new one
             place.update(text)
             self.refresh_bindings()
-
-    def _show_keys(self) -> None:
-        if not self.is_mounted:
-            return
-        keys, width = Text(), max(min(self.size.width * 98 // 100, 110) - 6, 20)
-        line = Text()
-        for binding in (each.binding for each in self.active_bindings.values() if each.enabled):
-            if not binding.show or binding.action.startswith("app.") or not binding.description:
-                continue
-            if binding.description in line.plain + keys.plain:
-                continue
-            piece = Text.assemble((self.app.get_key_display(binding), "accent"), f" {_(binding.description)}   ")
-            if line.cell_len + piece.cell_len > width:
-                keys.append_text(line)
-                keys.append("\n")
-                line = Text()
-            line.append_text(piece)
-        keys.append_text(line)
-        self.query_one("#keys", Static).update(keys)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("copy", "copy_field", "reveal", "next_tab", "renew", "revoke", "open", "new"):

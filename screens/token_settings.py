@@ -47,7 +47,7 @@ def settings_for(tab: str, token: m.Token) -> list[Setting]:
 
 def _token(token: m.Token) -> list[Setting]:
     return [
-        Setting(_("Token"), token.token, secret=True, note=_("the password of the SSH connection")),
+        Setting(_("Token"), token.token, secret=True, note=_("the SSH password")),
         *_bastion(token, _("SSH host"), _("SSH port"), _("SSH user")),
         Setting(_("Database address"), f"{token.host}:{token.port}"),
         Setting(_("Database user"), _login(token)),
@@ -59,13 +59,13 @@ def _token(token: m.Token) -> list[Setting]:
 
 def _command_line(token: m.Token) -> list[Setting]:
     account = ["--account", token.account]
-    ssh = Setting(_("Tunnel"), token.lines.ssh, note=_("asks for a password: that is the token"))
+    ssh = Setting(_("Tunnel"), token.lines.ssh, note=_("the password is the token"))
     client = Setting(_CLIENTS.get(token.engine, _("Client")), token.lines.client, note=_password_note(token))
     own = shlex.join(["casemate", "tunnel", token.database, *account])
     return [
         ssh,
         client,
-        Setting("casemate tunnel", own, note=_("instead of ssh: no password, and nobody else can use it")),
+        Setting("casemate tunnel", own, note=_("instead of ssh; nobody else can use it")),
         Setting("casemate sql", shlex.join(["casemate", "sql", token.database, *account, "-c", "select 1"])),
     ]
 
@@ -92,7 +92,7 @@ def _navicat(token: m.Token) -> list[Setting]:
 
 def _dbeaver(token: m.Token) -> list[Setting]:
     properties = (
-        [Setting(_("Driver property assumeMinServerVersion"), "10", note=_("so that your name stays in the session"))]
+        [Setting(_("Driver property assumeMinServerVersion"), "10", note=_("your name stays in the session"))]
         if token.engine == "postgresql"
         else []
     )
@@ -130,7 +130,7 @@ def _urls(token: m.Token) -> list[Setting]:
         "oracle": f"jdbc:oracle:thin:@{oracle}",
     }.get(token.engine, place)
     return [
-        Setting(_("First the tunnel"), token.lines.ssh, note=_("asks for a password: that is the token")),
+        Setting(_("First the tunnel"), token.lines.ssh, note=_("the password is the token")),
         Setting("JDBC", jdbc, note=_password_note(token)),
         Setting("URI", uri),
     ]
@@ -154,7 +154,7 @@ def _password(token: m.Token, label: str) -> Setting:
         return Setting(label, "", note=_("the account's own"))
     if token.asks_password:
         return Setting(label, token.token, secret=True, note=_("the token again"))
-    return Setting(label, "", note=_("leave it empty: the bastion puts it in place"))
+    return Setting(label, "", note=_("the bastion puts it in place"))
 
 
 def _password_note(token: m.Token) -> str:

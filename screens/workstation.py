@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from textual import on
 from textual.app import App
+from textual.containers import Vertical
 from textual.content import Content
 from textual.events import Mount, Resize
 from textual.screen import ModalScreen, Screen
@@ -24,6 +25,7 @@ from backends.link import Credentials, Listener, Target
 from backends.metadata import SchemaMetadata
 from backends.personal import Personal
 from backends.plan import Plan
+from backends.recent_bastions import RecentBastions
 from bastion.api import messages as m
 from bastion.api.methods import Method
 
@@ -122,6 +124,7 @@ class Services:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     local_time: bool = True
     """Times are shown in the machine's zone; tests turn it off."""
+    recent_bastions: RecentBastions = field(default_factory=RecentBastions)
     exports_to_bastion: bool = False
     """There is no disk of the person's here: an exported result waits on the bastion until it is fetched."""
 
@@ -144,6 +147,8 @@ class Workstation(App[int]):
     link: ControlLink | None = None
     plain: bool = False
     """Pages for screen readers: numbered lines, no frames, states in words."""
+    again: Credentials | None = None
+    """What the last login was made with, where it can be made again without asking: keys, never a password."""
     personal: Personal
     """What the person keeps at the bastion; there before anybody has logged in, and then it finds nothing."""
 
@@ -219,7 +224,8 @@ class Dialog(ModalScreen[T]):
     def _keys_changed(self, _screen: Screen[Any]) -> None:
         from .widgets.frame import key_text
 
-        frame = next(iter(self.children), None)
+        # Toasts lie beside it.
+        frame = next((child for child in self.children if isinstance(child, Vertical)), None)
         if frame is None or self.query("#keys"):
             return
         line, _places = key_text(self, max((frame.size.width or self.size.width) - 6, 0), only=True)
