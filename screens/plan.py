@@ -15,7 +15,7 @@ from backends.plan import Plan, PlanNode
 from backends.visible_text import visible, visible_line
 from bastion.api.language import translate as _
 
-from .widgets.plan_tree import PlanTree
+from .widgets.plan_tree import PlanTree, misjudgement
 from .words import mark
 from .workstation import Dialog
 
@@ -87,6 +87,8 @@ class PlanDialog(Dialog[bool]):
         if step is None:
             return
         text = Text()
+        if (factor := step.misjudged) is not None:
+            text.append(f"≠ {misjudgement(factor)}\n", style="warning")
         for label, value in step.details:
             text.append(f"{visible_line(label)}: ", style="muted")
             text.append(visible(value) + "\n")

@@ -56,14 +56,14 @@ class TransactionDialog(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical():
             if self._state is TransactionState.OPEN:
-                yield Static(Text(_("A transaction is {age}.").format(age=self._age), style="warning"))
+                yield Static(Text.assemble((_("A transaction is {age}.").format(age=self._age), "warning")))
                 yield Static(_line("  ", "c", _("commit"), _("what it changed is kept")))
                 yield Static(_line("  ", "r", _("roll back"), _("what it changed is taken back")))
             elif self._state is TransactionState.FAILED:
-                yield Static(Text(_("The transaction has failed: nothing of it can be kept."), style="danger"))
+                yield Static(Text.assemble((_("The transaction has failed: nothing of it can be kept."), "danger")))
                 yield Static(_line("  ", "r", _("roll back"), _("then statements run again")))
             else:
-                yield Static(Text(_("No transaction is open."), style="muted"))
+                yield Static(Text.assemble((_("No transaction is open."), "muted")))
             yield Static(Text(_("How statements are committed")), classes="title")
             for name, (key, words, what) in MODES.items():
                 yield Static(_line("● " if name == self._mode else "○ ", key, _(words), _(what)))

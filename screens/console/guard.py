@@ -21,7 +21,7 @@ from ..widgets.keep_question import KeepQuestion, Tried
 from ..widgets.results import Results
 from ..widgets.typed_question import TypedQuestion
 from ..words import mark
-from ..workstation import Page
+from ..workstation import Dialog, Page
 from .at_hand import AtHand
 from .stage import Stage
 from .transactions import Transactions
@@ -68,7 +68,9 @@ class WriteGuard:
         """What the level means, for the band of a production database."""
         return {
             GuardLevel.OFF: _("the write guard is off: every write is kept at once"),
-            GuardLevel.WRITES: _("writes ask whether they are kept"),
+            GuardLevel.WRITES: _("writes ask whether they are kept")
+            if self._transactions.autocommit
+            else _("writes are kept when you commit them (F10)"),
             GuardLevel.EVERYTHING: _("every statement asks before it is sent"),
         }[self.level]
 
@@ -150,13 +152,12 @@ class WriteGuard:
         if not tried:
             await self._transactions.end(commit=False)
             return False
-        self._stage.say(_("waiting for your answer"))
         token = self._at_hand.token
         question = KeepQuestion(
             tried, visible_line(token.database if token is not None else ""), self._transactions.words, self._production
         )
         self._question = question
-        keep = await self._page.app.push_screen_wait(question)
+        keep = await self._ask(question)
         self._question = None
         if self._at_hand.database is None or not self._transactions.unfinished:
             return False  # lost or rolled back while it was asked about; that was said
@@ -170,8 +171,12 @@ class WriteGuard:
         token = self._at_hand.token
         return token is not None and token.production
 
+    async def _ask(self, question: Dialog[bool]) -> bool:
+        self._stage.say(_("waiting for your answer"))
+        return await self._page.app.push_screen_wait(question)
+
     async def _ask_to_send(self, text: str) -> bool:
-        return await self._page.app.push_screen_wait(
+        return await self._ask(
             Confirmation(_("Send this statement?"), _short(text), _("Send"), _("Do not send"), danger=self._production)
         )
 
@@ -182,7 +187,7 @@ class WriteGuard:
             why = _("What {verb} does is not known beforehand, and it may commit by itself.").format(verb=effect.verb)
         if self._transactions.state is TransactionState.OPEN and self._at_hand.engine in ("mysql", "oracle"):
             why += " " + _("It also commits the transaction that is open.")
-        return await self._page.app.push_screen_wait(
+        return await self._ask(
             Confirmation(_("Send what cannot be undone?"), f"{_short(text)}\n\n{why}", _("Send"), _("Do not send"))
         )
 
@@ -198,7 +203,7 @@ class WriteGuard:
             why = _("{verb} removes all of it.").format(verb=effect.verb)
         if not effect.undoable:
             why += " " + _("It takes effect at once: no rollback takes it back.")
-        return await self._page.app.push_screen_wait(
+        return await self._ask(
             TypedQuestion(_("Every row?"), _short(text), why, effect.verb, production=self._production)
         )
 

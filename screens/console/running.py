@@ -160,11 +160,10 @@ class Running:
             failed = True
             try:
                 for number, piece in enumerate(pieces, 1):
-                    if number > 1:
-                        self._stage.begin(_words(number, len(pieces)), self._progress)
                     if not await self._guard.admit(piece.text):
                         self._write(_("Not sent."), number, pieces)
                         break
+                    self._stage.begin(_words(number, len(pieces)), self._progress)
                     if not await self._send(piece, run):
                         if many:
                             self._write(_("It failed."), number, pieces)
@@ -188,7 +187,6 @@ class Running:
         if console is None or run != self.number:
             return False
         self._piece = self.sent = piece
-        self._stage.begin(self._stage.words, self._progress)
         ended: list[RunEvent] = []
 
         def listen(event: RunEvent) -> None:

@@ -36,11 +36,6 @@ class Stage:
         return self._since is not None
 
     @property
-    def words(self) -> str:
-        """Without them."""
-        return self._text
-
-    @property
     def text(self) -> str:
         """With the time and the progress of what lasts."""
         if self._since is None:

@@ -57,7 +57,7 @@ class KeepQuestion(Dialog[bool]):
     def compose(self) -> ComposeResult:
         with Vertical():
             if self._production:
-                yield Static(Text(f" {_('PRODUCTION')} {self._database} ", style="production"), classes="title")
+                yield Static(Text.assemble((f" {_('PRODUCTION')} {self._database} ", "production")), classes="title")
             yield Static(Text(_("It ran, and nothing is kept yet. Keep it?")), classes="title")
             with VerticalScroll(can_focus=False):
                 for each in self._tried[:MOST_SHOWN]:

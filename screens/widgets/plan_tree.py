@@ -27,6 +27,8 @@ class PlanTree(Tree[PlanNode]):
 
     DEFAULT_CSS = """
     PlanTree { background: $surface; padding: 0; height: 1fr; }
+    PlanTree:focus { background-tint: $surface 0%; }
+    PlanTree > .tree--guides, PlanTree > .tree--guides-hover, PlanTree > .tree--guides-selected { color: $muted; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -53,7 +55,8 @@ class PlanTree(Tree[PlanNode]):
     def heading(self) -> Text:
         """The names of the columns, over the figures."""
         figures = "".join(f"{_(name):>{width}}" for name, width in self._columns())
-        return Text(" " * max(self.size.width - cell_len(figures) - 1, 0) + figures, style="muted", no_wrap=True)
+        room = max(self.size.width - cell_len(figures) - 1, 0)
+        return Text.assemble((" " * room + figures, "muted"), no_wrap=True)
 
     def _columns(self) -> list[tuple[str, int]]:
         measured = self.plan.measured
@@ -77,7 +80,8 @@ class PlanTree(Tree[PlanNode]):
         if step.never_ran:
             line.append(f"  {_('never ran')}", style="muted")
         if misjudged is not None:
-            line.append(f"  ≠ {_times(misjudged)}", style="warning")
+            words = f"×{_number(misjudged)}" if self.size.width < NARROW else misjudgement(misjudged)
+            line.append(f"  ≠ {words}", style="warning")
         figures = self._figures(step, dear)
         # The guides and the scroll bar stand beside the label.
         room = max(self.size.width - figures.cell_len - 1 - self.guide_depth * _depth(node), 8)
@@ -124,7 +128,8 @@ def _depth(node: TreeNode[PlanNode]) -> int:
     return depth
 
 
-def _times(factor: float) -> str:
+def misjudgement(factor: float) -> str:
+    """A bad estimate in words."""
     if factor >= 1:
         return _("{count} times more rows than expected").format(count=_number(factor))
     return _("{count} times fewer rows than expected").format(count=_number(1 / factor))

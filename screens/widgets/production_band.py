@@ -27,4 +27,4 @@ class ProductionBand(Static):
         if said != self._said:
             self._said = said
             self.set_class(bool(said), "shown")
-            self.update(Text(said, style="production", no_wrap=True, overflow="ellipsis"))
+            self.update(Text.assemble((said, "production"), no_wrap=True, overflow="ellipsis"))

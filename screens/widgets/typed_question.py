@@ -47,7 +47,7 @@ class TypedQuestion(Dialog[bool]):
             head.append(self._title)
             yield Static(head, classes="title")
             yield Static(Text(self._statement), classes="statement")
-            yield Static(Text(self._why, style="danger"), classes="why")
+            yield Static(Text.assemble((self._why, "danger")), classes="why")
             yield Static(
                 Text(_("Type {word} and Enter to send it; Esc leaves it.").format(word=self._word)), classes="why"
             )
