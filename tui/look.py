@@ -24,6 +24,7 @@ OptionList:focus > .option-list--option-highlighted {
 Tree > .tree--highlight { text-style: none; }
 Tree > .tree--highlight-line { background: transparent; }
 
+OptionList, OptionList:focus { border: none; background: $surface; padding: 0; }
 Button { text-style: none; }
 Button:focus { text-style: bold reverse; }
 Checkbox > .toggle--button { color: $text; background: transparent; }

@@ -40,7 +40,10 @@ def _look(attributes: int, color: Color | None, background: Color | None, system
     colours at all, attributes only."""
     codes = tuple(SGR_STYLES[bit] for bit in range(attributes.bit_length()) if attributes & (1 << bit))
     if system is None:
-        return Look(codes)
+        # A background that is not the terminal's own says where the cursor is, or what must not be overlooked.
+        return Look(
+            (*codes, "7") if background is not None and not background.is_default and "7" not in codes else codes
+        )
     return Look(
         codes,
         ";".join(color.downgrade(system).get_ansi_codes()) if color is not None and not color.is_default else "",

@@ -173,7 +173,10 @@ class TerminalApp(Workstation):
         self.told(
             _(
                 "Sent {what} to your terminal's clipboard. If it is not there, allow OSC 52 in the terminal{also}."
-            ).format(what=what, also=_(" and `set -g set-clipboard on` in tmux") if clipboard.inside_tmux(os.environ) else "")
+            ).format(
+                what=what,
+                also=_(" and `set -g set-clipboard on` in tmux") if clipboard.inside_tmux(os.environ) else "",
+            )
         )
 
     def copy_to_clipboard(self, text: str) -> None:

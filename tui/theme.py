@@ -95,7 +95,7 @@ SIXTEEN_STYLES = {
     "danger": "bold bright_white on red",
     "production": "bold bright_white on red",
     "muted": "default",
-    "selection": "reverse",
+    "selection": "black on white",
     "selection-idle": "underline",
     "code-keyword": "bold",
     "code-string": "default",
@@ -110,6 +110,7 @@ PLAIN_STYLES = {
     "warning": "bold underline",
     "danger": "bold reverse",
     "production": "bold reverse",
+    "selection": "reverse",
     "code-error": "bold reverse",
 }
 
@@ -216,21 +217,23 @@ OWN = "ansi_default"
 """The terminal's own colour."""
 
 
-def _own_colours(name: str, *, danger: str, warning: str) -> Theme:
-    """A theme that leaves the terminal its colours. The cursor is in reverse; a heading with the focus too."""
+GROUNDS = ("selection", "block-cursor-background", "input-selection-background", "screen-selection-background")
+ON_GROUNDS = ("selection-text", "block-cursor-foreground", "input-selection-foreground", "screen-selection-foreground")
+
+
+def _own_colours(name: str, *, production: str) -> Theme:
+    """A theme that leaves the terminal its colours. What the cursor is on has a background of its own; without colours
+    that is sent as reverse."""
     names = dict.fromkeys(
         (
-            "ok", "danger", "muted", "field", "production", "production-text", "selection", "selection-text",
-            "selection-idle", "selection-idle-text", "text", "text-muted", "text-disabled", "text-accent",
-            "text-primary", "text-success", "foreground-muted", "primary-muted", "line", "surface", "panel",
-            "panel-lighten-1", "panel-lighten-2", "block-cursor-background", "block-cursor-foreground",
-            "block-cursor-blurred-background", "block-cursor-blurred-foreground", "block-hover-background", "border",
-            "border-blurred", "scrollbar", "scrollbar-hover", "scrollbar-active", "scrollbar-background",
-            "scrollbar-background-hover", "scrollbar-background-active", "input-cursor-background",
-            "input-cursor-foreground", "input-selection-background", "input-selection-foreground",
-            "screen-selection-background", "screen-selection-foreground", "link-color", "footer-key-foreground",
-            "link-color-hover", "link-background-hover", "surface-active", "primary", "accent", "success", "secondary",
-            "boost", "ansi-background", "ansi-foreground",
+            "ok", "danger", "muted", "field", "selection-idle", "selection-idle-text", "text", "text-muted",
+            "text-disabled", "text-accent", "text-primary", "text-success", "foreground-muted", "primary-muted",
+            "line", "surface", "panel", "panel-lighten-1", "panel-lighten-2", "block-cursor-blurred-background",
+            "block-cursor-blurred-foreground", "block-hover-background", "border", "border-blurred", "scrollbar",
+            "scrollbar-hover", "scrollbar-active", "scrollbar-background", "scrollbar-background-hover",
+            "scrollbar-background-active", "input-cursor-background", "input-cursor-foreground", "link-color",
+            "footer-key-foreground", "link-color-hover", "link-background-hover", "surface-active", "primary",
+            "accent", "success", "secondary", "boost", "ansi-background", "ansi-foreground",
         ),
         OWN,
     )  # fmt: skip
@@ -245,16 +248,19 @@ def _own_colours(name: str, *, danger: str, warning: str) -> Theme:
         panel=OWN,
         variables=names
         | {
-            "warning": warning,
-            "error": danger,
-            "danger": danger,
-            "text-error": danger,
-            "text-warning": warning,
-            "selection-style": "reverse",
+            "warning": OWN,
+            "error": OWN,
+            "text-error": OWN,
+            "text-warning": OWN,
+            **dict.fromkeys(GROUNDS, "ansi_white"),
+            **dict.fromkeys(ON_GROUNDS, "ansi_black"),
+            "production": production,
+            "production-text": "ansi_bright_white" if production != "ansi_white" else "ansi_black",
+            "selection-style": "none",
             "selection-idle-style": "underline",
             "heading-style": "underline",
-            "heading-focus-style": "bold reverse",
-            "block-cursor-text-style": "reverse",
+            "heading-focus-style": "bold underline",
+            "block-cursor-text-style": "none",
             "block-cursor-blurred-text-style": "underline",
             "input-cursor-text-style": "reverse",
             "button-focus-text-style": "bold reverse",
@@ -266,8 +272,8 @@ THEMES: dict[str, Theme] = {
     "dark": _theme("casemate-dark", DARK, dark=True),
     "light": _theme("casemate-light", LIGHT, dark=False),
     "contrast": _theme("casemate-contrast", CONTRAST, dark=True),
-    "sixteen": _own_colours("casemate-sixteen", danger=OWN, warning=OWN),
-    "plain": _own_colours("casemate-plain", danger=OWN, warning=OWN),
+    "sixteen": _own_colours("casemate-sixteen", production="ansi_red"),
+    "plain": _own_colours("casemate-plain", production="ansi_white"),
 }
 STYLES: dict[str, dict[str, str]] = {
     THEMES["dark"].name: styles(DARK),

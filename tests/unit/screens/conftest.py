@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from textual.app import App
 from textual.pilot import Pilot
 
@@ -50,7 +52,7 @@ def picture(request: pytest.FixtureRequest, tmp_path: Path) -> Compare:
             if prepare is not None:
                 await prepare(pilot)
             await settled(pilot)
-            shown = _without_random_ids(app.export_screenshot(title="casemate", simplify=True))
+            shown = _with_wide_characters(_without_random_ids(app.export_screenshot(title="casemate", simplify=True)))
         kept = SNAPSHOTS / f"{name}-{size[0]}x{size[1]}.svg"
         if request.config.getoption("--snapshot-update"):
             kept.write_text(shown, encoding="utf-8")
@@ -65,6 +67,18 @@ def picture(request: pytest.FixtureRequest, tmp_path: Path) -> Compare:
 
 def _without_random_ids(svg: str) -> str:
     return re.sub(r"\bterminal-\d+-([\w-]+)", r"terminal-\1", svg)
+
+
+def _with_wide_characters(svg: str) -> str:
+    """The export gives every text as many cells as it has characters; wide ones have two."""
+
+    def widened(match: re.Match[str]) -> str:
+        text = html.unescape(match[4])
+        if text.isascii() or (cells := cell_len(text)) == len(text):
+            return match[0]
+        return f'{match[1]}textLength="{float(match[2]) * cells / len(text):g}"{match[3]}>{match[4]}</text>'
+
+    return re.sub(r'(<text [^>]*?)textLength="([\d.]+)"([^>]*)>([^<]*)</text>', widened, svg)
 
 
 async def settled(pilot: Pilot[Any]) -> None:
