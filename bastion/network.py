@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from bastion.protocols.contract import TlsMode
 
-P = TypeVar("P", bound=asyncio.Protocol)
+P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 AUTHORITIES_READ_AGAIN = 600.0
 """Seconds after which the system's authorities are read again, should one have been taken out."""

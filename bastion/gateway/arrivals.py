@@ -8,6 +8,7 @@ in one place.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import struct
 from collections.abc import Callable
@@ -30,6 +31,10 @@ LONG = 4096
 MOST_AHEAD = 1024 * 1024
 """Bytes that may come while asyncssh is at one packet (a password is checked, keys are exchanged). A client waits for
 the answer to such a packet, so nobody sends as much, but asyncssh would keep all of it, of strangers too."""
+
+TURN = 256 * 1024
+"""Bytes of one connection after which others have their turn of the event loop: one read, as uvloop makes them. A
+client that uploads always has more, and up to 32 reads would be taken in one turn."""
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +69,7 @@ class Arrivals:
         self._known: Any = None
         self._cipher: Gcm | None = None
         self._looked = 0.0
+        self._since_a_pause = 0
 
     @classmethod
     def install(cls, connection: asyncssh.SSHServerConnection) -> Arrivals | None:
@@ -94,6 +100,9 @@ class Arrivals:
     def data_received(self, data: bytes, datatype: Any = None) -> None:
         """Instead of SSHConnection.data_received."""
         connection = self._connection
+        self._since_a_pause += len(data)
+        if self._since_a_pause >= TURN:
+            self._let_others_go_first(connection._transport)
         if not self._ours():
             if len(connection._inpbuf) > MOST_AHEAD:
                 logger.warning("a connection sends without waiting for its answers, so it is ended")
@@ -116,6 +125,17 @@ class Arrivals:
             self._read(data)
         except Exception:  # noqa: BLE001 - as asyncssh does: the connection ends, the process goes on
             connection.internal_error()
+
+    def _let_others_go_first(self, transport: Any) -> None:
+        self._since_a_pause = 0
+        if transport is not None and not transport.is_closing() and transport.is_reading():
+            transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._read_on, transport)
+
+    @staticmethod
+    def _read_on(transport: Any) -> None:
+        if not transport.is_closing():
+            transport.resume_reading()
 
     def _ours(self) -> bool:
         """Whether the bytes that come now may be read here; takes back what asyncssh has begun to read."""

@@ -15,7 +15,7 @@ from asyncssh.constants import MSG_DEBUG
 from asyncssh.packet import String
 
 from bastion.gateway import tunnel
-from bastion.gateway.arrivals import MOST_AHEAD, Arrivals
+from bastion.gateway.arrivals import MOST_AHEAD, TURN, Arrivals
 from bastion.gateway.backlog import keep_together
 from bastion.gateway.ciphers import Gcm
 from bastion.gateway.packets import UNREAD, Outbox, refuse_tiny_packets, shorten
@@ -525,3 +525,45 @@ async def test_what_is_sent_ahead_of_an_answer_is_bounded() -> None:
                 assert len(made.connection._inpbuf) <= MOST_AHEAD + 256 * 1024
                 await asyncio.sleep(0)
         connection.abort()
+
+
+async def test_one_connection_s_data_take_a_turn_of_so_many_bytes() -> None:
+    """Of a client that uploads as fast as it can: what one turn of the event loop reads of it is bounded."""
+
+    class Connection:
+        class Transport:
+            told: list[str] = []
+
+            def set_protocol(self, protocol: object) -> None:
+                pass
+
+            def is_closing(self) -> bool:
+                return False
+
+            def is_reading(self) -> bool:
+                return "pause" not in self.told[-1:]
+
+            def pause_reading(self) -> None:
+                self.told.append("pause")
+
+            def resume_reading(self) -> None:
+                self.told.append("resume")
+
+        _transport = Transport()
+        _inpbuf = b""
+        _recv_encryption = None
+        _decompressor = None
+
+        def _recv_data(self) -> None:
+            self._inpbuf = b""
+
+    connection: Any = Connection()
+    arrivals = Arrivals(connection)
+    told = connection._transport.told
+    for _ in range(TURN // 1000):
+        arrivals.data_received(b"x" * 1000)
+    assert told == []
+    arrivals.data_received(b"x" * 1000)
+    assert told == ["pause"]
+    await asyncio.sleep(0)
+    assert told == ["pause", "resume"]
