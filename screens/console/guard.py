@@ -20,7 +20,6 @@ from ..widgets.confirmation import Confirmation
 from ..widgets.keep_question import KeepQuestion, Tried
 from ..widgets.results import Results
 from ..widgets.typed_question import TypedQuestion
-from ..words import mark
 from ..workstation import Dialog, Page
 from .at_hand import AtHand
 from .stage import Stage
@@ -38,11 +37,6 @@ class GuardLevel(Enum):
     EVERYTHING = "everything"
 
 
-LEVELS = {
-    GuardLevel.OFF: mark("off"),
-    GuardLevel.WRITES: mark("writes"),
-    GuardLevel.EVERYTHING: mark("everything"),
-}
 
 
 class WriteGuard:

@@ -57,7 +57,8 @@ class KeepQuestion(Dialog[bool]):
     def compose(self) -> ComposeResult:
         with Vertical():
             if self._production:
-                yield Static(Text.assemble((f" {_('PRODUCTION')} {self._database} ", "production")), classes="title")
+                band = " " + _("PRODUCTION") + f" {self._database} "
+                yield Static(Text.assemble((band, "production")), classes="title")
             yield Static(Text(_("It ran, and nothing is kept yet. Keep it?")), classes="title")
             with VerticalScroll(can_focus=False):
                 for each in self._tried[:MOST_SHOWN]:

@@ -54,7 +54,7 @@ class PlanTree(Tree[PlanNode]):
 
     def heading(self) -> Text:
         """The names of the columns, over the figures."""
-        figures = "".join(f"{_(name):>{width}}" for name, width in self._columns())
+        figures = "".join(" " * max(width - cell_len(_(name)), 1) + _(name) for name, width in self._columns())
         room = max(self.size.width - cell_len(figures) - 1, 0)
         return Text.assemble((" " * room + figures, "muted"), no_wrap=True)
 
@@ -78,7 +78,7 @@ class PlanTree(Tree[PlanNode]):
         if step.target:
             line.append(f" {visible_line(step.target)}")
         if step.never_ran:
-            line.append(f"  {_('never ran')}", style="muted")
+            line.append("  " + _("never ran"), style="muted")
         if misjudged is not None:
             words = f"×{_number(misjudged)}" if self.size.width < NARROW else misjudgement(misjudged)
             line.append(f"  ≠ {words}", style="warning")

@@ -23,7 +23,7 @@ class ProductionBand(Static):
 
     def show(self, database: str, guard: str) -> None:
         """`database` '' hides it. `guard`: what the write guard does there, in words."""
-        said = f" {_('PRODUCTION')} · {visible_line(database)} · {guard}" if database else ""
+        said = " · ".join([" " + _("PRODUCTION"), visible_line(database), guard]) if database else ""
         if said != self._said:
             self._said = said
             self.set_class(bool(said), "shown")

@@ -42,7 +42,7 @@ class TypedQuestion(Dialog[bool]):
         with Vertical():
             head = Text()
             if self._production:
-                head.append(f" {_('PRODUCTION')} ", style="production")
+                head.append(" " + _("PRODUCTION") + " ", style="production")
                 head.append(" ")
             head.append(self._title)
             yield Static(head, classes="title")
