@@ -23,6 +23,7 @@ from bastion.api.language import translate as _
 from bastion.api.language import translate_many
 from bastion.api.refusals import Refused
 
+from .secret_text import with_secrets
 from .token_settings import TABS, Setting, settings_for
 from .widgets.confirmation import Confirmation
 from .widgets.inputs import LineInput
@@ -63,7 +64,7 @@ class TokenDialog(Dialog[m.Token | None]):
         Binding("left", "next_tab(-1)", mark("Tab before"), key_display="←", show=False),
         Binding("s", "copy('ssh')", mark("Copy the ssh line"), show=False),
         Binding("l", "copy('client')", mark("Copy the client line"), show=False),
-        Binding("o", "open", mark("Open console")),
+        Binding("o", "open", mark("Console")),
         Binding("r", "renew", mark("Renew")),
         Binding("n", "new", mark("New token")),
         Binding("x", "revoke", mark("Revoke")),
@@ -251,7 +252,7 @@ class TokenDialog(Dialog[m.Token | None]):
         row = Table.grid(padding=(0, 2, 0, 0), expand=True)
         row.add_column(width=widest, no_wrap=True)
         row.add_column(ratio=1, overflow="fold")
-        value = Text(MASK if setting.secret and not self._revealed else visible(setting.value))
+        value = with_secrets(MASK if setting.secret and not self._revealed else visible(setting.value))
         if not setting.value:
             value = Text(_("(empty)"))
         if setting.note:
