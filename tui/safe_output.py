@@ -19,19 +19,30 @@ from rich.style import Style
 from textual.strip import SGR_STYLES, Strip
 
 from backends.visible_text import visible_line
+from screens.secret_text import SECRET_MARK
 
 RESET = "\x1b[0m"
 
 
 class Look(NamedTuple):
-    """A style as SGR codes; a colour that is the terminal's own is empty."""
+    """A style as SGR codes; a colour that is the terminal's own is empty. `secret`: see `mark_secrets`."""
 
     attributes: tuple[str, ...] = ()
     foreground: str = ""
     background: str = ""
+    secret: bool = False
 
 
 NOTHING = Look()
+_SECRET = SECRET_MARK.encode()
+_marks = ("", "")
+
+
+def mark_secrets(begin: str, end: str) -> None:
+    """From now on what is shown of a secret (screens.secret_text) stands between these two, for whoever records it."""
+    global _marks
+    _marks = (begin, end)
+    change.cache_clear()
 
 
 @lru_cache(maxsize=4096)
@@ -56,6 +67,9 @@ def _look(attributes: int, color: Color | None, background: Color | None, system
 @lru_cache(maxsize=4096)
 def change(before: Look, after: Look) -> str:
     """The sequence from one look to the next."""
+    if before.secret != after.secret:
+        mark = _marks[0] if after.secret else _marks[1]
+        return mark + change(before._replace(secret=False), after._replace(secret=False))
     if before == after:
         return ""
     if after == NOTHING:
@@ -75,7 +89,9 @@ def look_of(style: Style | None, system: ColorSystem | None) -> Look:
     """What a style comes to in a colour system."""
     if style is None:
         return NOTHING
-    return _look(style._attributes & style._set_attributes, style.color, style.bgcolor, system)
+    look = _look(style._attributes & style._set_attributes, style.color, style.bgcolor, system)
+    # What a style has beside its looks is kept as a pickle; most segments have something.
+    return look._replace(secret=True) if style._meta is not None and _SECRET in style._meta else look
 
 
 def render_segments(segments: Iterable[Segment], system: ColorSystem | None) -> str:

@@ -182,9 +182,13 @@ def _import_everything() -> None:
     import sqlglot  # noqa: F401
 
     from .. import safe_output
-    from . import session  # noqa: F401
+    from . import (
+        private_marks,
+        session,  # noqa: F401
+    )
 
     safe_output.install()
+    safe_output.mark_secrets(private_marks.BEGIN, private_marks.END)
     gc.collect()
     gc.freeze()
 

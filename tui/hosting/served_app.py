@@ -23,6 +23,7 @@ from backends.link import Link, LinkError
 from bastion.api.language import translate as _
 from bastion.api.refusals import Refused
 from bastion.api.screen_frames import Terminal
+from screens.secret_text import holds_a_token
 from screens.words import sentence
 from screens.workstation import Page, Start
 
@@ -118,6 +119,17 @@ class ServedApp(CasemateApp):
         """Ends without questions; whatever is open is cancelled by the bastion."""
         if self.is_running:
             self.exit(0)
+
+    def copy(self, text: str, what: str) -> None:
+        driver = self.driver
+        if driver is None or not holds_a_token(text):
+            super().copy(text, what)
+            return
+        driver.concealing = True
+        try:
+            super().copy(text, what)
+        finally:
+            driver.concealing = False
 
     # -- when it fails
 

@@ -20,6 +20,7 @@ from textual.message import Message
 
 from bastion.api.screen_frames import ENTER, KITTY_KEYS, LEAVE
 
+from .private_marks import concealed
 from .terminal_input import TerminalInput
 
 QUEUE = 1000
@@ -44,11 +45,13 @@ class StreamDriver(Driver):
         self._ticking: asyncio.TimerHandle | None = None
         self._held = 0
         self._entered = False
+        self.concealing = False
+        """What is written now is for the terminal only, not for the record."""
 
     # -- what Textual asks for
 
     def write(self, data: str) -> None:
-        self._pending.append(data)
+        self._pending.append(concealed(data) if self.concealing else data)
         if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._send_pending)

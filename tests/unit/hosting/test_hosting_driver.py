@@ -15,8 +15,9 @@ from textual import constants
 from textual.widgets import Static
 
 from bastion.api import screen_frames as frames
+from screens.secret_text import with_secrets
 from tui import safe_output
-from tui.hosting.private_marks import concealed
+from tui.hosting.private_marks import BEGIN, END, concealed
 from tui.hosting.screen_link import MOST_WAITING, WRITE_AHEAD
 from tui.hosting.stream_driver import QUEUE
 
@@ -220,12 +221,32 @@ async def test_what_is_marked_goes_to_the_terminal_and_not_to_the_record() -> No
     app = SmallApp()
     async with served(app) as other:
         await other.wait("hello")
-        app.driver.write("a" + concealed("cmt_the_token", "*****") + "b" + concealed("again", "") + "c")  # type: ignore[union-attr]
+        app.driver.write("a" + concealed("\x1b[1mcmt_令牌") + "b" + concealed("\x1b]52;c;again\a") + "c")  # type: ignore[union-attr]
         await other.until_quiet()
-    assert b"acmt_the_tokenbagainc" in other.written
-    assert b"a*****bc" in other.recorded
+    assert "a\x1b[1mcmt_令牌b\x1b]52;c;again\ac".encode() in other.written
+    assert ("a\x1b[1m" + "•" * 8 + "bc").encode() in other.recorded
     assert b"cmt_" not in other.recorded
     assert b"casemate" not in other.written
+
+
+async def test_a_token_on_the_screen_is_dots_in_the_record() -> None:
+    token = "cmt_" + "abcd2345" * 4
+    safe_output.mark_secrets(BEGIN, END)
+    try:
+        app = SmallApp()
+        async with served(app, 30, 24) as other:
+            await other.wait("hello")
+            app.query_one("#content", Static).update(with_secrets(f"over two lines: {token} and on"))
+            await other.wait("and on")
+            app.screen.styles.padding = 2  # drawn again, cut otherwise
+            await other.until_quiet()
+    finally:
+        safe_output.mark_secrets("", "")
+    pieces = {token[start : start + 5] for start in range(len(token) - 5)}
+    assert not [piece for piece in pieces if piece.encode() in other.recorded]
+    assert [piece for piece in pieces if piece.encode() in other.written]
+    assert "•".encode() in other.recorded
+    assert b"casemate" not in other.written + other.recorded
 
 
 async def test_how_far_the_terminal_is() -> None:
