@@ -199,7 +199,7 @@ class Connecting:
         """What to ask before the connection is left; None when nothing would be lost."""
         if self._at_hand.database is None:
             return None
-        if self._running.now:
+        if self._running.now and not self._guard.asking:
             text = _("A statement is running. It is cancelled on the database.")
         elif self._transactions.unfinished:
             text = _("A transaction is open. It is rolled back.") + f" ({self._transactions.words()})\n"

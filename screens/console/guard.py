@@ -49,6 +49,7 @@ class WriteGuard:
         """The transaction that is open is the guard's."""
         self._tried: list[Tried] = []
         self._question: KeepQuestion | None = None
+        self._given_up = ""
 
     # -- the level
 
@@ -87,9 +88,10 @@ class WriteGuard:
         self._tried = []
         self.give_up()
 
-    def give_up(self) -> None:
-        """Takes an open question away; what was tried is rolled back."""
+    def give_up(self, why: str = "") -> None:
+        """Takes an open question away; what was tried is rolled back, and `why` is said with it."""
         question, self._question = self._question, None
+        self._given_up = why
         if question is not None and question.is_attached:
             question.dismiss(False)
 
@@ -155,7 +157,8 @@ class WriteGuard:
         self._question = None
         if self._at_hand.database is None or not self._transactions.unfinished:
             return False  # lost or rolled back while it was asked about; that was said
-        kept = await self._transactions.end(commit=keep)
+        why, self._given_up = self._given_up, ""
+        kept = await self._transactions.end(commit=keep, why=why)
         return keep and kept
 
     # -- the questions

@@ -19,8 +19,8 @@ from bastion.api.language import translate as _
 
 from ..choice import ChoiceDialog
 from ..token import TokenDialog
-from ..why import WhyDialog
 from ..transaction import TransactionDialog
+from ..why import WhyDialog
 from ..widgets.catalog_pane import CatalogPane
 from ..widgets.catalog_tree import CatalogTree
 from ..widgets.confirmation import Confirmation, TextQuestion
@@ -86,8 +86,10 @@ class ConsoleScreen(Page):
         Binding("ctrl+k m", "rename_editor", mark("Name the editor"), show=False),
         Binding("ctrl+k right,ctrl+pagedown", "step_editor(1)", mark("Next editor"), show=False),
         Binding("ctrl+k left,ctrl+pageup", "step_editor(-1)", mark("Editor before"), show=False),
-        *[Binding(f"ctrl+k {number}", f"editor({number})", mark("Editor by its number"), show=False)
-          for number in range(1, 10)],
+        *[
+            Binding(f"ctrl+k {number}", f"editor({number})", mark("Editor by its number"), show=False)
+            for number in range(1, 10)
+        ],
         Binding("escape", "leave_results", mark("Back to the editor"), show=False),
     ]
 
@@ -447,7 +449,7 @@ class ConsoleScreen(Page):
     def _token_ends(self) -> None:
         """Rolled back while it still can be said; a statement that runs is the bastion's to end."""
         if self.guard.asking:
-            self.guard.give_up()
+            self.guard.give_up(_("The token ends:"))
         elif not self.running.now and not self._rolling_back:
             self._rolling_back = True
             self._roll_back_at_end()

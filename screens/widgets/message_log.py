@@ -9,13 +9,14 @@ from textual.widgets import RichLog
 
 MOST_KEPT = 1000
 """Messages; the oldest go."""
+MOST_LINES = 2000
 
 
 class MessageLog(RichLog):
     """A RichLog that is written to while it is hidden too: the library would break such lines at a width of 0."""
 
     def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(min_width=0, wrap=True, markup=False, highlight=False, id=id)
+        super().__init__(max_lines=MOST_LINES, min_width=0, wrap=True, markup=False, highlight=False, id=id)
         self._kept: deque[Text] = deque(maxlen=MOST_KEPT)
         self._drawn_at = 0
 

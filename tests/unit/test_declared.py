@@ -45,6 +45,7 @@ databases:
     domain: shanghai-vpc
     tls: {mode: verify-full, ca: {file: rds-ca.pem}}
     databases: [orders, orders_archive]
+    production: true
     accounts:
       - {name: app_rw, password: {env: ORDERS_PASSWORD}}
       - {name: report}
@@ -140,6 +141,7 @@ async def test_an_export_holds_what_was_declared_and_no_secret(state: BastionSta
         "until": "2027-01-01T00:00:00Z", "language": "zh_CN",
     }  # fmt: skip
     orders = next(database for database in exported["databases"] if database["name"] == "orders")
+    assert orders["production"] is True
     assert orders["port"] == 3306
     assert orders["tls"]["ca"].startswith("-----BEGIN CERTIFICATE-----")
     assert orders["accounts"] == [

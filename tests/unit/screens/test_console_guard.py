@@ -57,6 +57,15 @@ async def test_a_write_on_production_is_tried_and_kept_only_when_asked(tmp_path:
         assert "✓ Committed." in shown(pilot)
 
 
+async def test_quitting_before_the_answer_says_what_is_lost(tmp_path: Path) -> None:
+    scripted = production(tmp_path)
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        await run_in_console(pilot, UPDATE, "f5", "ctrl+q")
+        assert "A transaction is open. It is rolled back." in read(pilot)
+        await press(pilot, "n", "k")
+        assert scripted.console.orders == ["begin", "commit"]
+
+
 @pytest.mark.parametrize("key", ["u", "escape", "enter"])
 async def test_undo_is_where_the_focus_is_and_what_leaving_means(tmp_path: Path, key: str) -> None:
     scripted = production(tmp_path)
@@ -244,7 +253,7 @@ async def test_an_open_question_is_answered_with_no_before_the_token_ends(tmp_pa
         page._time_passed()  # type: ignore[attr-defined]
         await settled(pilot)
         assert scripted.console.orders == ["begin", "rollback"]
-        assert "Keep it?" not in shown(pilot)
+        assert "The token ends: Rolled back." in read(pilot)
 
 
 # -------------------------------------------------------------------------------------------------------- pictures
