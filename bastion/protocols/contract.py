@@ -446,7 +446,10 @@ class ClientSide(Protocol):
 class ServerSide(Protocol):
     """Reads what the database answers."""
 
-    transaction: Transaction
+    @property
+    def transaction(self) -> Transaction:
+        """The state of the session's transaction."""
+        ...
 
     @property
     def codec(self) -> str:

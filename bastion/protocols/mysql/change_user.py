@@ -14,19 +14,17 @@ from dataclasses import dataclass, field, replace
 from bastion.protocols.contract import Answer, Leg, ProtocolError, Read, Received, Send, Step
 
 from . import authentication as auth
-from .codec import (
-    LoginLeg,
-    Malformed,
-    Short,
-    encode_lenenc_bytes,
-    encode_lenenc_int,
-    lenenc_bytes,
-    lenenc_int,
-    nul_bytes,
-    unpack_u16,
-)
+from .codec import LoginLeg, Malformed, Short, nul_bytes, unpack_u16
 from .constants import Capability, CommandCode
-from .handshake import AuthSwitch, HandshakeResponse, encode_auth_switch, with_person
+from .handshake import (
+    AuthSwitch,
+    HandshakeResponse,
+    decode_plugin_and_attributes,
+    decode_short_answer,
+    encode_auth_switch,
+    encode_plugin_and_attributes,
+    with_person,
+)
 from .relayed_login import relay_rounds
 from .server_login import FAST_OK, MORE_DATA, LoginRefused, ServerRefused, prove
 
@@ -55,17 +53,11 @@ class LoginTerms:
 
 def decode_change_user(payload: bytes, capabilities: int) -> HandshakeResponse:
     """The command as the client sent it; parts that an old client leaves out at the end are empty. Raises Malformed."""
-    database = plugin = attributes = None
+    database = None
     collation = 0
     try:
         user, position = nul_bytes(payload, 1)
-        if capabilities & Capability.SECURE_CONNECTION:
-            end = position + 1 + payload[position]
-            if end > len(payload):
-                raise Short
-            answer, position = payload[position + 1 : end], end
-        else:
-            answer, position = nul_bytes(payload, position)
+        answer, position = decode_short_answer(payload, position, capabilities)
         if position < len(payload):
             database, position = nul_bytes(payload, position)
         if position < len(payload):
@@ -73,19 +65,7 @@ def decode_change_user(payload: bytes, capabilities: int) -> HandshakeResponse:
                 raise Short
             collation = unpack_u16(payload, position)[0]
             position += 2
-        if capabilities & Capability.PLUGIN_AUTH and position < len(payload):
-            name, position = nul_bytes(payload, position)
-            plugin = name.decode("ascii", "replace")
-        if capabilities & Capability.CONNECT_ATTRS and position < len(payload):
-            length, position = lenenc_int(payload, position)
-            end = position + length
-            if end > len(payload):
-                raise Short
-            attributes = []
-            while position < end:
-                key, position = lenenc_bytes(payload, position)
-                value, position = lenenc_bytes(payload, position)
-                attributes.append((key, value))
+        plugin, attributes = decode_plugin_and_attributes(payload, position, capabilities)
     except (Short, IndexError):
         raise Malformed("COM_CHANGE_USER ends too early") from None
     return HandshakeResponse(capabilities, 0, collation, user, answer, database or None, plugin, attributes)
@@ -93,17 +73,9 @@ def decode_change_user(payload: bytes, capabilities: int) -> HandshakeResponse:
 
 def encode_change_user(asked: HandshakeResponse) -> bytes:
     """The payload of the command, by its own capabilities."""
-    capabilities = asked.capabilities
     parts = [bytes((CommandCode.CHANGE_USER,)), asked.user, b"\0", bytes((len(asked.answer),)), asked.answer]
     parts += [asked.database or b"", b"\0", asked.collation.to_bytes(2, "little")]
-    if capabilities & Capability.PLUGIN_AUTH:
-        parts.append((asked.plugin or "").encode() + b"\0")
-    if capabilities & Capability.CONNECT_ATTRS:
-        body = b"".join(
-            encode_lenenc_bytes(name) + encode_lenenc_bytes(value) for name, value in asked.attributes or ()
-        )
-        parts.append(encode_lenenc_int(len(body)) + body)
-    return b"".join(parts)
+    return b"".join(parts) + encode_plugin_and_attributes(asked)
 
 
 def log_in_again(

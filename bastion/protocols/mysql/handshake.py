@@ -127,22 +127,12 @@ def decode_response(payload: bytes) -> HandshakeResponse:
         user, position = nul_bytes(payload, SSL_REQUEST_LENGTH)
         if capabilities & Capability.PLUGIN_AUTH_LENENC:
             answer, position = lenenc_bytes(payload, position)
-        elif capabilities & Capability.SECURE_CONNECTION:
-            end = position + 1 + payload[position]
-            if end > len(payload):
-                raise Short
-            answer, position = payload[position + 1 : end], end
         else:
-            answer, position = nul_bytes(payload, position)
-        database = plugin = None
+            answer, position = decode_short_answer(payload, position, capabilities)
+        database = None
         if capabilities & Capability.CONNECT_WITH_DB and position < len(payload):
             database, position = nul_bytes(payload, position)
-        if capabilities & Capability.PLUGIN_AUTH and position < len(payload):
-            name, position = nul_bytes(payload, position)
-            plugin = name.decode("ascii", "replace")
-        attributes = None
-        if capabilities & Capability.CONNECT_ATTRS and position < len(payload):
-            attributes = _decode_attributes(payload, position)
+        plugin, attributes = decode_plugin_and_attributes(payload, position, capabilities)
     except (Short, IndexError):
         raise Malformed("the client's answer to the greeting ends too early") from None
     return HandshakeResponse(
@@ -150,17 +140,38 @@ def decode_response(payload: bytes) -> HandshakeResponse:
     )
 
 
-def _decode_attributes(payload: bytes, position: int) -> list[tuple[bytes, bytes]]:
-    length, position = lenenc_int(payload, position)
-    end = position + length
+def decode_short_answer(payload: bytes, position: int, capabilities: int) -> tuple[bytes, int]:
+    """The client's proof where its length is one byte, or a NUL ends it; the position behind it.
+
+    Raises Short and IndexError where it ends too early.
+    """
+    if not capabilities & Capability.SECURE_CONNECTION:
+        return nul_bytes(payload, position)
+    end = position + 1 + payload[position]
     if end > len(payload):
         raise Short
-    attributes = []
-    while position < end:
-        name, position = lenenc_bytes(payload, position)
-        value, position = lenenc_bytes(payload, position)
-        attributes.append((name, value))
-    return attributes
+    return payload[position + 1 : end], end
+
+
+def decode_plugin_and_attributes(
+    payload: bytes, position: int, capabilities: int
+) -> tuple[str | None, list[tuple[bytes, bytes]] | None]:
+    """The end of a HandshakeResponse41 and of COM_CHANGE_USER; old clients leave out parts. Raises Short."""
+    plugin = attributes = None
+    if capabilities & Capability.PLUGIN_AUTH and position < len(payload):
+        name, position = nul_bytes(payload, position)
+        plugin = name.decode("ascii", "replace")
+    if capabilities & Capability.CONNECT_ATTRS and position < len(payload):
+        length, position = lenenc_int(payload, position)
+        end = position + length
+        if end > len(payload):
+            raise Short
+        attributes = []
+        while position < end:
+            key, position = lenenc_bytes(payload, position)
+            value, position = lenenc_bytes(payload, position)
+            attributes.append((key, value))
+    return plugin, attributes
 
 
 def _head(response: HandshakeResponse) -> bytes:
@@ -192,14 +203,20 @@ def encode_response(response: HandshakeResponse) -> bytes:
         parts.append(bytes((len(response.answer),)) + response.answer)
     if capabilities & Capability.CONNECT_WITH_DB:
         parts.append((response.database or b"") + b"\0")
-    if capabilities & Capability.PLUGIN_AUTH:
-        parts.append((response.plugin or "").encode() + b"\0")
-    if capabilities & Capability.CONNECT_ATTRS:
+    return b"".join(parts) + encode_plugin_and_attributes(response)
+
+
+def encode_plugin_and_attributes(response: HandshakeResponse) -> bytes:
+    """What `decode_plugin_and_attributes` reads."""
+    end = b""
+    if response.capabilities & Capability.PLUGIN_AUTH:
+        end += (response.plugin or "").encode() + b"\0"
+    if response.capabilities & Capability.CONNECT_ATTRS:
         body = b"".join(
             encode_lenenc_bytes(name) + encode_lenenc_bytes(value) for name, value in response.attributes or ()
         )
-        parts.append(encode_lenenc_int(len(body)) + body)
-    return b"".join(parts)
+        end += encode_lenenc_int(len(body)) + body
+    return end
 
 
 def with_person(attributes: list[tuple[bytes, bytes]] | None, person: str) -> list[tuple[bytes, bytes]]:

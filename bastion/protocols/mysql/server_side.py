@@ -21,19 +21,17 @@ from bastion.protocols.contract import (
     ProtocolError,
     Refusal,
     Reply,
-    SessionChanged,
     StatementEnds,
     StatementExtends,
     Transaction,
 )
 
 from .change_user import Conversation
-from .character_sets import codec_of_name
 from .codec import Malformed, Short, encode_packets, lenenc_int
 from .constants import MAX_PACKET_PAYLOAD, Capability, CommandCode, Status
 from .exchange import Answer, Command, Exchange
 from .refusal import PROGRESS_REPORT, decode_error, error_at_end
-from .session_track import Tracked, session_changes
+from .session_status import SessionStatus
 from .use_statements import UNREADABLE
 
 _HEAD: Final = struct.Struct("<IB").unpack_from
@@ -50,7 +48,6 @@ class MysqlServerSide:
     """The contract's ServerSide."""
 
     def __init__(self, exchange: Exchange) -> None:
-        self.transaction = Transaction.NONE
         self._exchange = exchange
         self._held = bytearray()
         self._need = 0
@@ -62,11 +59,16 @@ class MysqlServerSide:
         self._after_groups = ROWS
         self._sequence = -1
         self._notes: list[Note] = []
+        self._session = SessionStatus(exchange, self._notes)
         self._ended: tuple[int | None, DatabaseError | None, str] | None = None
         # An end of rows is shorter than this: 9 bytes for an EOF packet, any packet that is not continued for an OK.
         self._end_limit = MAX_PACKET_PAYLOAD if exchange.deprecate_eof else 9
 
     # -------------------------------------------------------------------------------------------- the contract
+
+    @property
+    def transaction(self) -> Transaction:
+        return self._session.transaction
 
     @property
     def codec(self) -> str:
@@ -138,7 +140,7 @@ class MysqlServerSide:
     def logged_in(self, ok: bytes) -> None:
         """Takes what the OK packet that ends the login says about the session."""
         try:
-            self._read_ok(ok, None)
+            self._session.read_ok(ok, None)
         except (Short, Malformed) as error:
             raise ProtocolError(Leg.SERVER, str(error) or "the OK packet of the login ends too early") from None
         self._notes.clear()
@@ -174,9 +176,9 @@ class MysqlServerSide:
         try:
             if last[:1] == b"\xff":
                 self._fail(command, decode_error(last, exchange.codec))
-                self._set_transaction(Transaction.NONE)
+                self._session.set_transaction(Transaction.NONE)
             else:
-                self._read_ok(last, command)
+                self._session.read_ok(last, command)
                 self._end(command, None, "done")
         except (Short, Malformed) as error:
             raise ProtocolError(Leg.SERVER, str(error) or "the end of an authentication ends too early") from None
@@ -373,7 +375,7 @@ class MysqlServerSide:
             return self._succeed(payload, command)
         if first != 0xFE:
             raise Malformed("something else where the end of a list was expected")
-        status = self._read_ok(payload, command)
+        status = self._session.read_ok(payload, command)
         if status & Status.OUT_PARAMETERS or command.followed:
             status = self._follow_rows(status, command)
         if state == DEFINITIONS_END:
@@ -427,7 +429,7 @@ class MysqlServerSide:
         return self._succeed(payload, command)
 
     def _succeed(self, payload: bytes, command: Command) -> str:
-        status = self._read_ok(payload, command)
+        status = self._session.read_ok(payload, command)
         if command.followed:
             self._follow(command, status)
         if status & Status.MORE_RESULTS and command.answer is Answer.RESULT:
@@ -460,7 +462,7 @@ class MysqlServerSide:
         for each in command.opens:
             reached = not status & Status.MORE_RESULTS if each.calls else each.statement == command.results
             if reached and each.name != UNREADABLE:
-                self._set_schema(each.name)
+                self._session.set_schema(each.name)
         command.results += 1
 
     def _ask_for_file(self, payload: bytes, command: Command) -> str:
@@ -488,56 +490,6 @@ class MysqlServerSide:
         self._sequence = -1
         self._groups = []
         self._ended = (rows, error, outcome)
-
-    # -------------------------------------------------------------------------------- what OK and EOF packets say
-
-    def _read_ok(self, payload: bytes, command: Command | None) -> int:
-        """Reads an OK or EOF packet into the session's state; returns its status flags. Raises Short and Malformed."""
-        exchange = self._exchange
-        if command is not None and command.codec is not None:
-            exchange.codec = command.codec
-        if payload[0] == 0xFE and len(payload) <= 5:
-            status = int.from_bytes(payload[3:5], "little")
-        else:
-            affected, position = lenenc_int(payload, 1)
-            _, position = lenenc_int(payload, position)
-            if position + 2 > len(payload):
-                raise Short
-            status = payload[position] | payload[position + 1] << 8
-            if command is not None and payload[0] == 0x00 and command.answer is Answer.RESULT:
-                command.counted = True
-                if affected < 1 << 63:
-                    command.rows += affected
-            if command is not None and command.schema is not None and payload[0] == 0x00:
-                self._set_schema(command.schema)
-            if status & Status.SESSION_STATE_CHANGED and exchange.session_track:
-                self._read_changes(payload, position + 4)
-        exchange.status = status
-        transaction = Transaction.OPEN if status & Status.IN_TRANSACTION else Transaction.NONE
-        if transaction is not self.transaction:
-            self._set_transaction(transaction)
-        return status
-
-    def _set_transaction(self, transaction: Transaction) -> None:
-        if transaction is not self.transaction:
-            self.transaction = transaction
-            self._notes.append(SessionChanged(transaction=transaction))
-
-    def _read_changes(self, payload: bytes, position: int) -> None:
-        exchange = self._exchange
-        for kind, name in session_changes(payload, position):
-            if kind is Tracked.ENCODING:
-                exchange.codec = codec_of_name(name.decode("ascii", "replace"))
-                continue
-            schema = name.decode("utf-8", "backslashreplace")
-            if schema and exchange.databases and schema not in exchange.databases:
-                raise Malformed(f"the database {schema!r:.200} was opened, which is not among the allowed ones")
-            self._set_schema(schema)
-
-    def _set_schema(self, schema: str) -> None:
-        if schema != self._exchange.schema:
-            self._exchange.schema = schema
-            self._notes.append(SessionChanged(schema=schema))
 
 
 _STATE_OF_ANSWER: Final = {Answer.ROWS: ROWS, Answer.FIELDS: FIELDS, Answer.STREAM: STREAM}
