@@ -70,7 +70,7 @@ def actions_here(app: CasemateApp, screen: Screen[Any]) -> Iterator[Action]:
         seen.add(binding.action)
         if binding.action in ("command_palette", "app.command_palette"):
             continue
-        yield Action(binding.action, binding.description, key_name(binding), node)
+        yield Action(binding.action, binding.description, app.get_key_display(binding), node)
     for action, words in palette_only(screen):
         if screen.check_action(action, ()):
             yield Action(action, words, "", screen)
@@ -87,7 +87,7 @@ def actions_here(app: CasemateApp, screen: Screen[Any]) -> Iterator[Action]:
         if name == "page" and not app.reachable(str(parameters[0])):
             continue
         seen.add(binding.action)
-        yield Action(binding.action, binding.description, key_name(binding), app)
+        yield Action(binding.action, binding.description, app.get_key_display(binding), app)
     for action, words in EVERYWHERE:
         if app.check_action(action, ()):
             yield Action(action, words, "", app)
@@ -105,7 +105,7 @@ def actions_of_other_pages(app: CasemateApp, screen: Screen[Any]) -> Iterator[Ac
             for binding in base.__dict__.get("BINDINGS", ()):
                 if isinstance(binding, Binding) and _is_ours(page, binding) and binding.show:
                     # Not asked whether it works there now: the page says so itself where it does not.
-                    yield Action(binding.action, binding.description, key_name(binding), page, label, mode)
+                    yield Action(binding.action, binding.description, app.get_key_display(binding), page, label, mode)
         for action, words in palette_only(page):
             if page.check_action(action, ()):
                 yield Action(action, words, "", page, label, mode)

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from textual.binding import Binding, BindingsMap
 from textual.dom import DOMNode
@@ -210,6 +211,12 @@ def default_keys() -> dict[str, tuple[str, str]]:
         for binding in own_bindings(owner):
             found[binding.id or action_name(owner, binding.action)] = (binding.key, binding.description)
     return found
+
+
+@cache
+def first_keys() -> dict[str, str]:
+    """The keys of every action, for showing them: read once."""
+    return {name: keys for name, (keys, _words) in default_keys().items()}
 
 
 def check(keymap: Mapping[str, str]) -> tuple[dict[str, str], list[Problem]]:

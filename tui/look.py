@@ -31,6 +31,9 @@ Checkbox > .toggle--button { color: $text; background: transparent; }
 Checkbox.-on > .toggle--button { color: $ok; background: transparent; }
 Checkbox:focus > .toggle--label { background: $selection; color: $selection-text; text-style: $selection-style; }
 
+/* The library looks at what is inside such a widget again only where the widget itself has a rule for the focus. */
+Results:focus-within, CatalogPane:focus-within { offset-x: 0; }
+
 /* Dialogs lie on the page as it is: nothing behind them is drawn again. */
 ModalScreen { background: transparent; }
 Dialog > Vertical {
