@@ -63,12 +63,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class RecordingSettings:
-    """Whether results are kept, and how many bytes of a statement's, of a session's, and of what is streamed in."""
+    """Whether results are kept, and how many bytes of a statement's, of a session's, and of what is streamed in.
+
+    screens  whether the screens of served workstations are kept; a session's limit holds for each
+    """
 
     results: bool = True
     per_statement: int = 1024 * 1024
     per_session: int = 256 * 1024 * 1024
     per_upload: int = 256 * 1024
+    screens: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +327,7 @@ def _recording(table: _Table) -> RecordingSettings:
         per_statement=table.number("per_statement", defaults.per_statement, 1024, 1024**3),
         per_session=table.number("per_session", defaults.per_session, 1024, 1024**4),
         per_upload=table.number("per_upload", defaults.per_upload, 0, 512 * 1024),
+        screens=table.choice("screens", "on", ("on", "off")) == "on",
     )
     table.end()
     return recording
@@ -437,6 +442,7 @@ durability = "written"
 # and the beginning of what is streamed into one (COPY, LOAD DATA LOCAL).
 [recording]
 results = "on"
+screens = "on"
 per_statement = {RecordingSettings().per_statement}
 per_session = {RecordingSettings().per_session}
 per_upload = {RecordingSettings().per_upload}

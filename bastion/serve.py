@@ -112,12 +112,15 @@ async def parts_of(configuration: Configuration, reason: str, *, serving: bool =
                 sessions_per_person=configuration.limits.sessions_per_person,
                 dial=configuration.limits.dial_timeout,
             ),
-            recorder=recorder,
+            recorder=recorder if configuration.recording.results else None,
         )
         exports = ExportFiles(
             configuration.exports_folder, vault, configuration.workstation.export_quota, time.time, alone=serving
         )
-        yield Parts(configuration, store, vault, authority, journal, audit, access, sessions, advertise, exports)
+        screens = recorder if configuration.recording.screens else None
+        yield Parts(
+            configuration, store, vault, authority, journal, audit, access, sessions, advertise, exports, screens
+        )
 
 
 def _shipping(configuration: Configuration) -> Shipping:
@@ -126,12 +129,12 @@ def _shipping(configuration: Configuration) -> Shipping:
 
 
 def _recorder(configuration: Configuration, vault: Vault, journal: Journal) -> Recorder | None:
-    """What keeps the results of sessions, begun; None where the configuration says that nothing does.
+    """What keeps the results of sessions and the screens of workstations, begun; None where nothing is to be kept.
 
     Raises ConfigurationError where its folder cannot be made.
     """
     limits = configuration.recording
-    if not limits.results:
+    if not (limits.results or limits.screens):
         return None
 
     def witness(record: Recording) -> None:
