@@ -458,3 +458,22 @@ class Event(Message):
     topic: str
     kind: str
     data: dict[str, Any]
+
+
+class Screen(Message):
+    """A workstation that was served over SSH. `recorded`: its screen was kept; a cut recording says so itself."""
+
+    id: str
+    user: str
+    source: str
+    terminal: str
+    recorded: bool
+    began_at: str
+    ended_at: str | None = None
+
+
+class ScreenPart(Message):
+    """Lines of an asciicast, and behind which chunk the next are; None at the end."""
+
+    data: bytes
+    next: int | None

@@ -88,6 +88,20 @@ class SqlRequest(m.Message):
     text: str
 
 
+class ScreenFilter(m.Message):
+    """Whose workstations; the newest `limit`."""
+
+    user: str | None = None
+    limit: int = 100
+
+
+class ScreenRequest(m.Message):
+    """The recording of a workstation's screen, from its beginning or behind a chunk (`ScreenPart.next`)."""
+
+    id: str
+    after: int = 0
+
+
 class ShowRequest(m.Message):
     """A statement by its session and number. `after` continues (`StatementResult.next`); `limit` 0: a page's own."""
 
@@ -218,6 +232,8 @@ EXPORT_ABANDON = Method("export.abandon", ById, type(None), OPERATOR)
 EXPORT_LIST = Method("export.list", Nothing, list[m.ExportFile], OPERATOR)
 EXPORT_READ = Method("export.read", ExportRead, m.ExportPiece, OPERATOR)
 """Results that a served workstation exports: they wait on the bastion, sealed. Each, and each look, is on record."""
+SCREENS = Method("screen.list", ScreenFilter, list[m.Screen], AUDITOR)
+SCREEN = Method("screen.show", ScreenRequest, m.ScreenPart, AUDITOR_ALONE)
 CA = Method("ca.show", Nothing, m.Certificate)
 APPLY = Method("state.apply", ApplyRequest, m.Applied, ADMINISTRATOR)
 EXPORT = Method("state.export", Nothing, dict[str, Any], ADMINISTRATOR)
@@ -225,7 +241,7 @@ EXPORT = Method("state.export", Nothing, dict[str, Any], ADMINISTRATOR)
 
 ALL: tuple[Method, ...] = (
     HELLO, DATABASES, TOKEN_REQUEST, TOKEN_SHOW, TOKENS, TOKEN_RENEW, TOKEN_REVOKE, TUNNEL_OPEN, SESSION_CANCEL,
-    SESSION_END, SESSIONS, STATEMENTS, RESULT, VERIFY, ANCHOR, SUBSCRIBE, CA, APPLY, EXPORT,
+    SESSION_END, SESSIONS, STATEMENTS, RESULT, VERIFY, ANCHOR, SUBSCRIBE, SCREENS, SCREEN, CA, APPLY, EXPORT,
     EXPORT_BEGIN, EXPORT_PART, EXPORT_FINISH, EXPORT_ABANDON, EXPORT_LIST, EXPORT_READ,
     EXPLAIN, PERSONAL_LIST, PERSONAL_PUT, PERSONAL_REMOVE,
 )  # fmt: skip

@@ -136,6 +136,10 @@ SENTENCES: dict[str, str] = {
     "too-many-workstations": _(
         "The bastion serves {limit} workstations at one time, and all of them are taken. Try again in a while, or run `casemate connect` on your side."
     ),
+    "screen-unknown": _("There is no recording of a screen {screen}. `casemate audit screens` lists those that there are."),
+    "screen-damaged": _(
+        "The recording of {screen} cannot be read: {detail}. Keep the file as it is; `casemate audit verify` says more."
+    ),
     "workstation-not-ready": _(
         "The bastion could not start a workstation. Try again in a moment; if it stays so, tell an administrator. Commands (databases, token, sql) work all the same."
     ),

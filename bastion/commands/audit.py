@@ -8,7 +8,7 @@ from bastion.api import messages as m
 from bastion.api import methods
 from bastion.api.language import translate as _
 
-from . import showing_results
+from . import screens, showing_results
 from .printing import clean, json_line, table
 from .values import limit, moment, shown_duration, shown_moment
 from .words import ANYWHERE, DONE, NOT_SO, Context, Word
@@ -47,6 +47,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
     show = actions.add_parser("show", help="a statement, and what the database returned for it")
     showing_results.arguments(show)
+
+    screens.screens_arguments(actions.add_parser("screens", help="workstations that were served over SSH"))
+    screens.replay_arguments(
+        actions.add_parser("replay", help="the recorded screen of one as an asciicast, on standard output")
+    )
 
     verify = actions.add_parser("verify", help="prove that no record was changed, removed, inserted or moved")
     verify.add_argument("--anchor", metavar="FILE", help="a checkpoint kept elsewhere; - is standard input")
@@ -164,6 +169,10 @@ async def _audit(context: Context, arguments: argparse.Namespace) -> int:
         return await _verify(context, arguments)
     if arguments.action == "show":
         return await showing_results.show(context, arguments)
+    if arguments.action == "screens":
+        return await screens.list_screens(context, arguments)
+    if arguments.action == "replay":
+        return await screens.replay(context, arguments)
     if arguments.action == "anchor":
         anchor: m.Anchor = await context.api.call(methods.ANCHOR, methods.Nothing())
         context.output.out(anchor.text.rstrip("\n") + "\n")

@@ -20,9 +20,11 @@ from bastion.api import messages as m
 from bastion.api import methods
 from bastion.api.methods import Method
 from bastion.api.refusals import Refused
+from bastion.audit import screen_recording
 from bastion.audit.chain import AnchorUnreadable, KeyUnreadable, read_public_key
 from bastion.audit.comparison import with_store
 from bastion.audit.journal import JournalFailed, now
+from bastion.audit.recording_file import RecordingDamaged
 from bastion.audit.records import Act
 from bastion.audit.shown_results import asked_for, shown
 from bastion.audit.verify import NothingToVerify, verify
@@ -205,6 +207,29 @@ class Calls:
         folder, node = parts.configuration.recordings_folder, parts.configuration.node
         return await asyncio.to_thread(shown, asked, folder, parts.vault, node, max(params.after, 0), params.limit)
 
+    async def screens(self, _caller: Caller, params: methods.ScreenFilter) -> list[m.Screen]:
+        await self._parts.audit.settle()
+        limit = min(max(params.limit, 1), LISTING)
+        return await self._parts.store.read(screen_recording.screens(params.user, limit))
+
+    async def screen(self, caller: Caller, params: methods.ScreenRequest) -> m.ScreenPart:
+        parts = self._parts
+        if params.after <= 0:
+            # On record before anything of it is given.
+            await parts.record(
+                Act(at=now(), user=caller.person.name, source=caller.source, act="screen-shown", subject=params.id)
+            )
+        folder = parts.configuration.recordings_folder
+        try:
+            data, after = await asyncio.to_thread(
+                screen_recording.cast, folder, parts.vault, params.id, max(params.after, 0)
+            )
+        except (FileNotFoundError, ValueError):
+            raise Refused("screen-unknown", screen=params.id[:64]) from None
+        except RecordingDamaged as damaged:
+            raise Refused("screen-damaged", screen=params.id, detail=str(damaged)) from damaged
+        return m.ScreenPart(data=data, next=after)
+
     async def verify(self, _caller: Caller, params: methods.VerifyRequest) -> m.Proof:
         # One at a time: each reads the whole journal.
         try:
@@ -272,6 +297,8 @@ _HANDLERS: dict[str, Handler] = {
     methods.SESSIONS.name: Calls.sessions,
     methods.STATEMENTS.name: Calls.statements,
     methods.RESULT.name: Calls.result,
+    methods.SCREENS.name: Calls.screens,
+    methods.SCREEN.name: Calls.screen,
     methods.VERIFY.name: Calls.verify,
     methods.ANCHOR.name: Calls.anchor,
     methods.SUBSCRIBE.name: Calls.subscribe,

@@ -9,6 +9,7 @@ from bastion.access.export_files import ExportFiles
 from bastion.api import messages as m
 from bastion.audit.audit import Audit
 from bastion.audit.journal import Journal
+from bastion.audit.recorder import Recorder
 from bastion.audit.records import AnyRecord
 from bastion.authority import Authority
 from bastion.configuration import Configuration
@@ -31,6 +32,8 @@ class Parts:
     sessions: Sessions
     advertise: m.Address
     exports: ExportFiles
+    screens: Recorder | None = None
+    """What keeps the screens of served workstations, where they are kept."""
 
     async def record(self, *records: AnyRecord) -> None:
         """Writes records and waits until they hold as the durability asks. Raises JournalFailed."""

@@ -15,6 +15,8 @@ import asyncssh
 from bastion.access.door import Person
 from bastion.api import messages as m
 from bastion.api.refusals import Refused
+from bastion.audit.journal import JournalFailed
+from bastion.audit.records import AnyRecord
 from bastion.configuration import Endpoint
 
 from .authentication import Identity
@@ -53,6 +55,8 @@ class Gateway:
         self.workstations = UiSessions(
             parts.configuration.workstation,
             parts.advertise,
+            parts.screens,
+            self._record_soon,
             lambda ours, person, source: self.start_task(self.serve_socket(ours, person, source)),
         )
         self._local = LocalSocket(self.calls)
@@ -118,6 +122,11 @@ class Gateway:
             "host_based_auth": False,
             "max_pktsize": PACKET,
         }
+
+    def _record_soon(self, record: AnyRecord) -> None:
+        # A journal that has failed lets no statement pass; that is said where it is tried.
+        with contextlib.suppress(JournalFailed):
+            self.parts.journal.append_soon(record)
 
     async def stop_listening(self) -> None:
         """Accepts no more connections; the open ones go on."""

@@ -24,6 +24,10 @@ from bastion.api import messages as m
 from bastion.api import screen_frames as frames
 from bastion.api.language import translate as _
 from bastion.api.refusals import Refused
+from bastion.audit.journal import now
+from bastion.audit.recorder import Recorder
+from bastion.audit.records import Act
+from bastion.audit.screen_recording import ENDED, LOST, OPENED, RESUMED, ScreenRecording, new_id
 from bastion.configuration import WorkstationSettings
 
 from .ui_host import UiHost
@@ -63,8 +67,12 @@ class Attached:
 class UiSession(asyncio.Protocol):
     """One served workstation. Made by UiSessions."""
 
-    def __init__(self, owner: UiSessions, id: int, person: Person, where: Attached) -> None:
+    def __init__(
+        self, owner: UiSessions, id: int, name: str, person: Person, where: Attached, recording: ScreenRecording | None
+    ) -> None:
         self.id = id
+        self.name = name
+        self.recording = recording
         self.person = person
         self.began = where
         self.where = where
@@ -77,6 +85,7 @@ class UiSession(asyncio.Protocol):
         self._screen: Screen | None = None
         self._dirty = False
         self._has_left = False
+        self._code = ENDED_BY_ITSELF
         self._closing: asyncio.TimerHandle | None = None
         self._given_up: asyncio.TimerHandle | None = None
         self._exit: frames.Exit | None = None
@@ -97,6 +106,10 @@ class UiSession(asyncio.Protocol):
             self._given_up.cancel()
             self._given_up = None
         self._screen, self.where, self.left = screen, where, None
+        self._owner.note(self, RESUMED)
+        if self.recording is not None:
+            self.recording.mark(f"resumed from {where.source}")
+            self.recording.resized(where.terminal.columns, where.terminal.lines)
         self._send(frames.frame(frames.ATTACH, msgspec.json.encode(where.terminal)))
         if self._transport is not None:
             self._transport.resume_reading()
@@ -113,6 +126,9 @@ class UiSession(asyncio.Protocol):
             self.leave()
             return
         self.left = datetime.now(UTC)
+        self._owner.note(self, LOST)
+        if self.recording is not None:
+            self.recording.mark("connection lost")
         self._send(frames.frame(frames.DETACH))
         if self._transport is not None:
             self._transport.resume_reading()
@@ -125,6 +141,8 @@ class UiSession(asyncio.Protocol):
 
     def resized(self, columns: int, lines: int) -> None:
         """The terminal has another size."""
+        if self.recording is not None:
+            self.recording.resized(*frames.clamped(columns, lines))
         self._send(frames.size_frame(columns, lines))
 
     def round_trip(self, seconds: float) -> None:
@@ -180,6 +198,8 @@ class UiSession(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         self._say_goodbye()
+        if self.recording is not None:
+            self.recording.close(self._code)
         self._owner.ended(self)
 
     def _say_goodbye(self) -> None:
@@ -218,13 +238,14 @@ class UiSession(asyncio.Protocol):
             self._kill()
 
     def _heard(self, kind: bytes, payload: bytes) -> None:
-        if kind in (frames.OUTPUT, frames.SECRET):
-            if self._screen is not None:
-                self._dirty = True
-                self._screen.write(payload)
-        elif kind == frames.EXIT:
+        if kind in (frames.OUTPUT, frames.SECRET) and self._screen is not None:
+            self._dirty = True
+            self._screen.write(payload)
+        if kind in (frames.OUTPUT, frames.CONCEALED) and self.recording is not None:
+            self.recording.output(payload)
+        if kind == frames.EXIT:
             self._exit = msgspec.json.decode(payload, type=frames.Exit)
-            self._has_left = True
+            self._has_left, self._code = True, self._exit.code
             # The terminal is given back at once; the process may take its time to hang up everything else.
             self._say_goodbye()
             self.leave()
@@ -254,6 +275,8 @@ class UiSessions:
     """All served workstations of this node.
 
     advertise      the bastion's address as people know it
+    recorder       keeps the screens, where they are kept
+    record         writes what happens to a workstation into the journal
     serve_bastion  serves SSH on a socket for a person, from a source, until it closes
     """
 
@@ -261,10 +284,14 @@ class UiSessions:
         self,
         settings: WorkstationSettings,
         advertise: m.Address,
+        recorder: Recorder | None,
+        record: Callable[[Act], None],
         serve_bastion: Callable[[socket.socket, Person, str], asyncio.Task[None]],
     ) -> None:
         self.settings = settings
         self._advertise = advertise
+        self._recorder = recorder
+        self._record = record
         self.host = UiHost(settings, self._process_ended)
         self._serve_bastion = serve_bastion
         self._sessions: dict[int, UiSession] = {}
@@ -305,7 +332,14 @@ class UiSessions:
 
     async def _open(self, person: Person, where: Attached) -> UiSession:
         id, self._next = self._next, self._next + 1
-        session = UiSession(self, id, person, where)
+        session = UiSession(self, id, new_id(), person, where, None)
+        if self._recorder is not None:
+            terminal = where.terminal
+            session.recording = ScreenRecording(
+                self._recorder, session.name, person.name, where.source, terminal.columns, terminal.lines,
+                terminal.environment.get("TERM", ""),
+            )  # fmt: skip
+        self.note(session, OPENED)
         screen, screen_theirs = socket.socketpair()
         bastion, bastion_theirs = socket.socketpair()
         try:
@@ -324,12 +358,26 @@ class UiSessions:
         except BaseException:
             screen.close()
             bastion.close()
+            self.note(session, ENDED)
             raise
         self._sessions[id] = session
         self._bastion_sides[id] = (bastion, self._serve_bastion(bastion, person, where.source))
         screen.setblocking(False)
         await asyncio.get_running_loop().create_unix_connection(lambda: session, sock=screen)
         return session
+
+    def note(self, session: UiSession, act: str) -> None:
+        """What happens to a workstation is on record."""
+        terminal = session.where.terminal
+        self._record(
+            Act(
+                at=now(), user=session.person.name, source=session.where.source, act=act, subject=session.name,
+                detail={
+                    "terminal": terminal.environment.get("TERM", ""), "columns": terminal.columns,
+                    "lines": terminal.lines, "recorded": "yes" if session.recording is not None else "no",
+                },
+            )
+        )  # fmt: skip
 
     def kill_later(self, id: int) -> None:
         """KILL after a while, for a process that does not obey; nothing happens where it is gone by then."""
@@ -345,6 +393,7 @@ class UiSessions:
     def ended(self, session: UiSession) -> None:
         """Told by a session: its connection to the bastion ends, and with it what it has open on databases."""
         self._sessions.pop(session.id, None)
+        self.note(session, ENDED)
         ours, serving = self._bastion_sides.pop(session.id)
         serving.cancel()
         with contextlib.suppress(OSError):

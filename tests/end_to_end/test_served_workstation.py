@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import pyte
 import pytest
 
 from tests.end_to_end.served_desk import Desk, ui_host_of, ui_processes_of
-from tests.servers.bastion_process import BastionProcess
+from tests.servers.bastion_process import HOST, BastionProcess, CommandFailed
 from tests.servers.postgres import PostgresServer
 from tests.servers.processes import server_folder, wait_for
 
@@ -147,6 +151,76 @@ def test_without_a_terminal_or_on_a_plain_one_there_is_a_sentence(desk: Callable
     dumb.log_in()
     text = dumb.terminal.wait("returned 1")
     assert "terminal of type `dumb`" in text.replace("\n", "")
+
+
+def replay(bastion: BastionProcess, screen: str) -> tuple[dict[str, Any], list[tuple[float, str, str]]]:
+    """The header and the events of a recorded screen."""
+    where = ["--bastion", f"auditor@{HOST}:{bastion.address[1]}"]
+    printed = bastion.run(
+        "audit", "replay", screen, *where, environment={"CASEMATE_PASSWORD": bastion.password_of("auditor")}
+    )
+    header, *events = [json.loads(line) for line in printed.splitlines()]
+    return header, [(each[0], each[1], each[2]) for each in events]
+
+
+def test_the_screen_is_recorded_and_proved_without_a_token_in_it(
+    bastion: BastionProcess, desk: Callable[..., Desk]
+) -> None:
+    at = desk(columns=80, lines=24)
+    at.open()
+    open_token(at)
+    at.terminal.type("c")
+    token = wait_for("the token in the clipboard", lambda: _clipboard(at))
+    at.terminal.type("v")
+    at.terminal.wait(lambda text: token[:30] in text)
+    at.terminal.resize(90, 25)
+    at.terminal.press("Escape")
+    at.terminal.wait(lambda text: "SSH host" not in text)
+    at.terminal.type("what is sought")
+    at.terminal.wait("what is sought")
+    at.terminal.press("C-q")
+    at.returned(0)
+
+    def ended() -> dict[str, Any] | None:
+        newest = bastion.casemate("auditor", "audit", "screens", "--user", "alice", "--limit", "1", "--json")[0]
+        return newest if newest["ended_at"] else None
+
+    screen = wait_for("its end is on record", ended)
+    assert (screen["user"], screen["source"], screen["recorded"]) == ("alice", HOST, True)
+    header, events = replay(bastion, screen["id"])
+    assert (header["version"], header["term"]["cols"], header["term"]["rows"]) == (3, 80, 24)
+    assert ("r", "90x25") in [event[1:] for event in events]
+    assert events[-1][1:] == ("x", "0")
+    picture = pyte.Screen(90, 25)
+    stream = pyte.Stream(picture)
+    shown = []
+    for _wait, kind, data in events:
+        if kind == "o":
+            stream.feed(data.replace("\x1b[<u", "").replace("\x1b[>25u", ""))
+            shown.append("\n".join(picture.display))
+    assert any("SSH host" in each and "•" * 30 in each for each in shown)
+    assert any("what is sought" in each for each in shown)
+
+    for each in bastion.casemate("auditor", "audit", "screens", "--json"):
+        if each["recorded"]:
+            written = "".join(data for _wait, kind, data in replay(bastion, each["id"])[1] if kind == "o")
+            assert token not in written
+            assert base64.b64encode(token.encode()).decode() not in written
+            assert not [start for start in range(4, len(token) - 8) if token[start : start + 8] in written]
+    assert not bastion.mentions(token)
+    acts = [each["act"] for each in bastion.journal() if each.get("subject") == screen["id"]]
+    assert acts == ["workstation-opened", "workstation-ended", "screen-shown", "screen-shown"]
+
+    (proof,) = bastion.casemate("auditor", "audit", "verify", "--json")
+    assert proof["intact"]
+    file = bastion.home / "state" / "recordings" / f"{screen['id']}.recording"
+    content = bytearray(file.read_bytes())
+    content[-40] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(CommandFailed):
+        bastion.casemate("auditor", "audit", "verify", "--json")
+    content[-40] ^= 1
+    file.write_bytes(content)
 
 
 def test_two_people_at_once_and_the_end_of_one_is_not_the_others(
