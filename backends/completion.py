@@ -218,7 +218,8 @@ class _Search:
         if insert is None:
             insert = self._name(label)
         exact = (match if match is not None else label).startswith(self._as_typed)
-        self._found[label, kind] = ((fits, rank, not exact, len(self._found)), Completion(label, insert, kind, detail))
+        awkward = not exact or insert[:1] in ('"', "`")
+        self._found[label, kind] = ((fits, rank, awkward, len(self._found)), Completion(label, insert, kind, detail))
 
     def _name(self, name: str) -> str:
         if self._quoted:

@@ -398,6 +398,10 @@ class ConsoleScreen(Page):
     def _editor_changed(self) -> None:
         self.editors.changed()
 
+    @on(SqlEditor.ModeChanged)
+    def _mode_changed(self, message: SqlEditor.ModeChanged) -> None:
+        self.query_one(TabLine).show_mode(message.mode, message.pending)
+
     @on(TabLine.Clicked)
     def _tab_clicked(self, message: TabLine.Clicked) -> None:
         self.editors.go(message.index)

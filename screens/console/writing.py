@@ -38,7 +38,7 @@ NOT_FORMATTED = (
     mark("The statement is not formatted: it would not be the same statement any more."),
 )
 """Sentences of `backends.formatting`."""
-VIM_KIND, VIM_KEY = "settings", "vim"
+VIM_KIND, VIM_KEY = "setting", "vim"
 
 
 class Writing:
@@ -129,7 +129,7 @@ class Writing:
         editor, app = self._editor, self._page.app
         words = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
         served = _("$EDITOR works where the workstation runs on your own machine; this one is served by the bastion.")
-        if not getattr(self._page.workstation, "local", True):
+        if self._page.workstation.services.exports_to_bastion:
             self._page.workstation.told(served, bad=True)
             return
         handle, name = tempfile.mkstemp(prefix="casemate-", suffix=".sql")

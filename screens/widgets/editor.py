@@ -80,6 +80,8 @@ class SqlEditor(TextArea):
         Binding("ctrl+k i", "indent", mark("Indent the lines"), show=False),
         Binding("ctrl+k u,shift+tab", "outdent", mark("Outdent the lines"), show=False),
         Binding("ctrl+k b", "matching_bracket", mark("Go to the other bracket"), show=False),
+        Binding("ctrl+home", "document_start", mark("To the beginning"), show=False),
+        Binding("ctrl+end", "document_end", mark("To the end"), show=False),
         Binding("ctrl+k k", "delete_to_end_of_line_or_delete_line", mark("Delete to the end of the line"), show=False),
         Binding("ctrl+k x", "delete_line", mark("Delete the line"), show=False),
         Binding("ctrl+k a", "select_all", mark("Select all"), show=False),
@@ -607,6 +609,12 @@ class SqlEditor(TextArea):
             if other is not None:
                 self.move_cursor(other)
                 return
+
+    def action_document_start(self) -> None:
+        self.move_cursor((0, 0))
+
+    def action_document_end(self) -> None:
+        self.move_cursor(self.document.end)
 
     # -- what others do
 

@@ -1,4 +1,4 @@
-"""The names of the open editors, on one line; hidden while there is only one."""
+"""The names of the open editors, on one line, and the mode of the vim keys; hidden while there is nothing to say."""
 
 from __future__ import annotations
 
@@ -36,12 +36,21 @@ class TabLine(Widget):
         super().__init__(id=id)
         self._names: Sequence[str] = ()
         self._here = 0
+        self._mode = ""
         self._places: list[tuple[int, int, int]] = []
+
+    def show_mode(self, mode: str, pending: str) -> None:
+        """The mode of the vim keys, '' when they are off, and what is typed of a command."""
+        self._mode = f"{pending} {mode}".strip() if mode else ""
+        self._refresh()
 
     def show(self, names: Sequence[str], here: int) -> None:
         """Shows these names; `here` is the one in view."""
         self._names, self._here = tuple(names), here
-        self.display = len(names) > 1
+        self._refresh()
+
+    def _refresh(self) -> None:
+        self.display = len(self._names) > 1 or bool(self._mode)
         self.refresh()
 
     def render(self) -> RenderResult:
@@ -60,6 +69,10 @@ class TabLine(Widget):
             start = line.cell_len
             line.append(pieces[index], style="selection" if index == self._here else "")
             self._places.append((start, line.cell_len, index))
+        mode = f" {visible_line(self._mode)} "
+        if self._mode and cell_len(mode) < self.size.width:
+            line.truncate(self.size.width - cell_len(mode), pad=True)
+            line.append(mode, style="accent")
         return line
 
     def on_click(self, event: events.Click) -> None:
