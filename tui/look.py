@@ -24,9 +24,12 @@ OptionList:focus > .option-list--option-highlighted {
 Tree > .tree--highlight { text-style: none; }
 Tree > .tree--highlight-line { background: transparent; }
 
-OptionList, OptionList:focus { border: none; background: $surface; padding: 0; }
-Button { text-style: none; }
-Button:focus { text-style: bold reverse; }
+Input { text-style: $field-style; }
+OptionList, OptionList:focus { border: none; background: $surface; background-tint: transparent; padding: 0; }
+Button { text-style: $field-style; }
+Button:focus, Button.-primary:focus, Button.-warning:focus, Button.-error:focus {
+    background: $selection; color: $selection-text; text-style: bold; background-tint: transparent;
+}
 Checkbox > .toggle--button { color: $text; background: transparent; }
 Checkbox.-on > .toggle--button { color: $ok; background: transparent; }
 Checkbox:focus > .toggle--label { background: $selection; color: $selection-text; text-style: $selection-style; }

@@ -210,6 +210,7 @@ def _names(p: Palette) -> dict[str, str]:
         "selection-idle-style": "none",
         "heading-style": "none",
         "heading-focus-style": "bold",
+        "field-style": "none",
     }
 
 
@@ -260,6 +261,7 @@ def _own_colours(name: str, *, production: str) -> Theme:
             "selection-idle-style": "underline",
             "heading-style": "underline",
             "heading-focus-style": "bold underline",
+            "field-style": "underline",
             "block-cursor-text-style": "none",
             "block-cursor-blurred-text-style": "underline",
             "input-cursor-text-style": "reverse",
