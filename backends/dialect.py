@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from .interface import Kind
+from .visible_text import visible_line
 
 SAMPLE_ROWS = 100
 
@@ -55,15 +56,27 @@ class PostgresDialect(Dialect):
     def quote(self, name: str) -> str:
         if _PLAIN_POSTGRES.fullmatch(name) and name not in POSTGRES_RESERVED:
             return name
-        return '"' + name.replace('"', '""') + '"'
+        quoted = name.replace('"', '""')
+        if visible_line(name) == name:
+            return f'"{quoted}"'
+        # What a terminal would obey, or nobody can type, is written as its number.
+        return 'U&"' + _numbered(quoted, "\\") + '"'
 
     def text(self, value: str) -> str:
         quoted = value.replace("'", "''")
-        # An escape string where a backslash is in it, so that standard_conforming_strings does not matter.
-        return "E'" + quoted.replace("\\", "\\\\") + "'" if "\\" in value else f"'{quoted}'"
+        if "\\" not in value and visible_line(value) == value:
+            return f"'{quoted}'"
+        # An escape string, so that standard_conforming_strings does not matter.
+        return "E'" + _numbered(quoted, "\\u") + "'"
 
     def binary(self, digits: str) -> str:
         return f"decode('{digits}', 'hex')"
+
+
+def _numbered(text: str, mark: str) -> str:
+    """`text` with backslashes doubled, and with `mark` and the number for each character that is no text."""
+    doubled = text.replace("\\", "\\\\")
+    return "".join(one if visible_line(one) == one else f"{mark}{ord(one):04x}" for one in doubled)
 
 
 class MysqlDialect(Dialect):
@@ -73,7 +86,7 @@ class MysqlDialect(Dialect):
         return "`" + name.replace("`", "``") + "`"
 
     def text(self, value: str) -> str:
-        if "\\" in value or "\0" in value:
+        if "\\" in value or visible_line(value) != value:
             # Hexadecimal, so that no SQL mode changes what a backslash means.
             return f"_utf8mb4 x'{value.encode().hex()}'"
         return "'" + value.replace("'", "''") + "'"

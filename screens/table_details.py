@@ -13,7 +13,7 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from backends.catalog import Description, ForeignKey, TableName
-from backends.visible_text import visible_line
+from backends.visible_text import table_text
 from bastion.api.language import translate as _
 
 from .widgets.catalog_tree import WORDS
@@ -67,7 +67,7 @@ class TableDialog(Dialog[str | None]):
         table = self._description.table
         kind = _(WORDS.get(self._description.kind, self._description.kind))
         with Vertical():
-            title = f"{kind} {visible_line(table.schema)}.{visible_line(table.name)}"
+            title = f"{kind} {table_text(table.schema)}.{table_text(table.name)}"
             yield Static(Text(title, no_wrap=True, overflow="ellipsis"), classes="title")
             yield TextView()
 
@@ -97,9 +97,9 @@ def described(told: Description) -> tuple[list[Text], list[int]]:
     """The lines of a description, and at which of them a section begins."""
     page = _Lines()
     if told.comment:
-        page.lines.append(Text(visible_line(told.comment), style="muted"))
+        page.lines.append(Text(table_text(told.comment), style="muted"))
     if told.facts:
-        facts = [f"{_(FACTS.get(name, name))}: {visible_line(value)}" for name, value in told.facts]
+        facts = [f"{_(FACTS.get(name, name))}: {table_text(value)}" for name, value in told.facts]
         page.lines.append(Text(" · ".join(facts), style="muted"))
     primary = {column for index in told.indexes if index.primary for column in index.columns}
     foreign = {column for key in told.foreign_keys for column in key.columns}
@@ -172,7 +172,7 @@ class _Lines:
             self.lines.append(Text(""))
         self.sections.append(len(self.lines))
         self.lines.append(Text.assemble((title, "accent"), (f"  {len(rows):,}", "muted")))
-        shown = [[visible_line(field) for field in row] for row in rows]
+        shown = [[table_text(field) for field in row] for row in rows]
         used = [at for at in range(len(headings)) if any(row[at] for row in shown)]
         widths = {at: min(max(cell_len(headings[at]), *(cell_len(row[at]) for row in shown)), WIDEST) for at in used}
         self.lines.append(self._row(headings, used, widths, "muted"))

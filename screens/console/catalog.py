@@ -5,7 +5,7 @@ from __future__ import annotations
 from backends.catalog import RELATIONS, CatalogNode
 from backends.foreign_keys import Jump
 from backends.statements import split
-from backends.visible_text import visible_line
+from backends.visible_text import visible, visible_line
 from bastion.api.language import translate as _
 
 from ..choice import ChoiceDialog
@@ -175,6 +175,11 @@ class Catalog:
         editor = self._page.query_one(SqlEditor)
         editor.put(text)
         editor.focus()
+        if visible(text) != text:
+            self._page.workstation.told(
+                _("The name has control characters, which the editor shows and does not keep: it will not be found."),
+                bad=True,
+            )
 
     def _put_statement(self, text: str) -> None:
         """At the end of the editor, apart from what stands there already."""

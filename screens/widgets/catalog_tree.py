@@ -16,7 +16,7 @@ from textual.strip import Strip
 
 from backends.catalog import GROUPS, RELATIONS, CatalogNode, CatalogPage, TableName
 from backends.metadata import SchemaMetadata
-from backends.visible_text import visible_line
+from backends.visible_text import table_text
 from bastion.api.language import translate as _
 from bastion.api.language import translate_many
 
@@ -486,7 +486,7 @@ class CatalogTree(ScrollView, can_focus=True):
         if line.note is Note.LOADING:
             return text.append("  " + _("loading …"), style="muted")
         if line.note is Note.FAILED:
-            return text.append(f"✗ {visible_line(branch.reason)}", style="danger").append(" · " + _("r: try again"))
+            return text.append(f"✗ {table_text(branch.reason)}", style="danger").append(" · " + _("r: try again"))
         if line.note is Note.NOTHING:
             return text.append("  " + (_("nothing found") if self.model.words else _("nothing")), style="muted")
         if line.note is Note.MORE:
@@ -494,7 +494,7 @@ class CatalogTree(ScrollView, can_focus=True):
         if line.note is Note.NAMES:
             if self.model.names_reason:
                 return text.append(
-                    "✗ " + _("Not all names are known: {reason}").format(reason=visible_line(self.model.names_reason)),
+                    "✗ " + _("Not all names are known: {reason}").format(reason=table_text(self.model.names_reason)),
                     style="danger",
                 ).append(" · " + _("r: try again"))
             if self.model.names is not None:
@@ -505,7 +505,7 @@ class CatalogTree(ScrollView, can_focus=True):
         if node is None:
             return text
         if line.note is Note.PLACE:
-            return text.append(visible_line(node.name), style="muted")
+            return text.append(table_text(node.name), style="muted")
         return label(text, node, None if node.leaf else branch.open, len(branch.children), self.model.words)
 
 
@@ -528,7 +528,7 @@ def label(text: Text, node: CatalogNode, is_open: bool | None, loaded: int, word
     elif sign := SIGNS.get(node.kind, ""):
         text.append(f"{sign} ", style="accent" if sign in "→←" else "muted")
     start = len(text)
-    shown = visible_line(node.name)
+    shown = table_text(node.name)
     text.append(shown, style="muted" if node.system else "")
     folded = shown.lower()
     for word in words:
@@ -536,10 +536,10 @@ def label(text: Text, node: CatalogNode, is_open: bool | None, loaded: int, word
         at = folded.find(part)
         if part and at >= 0:
             text.stylize("accent", start + at, start + at + len(part))
-    facts = [visible_line(node.detail)] if node.detail else []
+    facts = [table_text(node.detail)] if node.detail else []
     facts += [_(MARKS[one]) for one in node.marks if one in MARKS]
     if node.kind == "column" and node.target is not None:
-        facts.append(f"→ {visible_line(node.target.name)}")
+        facts.append(f"→ {table_text(node.target.name)}")
     if facts:
         text.append(" " + " ".join(facts), style="muted")
     return text
@@ -553,12 +553,12 @@ def told_of(node: CatalogNode) -> str:
     """A node in full, for a line of its own: the kind, the whole name, the rest."""
     if node.kind in GROUPS:
         return _(WORDS.get(node.kind, node.kind))
-    words = [_(WORDS.get(node.kind, node.kind)), visible_line(node.name)]
+    words = [_(WORDS.get(node.kind, node.kind)), table_text(node.name)]
     if node.detail:
-        words.append(visible_line(node.detail))
+        words.append(table_text(node.detail))
     words += [_(MARKS[one]) for one in node.marks if one in MARKS]
     if node.target is not None:
-        words.append("→ " + visible_line(".".join(node.target.path)))
+        words.append("→ " + table_text(".".join(node.target.path)))
     return " ".join(words)
 
 

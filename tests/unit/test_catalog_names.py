@@ -151,6 +151,8 @@ def test_numbers_that_are_none_and_bytes_are_quoted() -> None:
     assert mysql.literal("0x4142", Kind.BINARY) == "x'4142'"
     assert postgres.literal("\\x4142", Kind.BINARY) == "decode('4142', 'hex')"
     assert mysql.literal("0xzz", Kind.BINARY) == "'0xzz'"
+    assert postgres.literal("a\n\x1b'", Kind.TEXT) == "E'a\\u000a\\u001b'''"
+    assert mysql.literal("a\x1b", Kind.TEXT) == "_utf8mb4 x'611b'"
 
 
 @pytest.mark.parametrize(
@@ -163,6 +165,8 @@ def test_numbers_that_are_none_and_bytes_are_quoted() -> None:
         ('a`b"c', '"a`b""c"', '`a``b"c`'),
         ("", '""', "``"),
         ("数据", '"数据"', "`数据`"),
+        ("a\\b", '"a\\b"', "`a\\b`"),
+        ("a\\\x1b\"", 'U&"a\\\\\\001b"""', "`a\\\x1b\"`"),
     ],
 )
 def test_names_are_quoted_where_they_must_be(name: str, postgres: str, mysql: str) -> None:
