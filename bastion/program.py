@@ -6,16 +6,15 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bastion import __version__
+from bastion import own_machine
 from bastion.api import language, methods
 from bastion.api.language import translate as _
 from bastion.api.refusals import Refused
 from bastion.commands import standard_streams as streams
-from bastion.commands.table import WORDS
+from bastion.commands.program_arguments import parse
 from bastion.commands.words import (
     DONE,
     LOGIN_REFUSED,
@@ -24,16 +23,12 @@ from bastion.commands.words import (
     WRONG_USAGE,
     CommandFailed,
     Context,
-    Parser,
     Place,
     UsageShown,
     Word,
-    build_parser,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from backends.link import Credentials, Link, Target
     from bastion.api import messages as m
     from bastion.commands.words import Api
@@ -41,19 +36,13 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 CALL_SECONDS = 600.0
 
-EPILOG = """\
-exit codes: 0 done; 1 the thing asked for is not so; 2 wrong usage; 3 the bastion cannot be reached or its key is not
-trusted; 4 login refused. Passwords come from a prompt, --password-file or CASEMATE_PASSWORD, never from an argument.
-The same commands work over plain SSH: ssh -p 60022 USER@HOST databases --json
-"""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
     language.use(language.from_environment())
     output = streams.StandardOutput()
     try:
-        code = _run(_parse(sys.argv[1:] if arguments is None else list(arguments)))
+        code = _run(parse(sys.argv[1:] if arguments is None else list(arguments)))
         sys.stdout.flush()
         return code
     except UsageShown as shown:
@@ -83,95 +72,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return NOT_SO
 
 
-# ------------------------------------------------------------------------------------------------- the arguments
-
-
-def _common(parser: argparse.ArgumentParser, word: Word) -> None:
-    if word.name in ("init", "serve", "demo", "keys"):
-        return
-    if Place.LOCAL in word.places:
-        own = Place.PROGRAM not in word.places
-        parser.add_argument(
-            "--config", metavar="FILE", required=own,
-            help="work on this bastion's own machine, as its administrator: DIR/casemate.toml",
-        )  # fmt: skip
-        if own:
-            return
-    group = parser.add_argument_group("the bastion")
-    if word.name != "connect":
-        group.add_argument(
-            "--bastion", metavar="USER@HOST[:PORT]", help="else CASEMATE_BASTION, else the last one used"
-        )
-    group.add_argument(
-        "--identity", metavar="FILE", help="a private key to log in with; keys of the SSH agent are tried too"
-    )
-    group.add_argument("--password-file", metavar="FILE", help="its first line is the password")
-    group.add_argument(
-        "--trust-new", action="store_true", help="trust a host key that is not known yet, and remember it"
-    )
-    if word.name == "sql":
-        group.add_argument("--inherited", help=argparse.SUPPRESS)
-    if word.name == "audit":
-        parser.add_argument_group("a journal's copy").add_argument(
-            "--journal", metavar="DIR", help="verify: these files, with the public key alone"
-        )
-        parser.add_argument("--recordings", metavar="DIR", help="verify: these recordings too, beside --journal")
-        parser.add_argument("--public-key", metavar="FILE", help="verify: the node's public key, node.pub")
-
-
-def _parser() -> Parser:
-    both = tuple(_for_program(word) for word in WORDS)
-    parser = build_parser(both, Place.PROGRAM, "casemate", _common)
-    parser.epilog = EPILOG
-    parser.add_argument("--version", action="store_true", help="show the version")
-    return parser
-
-
-def _for_program(word: Word) -> Word:
-    """Words of the bastion's own machine are typed into the same program."""
-    if Place.PROGRAM in word.places:
-        return word
-    return Word(word.name, word.help, word.arguments, word.run, word.places | {Place.PROGRAM})
-
-
-def _parse(words: list[str]) -> argparse.Namespace:
-    if not words or (not words[0].startswith("-") and "@" in words[0]):
-        words = ["connect", *words]
-    if words == ["--version"]:
-        raise UsageShown(f"casemate {__version__}\n", DONE)
-    # The options of a group of commands may stand before or after its action: `audit --config F verify`.
-    parsed = _parser().parse_args(_options_first(words))
-    if getattr(parsed, "chosen", None) is None:
-        raise UsageShown(_parser().format_help(), WRONG_USAGE)
-    return parsed
-
-
-_MOVABLE = {"--config", "--bastion", "--identity", "--password-file", "--journal", "--public-key"}
-
-
-def _options_first(words: list[str]) -> list[str]:
-    """For `audit`, whose actions are parsers of their own: what all of them take is moved before the action."""
-    if words[:1] != ["audit"]:
-        return words
-    moved: list[str] = []
-    rest: list[str] = []
-    position = 1
-    while position < len(words):
-        word = words[position]
-        if word == "--":
-            rest += words[position:]
-            break
-        if word in _MOVABLE and position + 1 < len(words):
-            moved += [word, words[position + 1]]
-            position += 1
-        elif word.partition("=")[0] in _MOVABLE or word == "--trust-new":
-            moved.append(word)
-        else:
-            rest.append(word)
-        position += 1
-    return ["audit", *moved, *rest]
-
-
 # -------------------------------------------------------------------------------------------------- the commands
 
 
@@ -181,7 +81,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if own is not None:
         return own(arguments)
     if word.name == "audit" and arguments.action == "verify" and (arguments.journal or arguments.config):
-        return _verify_files(arguments)
+        return own_machine.verify(arguments)
     assert word.run is not None
     if getattr(arguments, "config", None) is not None:
         return _await(_run_locally(word, arguments))
@@ -416,106 +316,10 @@ def _attend_tunnel(link: Link, token: m.Token, path: Path | None, port: int | No
 # -------------------------------------------------------------------------------------------- on the own machine
 
 
-def _configuration(file: str) -> Any:
-    from bastion.configuration import ConfigurationError, load
-
-    try:
-        return load(Path(file))
-    except ConfigurationError as error:
-        raise CommandFailed(str(error), WRONG_USAGE) from error
-
-
 async def _run_locally(word: Word, arguments: argparse.Namespace) -> int:
     """Through the running bastion's socket, or, when none runs, on the state itself under the journal's lock."""
-    async with _local_api(_configuration(arguments.config)) as api:
+    async with own_machine.local_api(own_machine.configuration_of(arguments.config)) as api:
         return await _run_word(word, arguments, api, Place.LOCAL)
-
-
-@asynccontextmanager
-async def _local_api(configuration: Any) -> AsyncIterator[Api]:
-    from bastion.commands.socket_api import SocketApi
-
-    running = await SocketApi.connect(configuration.control_socket)
-    if running is not None:
-        try:
-            yield running
-        finally:
-            await running.close()
-        return
-    from bastion.direct import direct_api
-
-    async with direct_api(configuration) as api:
-        yield api
-
-
-def _verify_files(arguments: argparse.Namespace) -> int:
-    """`audit verify` needs no bastion: the files and the public key."""
-    from bastion.commands.audit import show_proof
-    from bastion.commands.verifying import verify_files
-
-    store_url: str | None = None
-    recordings = None if arguments.recordings is None else Path(arguments.recordings)
-    if arguments.journal is not None:
-        folder = Path(arguments.journal)
-        key = None if arguments.public_key is None else Path(arguments.public_key)
-    else:
-        configuration = _configuration(arguments.config)
-        folder, key, store_url = configuration.journal_folder, configuration.public_key, configuration.store_url
-        recordings = recordings or configuration.recordings_folder
-    anchor = None if arguments.anchor is None else Path("/dev/stdin" if arguments.anchor == "-" else arguments.anchor)
-    proof = verify_files(folder, key, anchor, store_url, recordings)
-
-    async def show() -> int:
-        context = Context(_NoApi(), streams.StandardOutput(), Place.LOCAL)
-        return show_proof(context, proof, as_json=arguments.json)
-
-    return _await(show())
-
-
-class _NoApi:
-    async def call(self, method: methods.Method, params: Any) -> Any:
-        raise CommandFailed("There is no bastion to ask.", UNREACHABLE)
-
-
-def _init(arguments: argparse.Namespace) -> int:
-    from bastion.commands.initialise import check_empty, initialise
-    from bastion.configuration import FILE_NAME, parse_endpoint
-
-    folder = Path(arguments.folder)
-    try:
-        listen = parse_endpoint(arguments.listen)
-        advertise = None if arguments.advertise is None else parse_endpoint(arguments.advertise)
-    except ValueError as error:
-        raise CommandFailed(str(error), WRONG_USAGE) from error
-    check_empty(folder)
-    password = streams.given_password(arguments.password_file)
-    if password is None:
-        password = streams.ask_password(_("Password for {name}: ").format(name=arguments.admin))
-        if streams.ask_password(_("Once more: ")) != password:
-            raise CommandFailed(_("The two passwords differ. Nothing was made."), WRONG_USAGE)
-    made = initialise(folder, arguments.admin, password, listen, advertise, arguments.node)
-    output = streams.StandardOutput()
-    for fingerprint in made.fingerprints:
-        output.out(_("host key {fingerprint}").format(fingerprint=fingerprint) + "\n")
-    output.err(
-        _("Made in {folder}. Start it: casemate serve --config {file}").format(folder=folder, file=folder / FILE_NAME)
-        + "\n"
-    )
-    return DONE
-
-
-def _serve(arguments: argparse.Namespace) -> int:
-    from bastion.configuration import parse_endpoint
-    from bastion.direct import serve_now
-
-    os.umask(0o077)
-    configuration = _configuration(arguments.config)
-    try:
-        listen = None if arguments.listen is None else parse_endpoint(arguments.listen)
-    except ValueError as error:
-        raise CommandFailed(str(error), WRONG_USAGE) from error
-    serve_now(configuration, listen, verbose=arguments.verbose)
-    return DONE
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
@@ -581,8 +385,8 @@ def _demo(arguments: argparse.Namespace) -> int:
 _OWN: dict[str, Callable[[argparse.Namespace], int]] = {
     "sql": _sql,
     "tunnel": _tunnel,
-    "init": _init,
-    "serve": _serve,
+    "init": own_machine.init,
+    "serve": own_machine.serve,
     "doctor": _doctor,
     "connect": _connect_workstation,
     "keys": _keys,
