@@ -206,6 +206,14 @@ class Dialog(ModalScreen[T]):
     """A dialog over a page. Its keys stand in the lower border of its frame, unless it has a place of its own for
     them (a widget with the id `keys`)."""
 
+    DEFAULT_CSS = """
+    Dialog { align: center middle; }
+    Dialog > Vertical { border: round $accent; background: $surface; padding: 1 2 0 2; }
+    Dialog > Vertical { border-title-color: $accent; border-title-style: bold; }
+    Dialog > Vertical { border-subtitle-color: $muted; border-subtitle-align: left; }
+    Dialog.danger > Vertical { border: round $warning; }
+    """
+
     @property
     def workstation(self) -> Workstation:
         app: Any = self.app

@@ -39,10 +39,6 @@ Results:focus-within, CatalogPane:focus-within { offset-x: 0; }
 
 /* Dialogs lie on the page as it is: nothing behind them is drawn again. */
 ModalScreen { background: transparent; }
-Dialog > Vertical {
-    border: round $accent; background: $surface; padding: 1 2 0 2;
-    border-title-color: $accent; border-title-style: bold; border-subtitle-color: $muted; border-subtitle-align: left;
-}
 .title { text-style: bold; }
 
 /* A list that is led from the search above it shows its cursor although the keys go to the search. */

@@ -21,7 +21,7 @@ class Confirmation(Dialog[bool]):
 
     DEFAULT_CSS = """
     Confirmation { align: center middle; }
-    Confirmation > Vertical { width: 72; max-width: 95%; height: auto; max-height: 90%; padding: 1 2; background: $surface; border: round $warning; }
+    Confirmation > Vertical { width: 72; max-width: 95%; height: auto; max-height: 90%; padding: 1 2; background: $surface; }
     Confirmation .title { text-style: bold; margin-bottom: 1; }
     Confirmation Horizontal { height: auto; margin-top: 1; align-horizontal: right; }
     Confirmation Button { margin-left: 2; }
@@ -48,6 +48,7 @@ class Confirmation(Dialog[bool]):
                 )
 
     def on_mount(self) -> None:
+        self.set_class(self._danger, "danger")
         self.query_one("#no" if self._danger else "#yes", Button).focus()
 
     def action_answer(self, yes: bool) -> None:

@@ -123,11 +123,16 @@ def key_text(screen: Screen[Any], room: int, *, only: bool = False) -> tuple[Tex
         key = screen.app.get_key_display(binding)
         piece = Text.assemble(" ", (key, "accent"), f" {_(binding.description)} ", end="")
         pieces.append((piece, binding, node))
-    reserved = sum(piece.cell_len for piece, binding, _node in pieces if binding.action in ALWAYS)
+
+    def stays(binding: Binding) -> bool:
+        """The way out of a dialog does too."""
+        return binding.action in ALWAYS or (only and binding.key == "escape")
+
+    reserved = sum(piece.cell_len for piece, binding, _node in pieces if stays(binding))
     line, places = Text(no_wrap=True, end=""), []
     full = False
     for piece, binding, node in pieces:
-        if binding.action in ALWAYS:
+        if stays(binding):
             reserved -= piece.cell_len
         elif full:
             continue
