@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import ClassVar
 
 import msgspec
@@ -37,6 +38,8 @@ PAGE = 2000
 FAVOURITES, RECENT, PREFERENCES = "favourites", "recent", "preferences"
 """Kinds of what is kept at the bastion."""
 RECENT_KEPT = 40
+AGAIN_SECONDS = 120.0
+"""How old a list of many thousands may be when the page is looked at again."""
 
 
 class Nothing(msgspec.Struct):
@@ -94,6 +97,7 @@ class DatabasesScreen(Page):
         self._recent: dict[str, int] = {}
         self._grouping = "usual"
         self._loaded = False
+        self._loaded_at = 0.0
         self._failure = ""
 
     def title_words(self) -> str:
@@ -117,7 +121,9 @@ class DatabasesScreen(Page):
         self._load_kept()
 
     def on_screen_resume(self) -> None:
-        self._load()
+        # Many thousands are not asked for at every look: tokens are followed by notifications.
+        if len(self._choices) < PAGE or monotonic() - self._loaded_at > AGAIN_SECONDS:
+            self._load()
 
     # -- loading
 
@@ -141,7 +147,7 @@ class DatabasesScreen(Page):
             after = page[-1].name
             if not self._loaded:
                 self._take(choices)
-        self._loaded, self._failure = True, ""
+        self._loaded, self._failure, self._loaded_at = True, "", monotonic()
         self._take(choices)
 
     @work(exclusive=True, group="kept")
@@ -162,9 +168,27 @@ class DatabasesScreen(Page):
         self.query_one(DatabaseList).measure(choices)
         self._fill(keep=True)
 
-    def token_changed(self) -> None:
-        """A token of the person was issued, renewed or revoked somewhere."""
+    def token_changed(self, database: str) -> None:
+        """A token of the person for it was issued, renewed or revoked somewhere."""
         if self.is_mounted:
+            self._load_one(database)
+
+    @work(group="one")
+    async def _load_one(self, name: str) -> None:
+        """Asks for one database anew; the others stay as they are."""
+        try:
+            fresh: list[m.Database] = await self.workstation.bastion.call(
+                methods.DATABASES, methods.DatabaseList(name=name)
+            )
+        except (Refused, LinkError):
+            return  # the next look at the page asks for all of them, and says what is wrong
+        by_key = {
+            choice.key: choice
+            for choice in (Choice(database, account) for database in fresh for account in database.accounts)
+        }
+        if by_key and all(each.key in by_key for each in self._choices if each.database.name == name):
+            self._take([by_key.get(choice.key, choice) for choice in self._choices])
+        else:
             self._load()
 
     def _times_changed(self) -> None:
@@ -392,7 +416,7 @@ class DatabasesScreen(Page):
             token = await self.workstation.bastion.call(methods.TOKEN_SHOW, methods.ById(id=token_id))
         except (Refused, LinkError) as error:
             self.workstation.told(_("{reason} F8 says what to do.").format(reason=sentence(error)), bad=True)
-            self._load()
+            self._load_one(choice.database.name)
             return
         self._opened(token, choice)
 
@@ -402,7 +426,7 @@ class DatabasesScreen(Page):
         token = await self.app.push_screen_wait(
             TokenDialog(choice.database.name, choice.account, live, then_open=then_open, tab=tab)
         )
-        self._load()
+        self._load_one(choice.database.name)
         if token is not None and has_console(token.engine):
             self._opened(token, choice)
 

@@ -118,6 +118,10 @@ class WhyDialog(Dialog[None]):
         workstation = self.workstation
         try:
             shown = await workstation.bastion.call(methods.TOKEN_SHOW, methods.ById(id=self._token_id))
+            if not shown.hosted:
+                self._checks.append(m.Check(stage="login", state="note", code="login-own-password"))
+                self._finish()
+                return
             console = await workstation.services.open_console(workstation.bastion, shown, self._catalog)
             version = f"{console.engine} {console.facts.version}"
             self._checks.append(m.Check(stage="login", state="ok", code="login-worked", params={"version": version}))

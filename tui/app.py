@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -34,7 +36,7 @@ from screens.workstation import ControlLink, Services, Start
 
 from .actions import Action, help_groups
 from .key_names import key_name
-from .keymap import name_actions
+from .keymap import first_keys, name_actions
 from .pace import ASKED_EVERY
 from .palette import commands
 from .preferences import CHOICES, Preferences
@@ -45,6 +47,8 @@ log = logging.getLogger("casemate.workstation")
 
 TOKENS_SECONDS = 5.0
 """How often the tokens in use are looked at."""
+KEEP_SECONDS = 3.0
+"""How long leaving waits for what is being kept at the bastion."""
 TOKEN_WARNING_SECONDS = 30
 """How long a warning stays, unless it is clicked away."""
 
@@ -146,10 +150,15 @@ class CasemateApp(TerminalApp):
         if message.link is not self.link:
             return
         console = self.opened_page("console")
+        lost = ""
         if isinstance(console, ConsoleScreen):
+            if console.connected and console.at_hand.token is not None:
+                lost = _("The session on {database} ended with it; the console says what became of its work.").format(
+                    database=console.at_hand.token.database
+                )
             console.link_lost()
         message.link.close()
-        self.push_screen(LoginScreen(message.reason))
+        self.push_screen(LoginScreen(message.reason, lost=lost))
 
     def on_casemate_app_heard(self, message: Heard) -> None:
         event = message.event
@@ -161,12 +170,12 @@ class CasemateApp(TerminalApp):
         if isinstance(audit, AuditScreen):
             audit.heard(event)
         if event.topic == "tokens":
-            if isinstance(databases, DatabasesScreen):
-                databases.token_changed()
             try:
                 state = m.TokenState(**{k: event.data[k] for k in m.TokenState.__struct_fields__})
             except KeyError:
                 return
+            if isinstance(databases, DatabasesScreen):
+                databases.token_changed(state.database)
             self.tokens.changed(event.kind, state)
             if isinstance(console, ConsoleScreen):
                 console.token_changed(state)
@@ -182,6 +191,10 @@ class CasemateApp(TerminalApp):
         return page if isinstance(page, DatabasesScreen) else None
 
     def get_key_display(self, binding: Binding) -> str:
+        """The key that comes first where there are several: the others are for habits."""
+        if binding.id and not binding.key_display:
+            keys = self._keymap.get(binding.id) or first_keys().get(binding.id, binding.key)
+            return key_name(Binding(keys, binding.action))
         return key_name(binding)
 
     # -- going about
@@ -283,6 +296,9 @@ class CasemateApp(TerminalApp):
             if question is not None and not await self.push_screen_wait(question):
                 return
             await page.disconnect()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KEEP_SECONDS):
+                await self.personal.flush()
         self.exit(0)
 
     # -- help and palette

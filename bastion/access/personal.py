@@ -64,6 +64,8 @@ class PersonalState:
         An item that no longer opens (its key was retired too early) is left out rather than hiding the others.
         """
         _check(methods.PERSONAL_LIST.name, wanted.kind)
+        if "\0" in wanted.prefix + (wanted.key or ""):  # in no key, and PostgreSQL takes none
+            return m.PersonalPage(items=[])
         start: tuple[str, str] | None = None
         if wanted.after is not None:
             found = _CURSOR.fullmatch(wanted.after)

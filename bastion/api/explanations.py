@@ -52,6 +52,7 @@ SENTENCES: dict[str, str] = {
     "server-refused": _("The database turned the bastion away: {detail}"),
     "last-worked": _("The one of {at} was let in."),
     "last-refused": _("The one of {at} came to nothing: {reason}"),
+    "login-own-password": _("The account's password is yours, so it is for your client to try."),
     "login-worked": _("The login works: {version}."),
     "login-failed-there": _("The database, or the bastion in its place, said: {detail}"),
 }

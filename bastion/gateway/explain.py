@@ -24,10 +24,11 @@ NAMED = 3
 
 async def why(parts: Parts, caller: Caller, params: methods.ExplainRequest) -> m.Explanation:
     """The checks in their order. Raises Refused (`role-missing`) for whoever asks about somebody else without right."""
-    name = caller.person.name if params.user is None else params.user[:128]
+    name = caller.person.name if params.user is None else _asked(params.user)
+    database = _asked(params.database)
     if name != caller.person.name and not caller.sees_all:
         raise Refused("role-missing", role="administrator or auditor", user=caller.person.name)
-    judged = await parts.access.explain(name, params.database[:128], params.account)
+    judged = await parts.access.explain(name, database, params.account)
     checks = judged.checks
     if judged.place is not None:
         checks.append(_limit(parts))
@@ -37,19 +38,24 @@ async def why(parts: Parts, caller: Caller, params: methods.ExplainRequest) -> m
             await parts.record(
                 Act(
                     at=now(), user=caller.person.name, source=caller.source, act="database-tried",
-                    subject=params.database, detail=detail,
+                    subject=database, detail=detail,
                 )
             )  # fmt: skip
             checks += await reach(judged.place, parts.configuration.limits.dial_timeout)
     if judged.known:
-        checks += await _last(parts, name, params.database, judged)
+        checks += await _last(parts, name, database, judged)
     return m.Explanation(
         user=name,
-        database=params.database[:128],
+        database=database,
         account=judged.account,
         open=all(check.state != "no" for check in checks),
         checks=checks,
     )
+
+
+def _asked(name: str) -> str:
+    """A name as it was asked for: no store takes a NUL, and none that is longer is anybody's."""
+    return name[:128].replace("\0", "?")
 
 
 def _limit(parts: Parts) -> m.Check:

@@ -11,8 +11,9 @@ import pytest
 from bastion.access.explain import Judged
 from bastion.api import explanations, language
 from bastion.api import messages as m
+from bastion.api.methods import DatabaseList
 from bastion.api.refusals import SENTENCES
-from tests.unit.bastion_state import ADMIN, DOCUMENT, HERE, BastionState
+from tests.unit.bastion_state import ADMIN, ALICE, DOCUMENT, HERE, BastionState
 
 
 @pytest.fixture
@@ -143,3 +144,25 @@ def test_every_sentence_is_filled_and_translated() -> None:
                     assert explanations.text(check).isascii() is False, f"{code} is not translated"
         finally:
             language.use("en")
+
+
+async def test_databases_come_in_pages_by_name(declared: BastionState) -> None:
+    await declared.declare(
+        {
+            "grants": [{"name": "all", "to": ["alice"], "on": ["*"]}],
+            "database_groups": [{"name": "shop", "members": ["orders"]}, {"name": "eu", "members": ["orders"]}],
+        }
+    )
+
+    async def names(**wanted: Any) -> list[str]:
+        found = await declared.access.databases(ALICE, DatabaseList(**wanted))
+        return [database.name for database in found]
+
+    assert await names() == ["billing", "orders"]
+    assert await names(limit=1) == ["billing"]
+    assert await names(limit=1, after="billing") == ["orders"]
+    assert await names(after="orders") == []
+    assert await names(name="orders") == ["orders"]
+    assert await names(name="a\0b") == await names(after="a\0b") == []
+    [orders] = await declared.access.databases(ALICE, DatabaseList(name="orders"))
+    assert orders.groups == ["eu", "shop"]

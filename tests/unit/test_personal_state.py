@@ -61,6 +61,7 @@ async def test_what_was_put_is_found_again_the_last_changed_first(declared: Bast
     assert await keys(declared, "saved", prefix="week") == []
     assert await keys(declared, "saved", prefix="Week") == ["Weekly"]
     assert await keys(declared, "saved", prefix="%") == []
+    assert await keys(declared, "saved", prefix="\0") == await keys(declared, "saved", key="\0") == []
     assert await keys(declared, "saved", key="daily") == ["daily"]
     assert await keys(declared, "saved", limit=1) == ["daily"]
 

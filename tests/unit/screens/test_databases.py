@@ -17,7 +17,7 @@ from screens.database_choice import Choice, found, listed
 from screens.widgets.database_list import DatabaseList
 
 from .conftest import Compare, settled
-from .world import ATTACK, DATABASES, database, state_of, token, world
+from .world import ATTACK, DATABASES, ORDERS_TOKEN, database, state_of, token, world
 
 SIZE = (100, 30)
 
@@ -176,6 +176,28 @@ async def test_what_was_kept_is_there_at_the_next_login(tmp_path: Path) -> None:
         await settled(pilot)
         assert "Recent · 1" in shown(pilot)
         assert chosen(pilot) == "orders/app_rw"
+
+
+async def test_a_token_that_was_renewed_elsewhere_is_seen_without_loading_everything(tmp_path: Path) -> None:
+    tokens = {"orders": "2026-11-22T05:04:05Z"}
+    every = [database(name, "mysql", "rds", "h", 3306) for name in ("billing", "orders")]
+
+    def answer(wanted: methods.DatabaseList) -> list[m.Database]:
+        for each in every:
+            ends = tokens.get(each.name)
+            each.tokens = [state_of(token(each.name, "app_rw", ends))] if ends else []
+        return [each for each in every if wanted.name in (None, each.name)]
+
+    scripted = world(tmp_path, answers={"databases.list": answer})
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        assert "2h 00m" in shown(pilot)
+        tokens["orders"] = "2026-11-22T09:04:05Z"
+        data = {name: getattr(state_of(ORDERS_TOKEN), name) for name in m.TokenState.__struct_fields__}
+        scripted.link.listeners[0](m.Event(topic="tokens", kind="renewed", data=data))
+        await settled(pilot)
+        assert "6h 00m" in shown(pilot)
+        assert [wanted.name for wanted in scripted.link.asked("databases.list")] == [None, "orders"]
 
 
 async def test_lines_are_grouped_and_the_way_is_kept(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from textual.pilot import Pilot
 from backends.host_keys import OfferedKey
 from backends.interface import DatabaseError, TransactionState
 from backends.link import HostKeyChanged, HostKeyUnknown
-from bastion.api import language
 from screens.widgets.editor import SqlEditor
 
 from .conftest import Compare, settled
@@ -58,24 +57,8 @@ async def test_login_with_a_changed_host_key(picture: Compare, tmp_path: Path, s
 
 
 @both_sizes
-async def test_databases(picture: Compare, tmp_path: Path, size: tuple[int, int]) -> None:
-    await picture(world(tmp_path).app, "databases", size)
-
-
-@both_sizes
-async def test_databases_in_chinese(picture: Compare, tmp_path: Path, size: tuple[int, int]) -> None:
-    language.use("zh_CN")
-    await picture(world(tmp_path).app, "databases-zh", size)
-
-
-@both_sizes
 async def test_token_is_asked_for(picture: Compare, tmp_path: Path, size: tuple[int, int]) -> None:
     await picture(world(tmp_path).app, "token-request", size, press=["down", "f3"])
-
-
-@both_sizes
-async def test_token(picture: Compare, tmp_path: Path, size: tuple[int, int]) -> None:
-    await picture(world(tmp_path).app, "token", size, press=["f3"])
 
 
 @both_sizes
