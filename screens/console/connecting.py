@@ -114,7 +114,8 @@ class Connecting:
             )
         )
         first = "public" if console.engine == "postgresql" else console.facts.catalog
-        self._page.query_one(CatalogPane).reset_to(first)
+        identity = f"{token.database}/{token.account}/{console.facts.catalog}"
+        self._page.query_one(CatalogPane).connected(first, identity)
         editor = self._page.query_one(SqlEditor)
         editor.engine = console.engine
         editor.focus()

@@ -52,6 +52,10 @@ class CatalogPane(Vertical):
     CatalogPane:focus-within #catalog-told { display: block; }
     """
 
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._identity = ""
+
     def compose(self) -> ComposeResult:
         with Horizontal(id="catalog-top"):
             yield CatalogFilter(placeholder=_("/ filter"), id="catalog-filter")
@@ -74,8 +78,15 @@ class CatalogPane(Vertical):
         self.catalog.names_failed(reason)
         self._count()
 
-    def reset_to(self, first_open: str = "") -> None:
-        """Another connection."""
+    def connected(self, first_open: str, identity: str) -> None:
+        """A connection is there. To the same database (`identity`) as before, what was open stays so and is read again.
+
+        Otherwise `first_open` is opened by itself.
+        """
+        if identity == self._identity:
+            self.catalog.reload_all()
+            return
+        self._identity = identity
         self.query_one(CatalogFilter).value = ""
         self.catalog.reset_to(first_open)
         self._count()

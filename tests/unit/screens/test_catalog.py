@@ -32,7 +32,7 @@ from screens.widgets.editor import SqlEditor
 
 from .conftest import settled
 from .test_screens_behaviour import shown
-from .world import ATTACK, ScriptedConsole, World, world
+from .world import ATTACK, ScriptedConsole, World, fails, world
 
 SIZE = (120, 30)
 MANY = 10_000
@@ -426,3 +426,18 @@ def test_a_large_tree_costs_little_to_filter() -> None:
         assert model.lines()
     # The processor's time; each is between 10 and 40 ms.
     assert time.process_time() - began < 1
+
+
+async def test_after_a_lost_connection_the_tree_is_as_it_was(tmp_path: Path) -> None:
+    scripted = world(tmp_path, script=fails(DatabaseError("gone", connection_lost=True)))
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        tree = await at_catalog(pilot)
+        await press(pilot, *["down"] * 4, "right", "down", "down")
+        assert tree.current is not None
+        before = tree.current
+        await press(pilot, "f6", *"select", "f5")
+        scripted.console.catalog["views", ("public",)] = []
+        await press(pilot, "f5")
+        assert len(scripted.opened) == 2
+        assert tree.current == before
+        assert "* id bigint pk" in shown(pilot)
