@@ -19,6 +19,7 @@ from .world import NOW, ScriptedConsole, World, answer_rows, token, world
 
 SIZE = (100, 30)
 PRODUCTION = token("orders", "app_rw", "2026-11-22T09:59:17Z", production=True)
+ENDS = NOW + timedelta(hours=6, minutes=55, seconds=12)
 UPDATE = "update orders set status = 'paid' where id < 4"
 
 
@@ -57,32 +58,17 @@ async def test_a_write_on_production_is_tried_and_kept_only_when_asked(tmp_path:
         assert "✓ Committed." in shown(pilot)
 
 
-async def test_quitting_before_the_answer_says_what_is_lost(tmp_path: Path) -> None:
+async def test_undo_is_where_the_focus_is_and_what_leaving_means(tmp_path: Path) -> None:
     scripted = production(tmp_path)
     async with scripted.app.run_test(size=SIZE) as pilot:
-        await run_in_console(pilot, UPDATE, "f5", "ctrl+q")
-        assert "A transaction is open. It is rolled back." in read(pilot)
-        await press(pilot, "n", "k")
-        assert scripted.console.orders == ["begin", "commit"]
-
-
-@pytest.mark.parametrize("key", ["u", "escape", "enter"])
-async def test_undo_is_where_the_focus_is_and_what_leaving_means(tmp_path: Path, key: str) -> None:
-    scripted = production(tmp_path)
-    async with scripted.app.run_test(size=SIZE) as pilot:
-        await run_in_console(pilot, UPDATE)
-        await press(pilot, key)
-        assert scripted.console.orders == ["begin", "rollback"]
+        await run_in_console(pilot, UPDATE, "f5", "u", "f5", "escape", "f5", "enter")
+        assert scripted.console.orders == ["begin", "rollback"] * 3
         assert "✓ Rolled back." in shown(pilot)
         assert "TRANSACTION" not in shown(pilot)
-
-
-async def test_a_read_on_production_is_just_run(tmp_path: Path) -> None:
-    scripted = production(tmp_path)
-    async with scripted.app.run_test(size=SIZE) as pilot:
-        await run_in_console(pilot, "select * from orders")
-        assert scripted.console.orders == []
+        write(pilot, "select * from orders")
+        await press(pilot, "f5")
         assert "60 rows" in shown(pilot)
+        assert len(scripted.console.orders) == 6
 
 
 async def test_elsewhere_the_guard_is_off_until_it_is_chosen(tmp_path: Path) -> None:
@@ -133,16 +119,6 @@ async def test_what_no_rollback_takes_back_asks_before(tmp_path: Path) -> None:
         assert "begin" not in scripted.console.orders
 
 
-async def test_a_failed_write_keeps_nothing(tmp_path: Path) -> None:
-    scripted = production(tmp_path)
-    async with scripted.app.run_test(size=SIZE) as pilot:
-        await run_in_console(pilot, "update orders set wrong = 1 where id = 1")
-        assert scripted.console.orders == ["begin", "rollback"]
-        text = shown(pilot)
-        assert "Error 42703: no such column" in text
-        assert "Nothing was kept: Rolled back." in text
-
-
 async def test_several_writes_are_kept_or_undone_together(tmp_path: Path) -> None:
     scripted = production(tmp_path)
     async with scripted.app.run_test(size=SIZE) as pilot:
@@ -150,16 +126,18 @@ async def test_several_writes_are_kept_or_undone_together(tmp_path: Path) -> Non
         text = shown(pilot)
         assert "update orders" in text
         assert "insert into log" in text
-        await press(pilot, "u")
+        await press(pilot, "ctrl+q")
+        assert "A transaction is open. It is rolled back." in read(pilot)
+        await press(pilot, "n", "u")
         assert scripted.console.orders == ["begin", "rollback"]
-
-
-async def test_several_statements_stop_at_the_first_error_and_say_which(tmp_path: Path) -> None:
-    scripted = world(tmp_path, script=changes)
-    async with scripted.app.run_test(size=SIZE) as pilot:
-        await run_in_console(pilot, f"{UPDATE};\n\nupdate wrong set a = 1;\nselect 1", "f9")
-        assert "Statement 2 of 3, line 3: It failed. 1 statement after it was not run." in read(pilot)
-        assert len(scripted.console.ran) == 2
+        write(pilot, f"{UPDATE};\n\nupdate wrong set a = 1 where b = 1;\nselect 1")
+        await press(pilot, "f9")
+        text = read(pilot)
+        assert "Error 42703: no such column" in text
+        assert "Statement 2 of 3, line 3: It failed. 1 statement after it was not run." in text
+        assert "Nothing was kept: Rolled back." in text
+        assert scripted.console.orders == ["begin", "rollback"] * 2
+        assert len(scripted.console.ran) == 5
 
 
 # ---------------------------------------------------------------------------------------------------- transactions
@@ -185,17 +163,9 @@ async def test_a_manual_transaction_shows_its_age_and_is_ended_by_a_key(tmp_path
         assert "TRANSACTION" not in shown(pilot)
 
 
-async def test_leaving_the_page_with_a_transaction_open_is_warned_of(tmp_path: Path) -> None:
+async def test_leaving_an_open_transaction_is_warned_of_or_asked_about(tmp_path: Path) -> None:
     scripted = world(tmp_path, script=changes)
     async with scripted.app.run_test(size=SIZE, notifications=True) as pilot:
-        await run_in_console(pilot, UPDATE, "f10", "m", "f5", "ctrl+g")
-        assert pilot.app.current_mode != "console"
-        assert "A transaction is still open on the console" in told(pilot)
-
-
-async def test_another_database_and_quitting_ask_first(tmp_path: Path) -> None:
-    scripted = world(tmp_path, script=changes)
-    async with scripted.app.run_test(size=SIZE) as pilot:
         await run_in_console(pilot, UPDATE, "f10", "m", "f5")
         await press(pilot, "ctrl+q")
         assert "A transaction is open. It is rolled back." in shown(pilot)
@@ -206,6 +176,9 @@ async def test_another_database_and_quitting_ask_first(tmp_path: Path) -> None:
         assert "Leave this connection?" in shown(pilot)
         await press(pilot, "n")
         assert len(scripted.opened) == 1
+        await press(pilot, "ctrl+g")
+        assert pilot.app.current_mode != "console"
+        assert "A transaction is still open on the console" in told(pilot)
 
 
 async def test_a_failed_transaction_says_what_to_do(tmp_path: Path) -> None:
@@ -220,24 +193,17 @@ async def test_a_failed_transaction_says_what_to_do(tmp_path: Path) -> None:
         assert "F10, then r, rolls it back; then run it again." in read(pilot)
 
 
-@pytest.mark.parametrize(("minutes", "said"), [(9.5, "9m"), (4.5, "4m"), (0.5, "<1m")])
-async def test_the_tokens_end_is_announced_with_what_it_takes_along(tmp_path: Path, minutes: float, said: str) -> None:
+async def test_the_tokens_end_is_announced_and_the_transaction_rolled_back_before_it(tmp_path: Path) -> None:
     scripted = world(tmp_path, script=changes)
     async with scripted.app.run_test(size=SIZE, notifications=True) as pilot:
         await run_in_console(pilot, UPDATE, "f10", "m", "f5")
-        ends = NOW + timedelta(hours=6, minutes=55, seconds=12)
-        scripted.app.services.now = lambda: ends - timedelta(minutes=minutes)
-        pilot.app.screen._time_passed()  # type: ignore[attr-defined]
-        await settled(pilot)
-        assert f"The token ends in {said}, and the open transaction is rolled back then." in told(pilot)
+        for seconds, said in ((570, "9m"), (270, "4m"), (30, "<1m")):
+            scripted.app.services.now = lambda rest=seconds: ENDS - timedelta(seconds=rest)
+            pilot.app.screen._time_passed()  # type: ignore[attr-defined]
+            await settled(pilot)
+            assert f"The token ends in {said}, and the open transaction is rolled back then." in told(pilot)
         assert scripted.console.orders == []
-
-
-async def test_the_transaction_is_rolled_back_before_the_token_ends(tmp_path: Path) -> None:
-    scripted = world(tmp_path, script=changes)
-    async with scripted.app.run_test(size=SIZE) as pilot:
-        await run_in_console(pilot, UPDATE, "f10", "m", "f5")
-        scripted.app.services.now = lambda: NOW + timedelta(hours=6, minutes=55, seconds=9)
+        scripted.app.services.now = lambda: ENDS - timedelta(seconds=3)
         pilot.app.screen._time_passed()  # type: ignore[attr-defined]
         await settled(pilot)
         assert scripted.console.orders == ["rollback"]
@@ -249,7 +215,7 @@ async def test_an_open_question_is_answered_with_no_before_the_token_ends(tmp_pa
     async with scripted.app.run_test(size=SIZE) as pilot:
         await run_in_console(pilot, UPDATE)
         page = pilot.app.screen_stack[0]
-        scripted.app.services.now = lambda: NOW + timedelta(hours=6, minutes=55, seconds=9)
+        scripted.app.services.now = lambda: ENDS - timedelta(seconds=3)
         page._time_passed()  # type: ignore[attr-defined]
         await settled(pilot)
         assert scripted.console.orders == ["begin", "rollback"]
