@@ -237,12 +237,12 @@ class DatabasesScreen(Page):
         if not self._loaded and not self._choices:
             return Text(_("Loading the databases …"), style="muted")
         if not self._choices:
-            user = self.workstation.link.hello.user if self.workstation.link is not None else ""
+            hello = self.workstation.bastion.hello
             return _said(
                 _("You are not authorized for any database yet."),
-                _(
-                    "Ask an administrator for a grant. Say that your user name is {user}, and which database it is."
-                ).format(user=visible_line(user)),
+                _("Ask {ask} for a grant. Say that your user name is {user}, and which database it is.").format(
+                    ask=visible_line(hello.ask) or _("an administrator"), user=visible_line(hello.user)
+                ),
                 _("Once it is there, F5 shows it."),
             )
         return _said(

@@ -171,6 +171,10 @@ class Access:
             )
         return found
 
+    async def administrators(self) -> str:
+        """Names of those who may grant, for whoever needs to ask one of them; '' where there are none."""
+        return await self._store.read(explain.administrators)
+
     async def explain(self, user: str, database: str, account: str | None) -> explain.Judged:
         """Why that person can or cannot work with the database, as far as the store knows."""
         return await self._store.read(

@@ -65,7 +65,7 @@ def judge(
 ) -> Judged:
     """Person, grant, account and token, in that order; what depends on one that is not so is left out."""
     judged = Judged([], account)
-    ask = _administrators(connection)
+    ask = administrators(connection)
     user = find_user(connection, user_name)
     try:
         user = refuse_unfit(user, user_name, at)
@@ -159,7 +159,7 @@ def _place(vault: Vault, row: sa.Row[Any], account: sa.Row[Any] | None) -> Place
     )
 
 
-def _administrators(connection: sa.Connection) -> str:
+def administrators(connection: sa.Connection) -> str:
     """Names of those who may grant; '' where there are none."""
     users, roles = schema.users, schema.user_roles
     query = (

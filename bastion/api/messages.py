@@ -27,6 +27,8 @@ class Hello(Message):
     version: str
     bastion: Address
     node: str
+    ask: str = ""
+    """Names of administrators, for whoever needs a grant; three at most."""
 
 
 class Account(Message):

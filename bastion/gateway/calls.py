@@ -111,6 +111,7 @@ class Calls:
             version=__version__,
             bastion=self._parts.advertise if declared is None else m.Address(host=declared.host, port=declared.port),
             node=self._parts.configuration.node,
+            ask=await self._parts.access.administrators(),
         )
 
     async def databases(self, caller: Caller, params: methods.DatabaseList) -> list[m.Database]:

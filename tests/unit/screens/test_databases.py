@@ -238,7 +238,7 @@ async def test_no_grant_says_whom_to_ask_and_for_what(tmp_path: Path) -> None:
         await settled(pilot)
         text = shown(pilot)
         assert "You are not authorized for any database yet." in text
-        assert "your user name is alice" in text
+        assert "Ask root, carol for a grant. Say that your user name is alice" in text
         assert "F3 Token" not in text, "no key is offered that does nothing"
         assert "Open console" not in text
 

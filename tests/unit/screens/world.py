@@ -190,12 +190,15 @@ class ScriptedLink:
             version="0.1.0",
             bastion=m.Address(host=target.host, port=target.port),
             node="node-1",
+            ask="root, carol",
         )
         self.on_lost: list[Callable[[str], None]] = []
         self.calls: list[tuple[str, Any]] = []
         self.listeners: list[Listener] = []
         self.topics: set[str] = set()
         self.closed = False
+        self.takes = 0.004
+        """Seconds to the bastion and back."""
         self.shelf = PersonalShelf()
         self.answers: dict[str, Any] = {
             "databases.list": DATABASES,
