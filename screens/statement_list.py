@@ -86,7 +86,7 @@ class StatementList(Dialog[Taken | None]):
     def compose(self) -> ComposeResult:
         with Vertical():
             yield Static(Text(self._title), classes="title", id="title")
-            yield SearchInput(placeholder=_("search"))
+            yield SearchInput(placeholder=_("search · Enter inserts the statement"))
             options = OptionList(markup=False)
             options.can_focus = False
             yield options

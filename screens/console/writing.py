@@ -19,7 +19,7 @@ from backends.visible_text import visible_line
 from bastion.api.language import translate as _
 
 from ..parameters import ParametersDialog
-from ..statement_list import StatementList
+from ..statement_list import Listed, StatementList
 from ..widgets.confirmation import Confirmation, TextQuestion
 from ..widgets.editor import SqlEditor
 from ..widgets.find import FindBar
@@ -132,15 +132,10 @@ class Writing:
         if self._page.workstation.services.exports_to_bastion:
             self._page.workstation.told(served, bad=True)
             return
-        handle, name = tempfile.mkstemp(prefix="casemate-", suffix=".sql")
-        path = Path(name)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(editor.text)
             with app.batch_update(), app.suspend():
                 # In a thread, so that the connection is kept up meanwhile.
-                done = await asyncio.to_thread(subprocess.run, [*words, name], check=False)
-            new = path.read_text(encoding="utf-8", errors="replace")
+                done, new = await asyncio.to_thread(_edited, words, editor.text)
         except SuspendNotSupported:
             self._page.workstation.told(served, bad=True)
             return
@@ -148,10 +143,8 @@ class Writing:
             said = _("{program} could not be started: {reason}").format(program=words[0], reason=error.strerror or "")
             self._page.workstation.told(said, bad=True)
             return
-        finally:
-            path.unlink(missing_ok=True)
         app.refresh(layout=True)
-        if done.returncode != 0:
+        if done != 0:
             self._page.workstation.told(_("{program} failed; nothing was taken from it.").format(program=words[0]))
             return
         if not editor.text.endswith("\n"):
@@ -197,7 +190,7 @@ class Writing:
         empty = _("No query is saved yet. In the editor Ctrl+K and s saves the statement at the cursor.")
         self.queries.remove(await self._list(_("Saved queries"), entries, empty))
 
-    async def _list(self, title: str, entries: list, empty: str) -> list[str]:  # type: ignore[type-arg]
+    async def _list(self, title: str, entries: list[Listed], empty: str) -> list[str]:
         can_run = bool(self._page.check_action("run", ()))
         dialog = StatementList(title, entries, empty, can_run=can_run)
         taken = await self._page.app.push_screen_wait(dialog)
@@ -246,3 +239,16 @@ class Writing:
         database = token.database if token is not None else ""
         if await self.queries.save(SavedQuery(name, text, editor.engine, database)):
             self._page.workstation.told(_("Saved as {name}.").format(name=visible_line(name)))
+
+
+def _edited(words: list[str], text: str) -> tuple[int, str]:
+    """What the program made of `text`, in a file that only the person can read and that is removed. Raises OSError."""
+    handle, name = tempfile.mkstemp(prefix="casemate-", suffix=".sql")
+    path = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        done = subprocess.run([*words, name], check=False)
+        return done.returncode, path.read_text(encoding="utf-8", errors="replace")
+    finally:
+        path.unlink(missing_ok=True)

@@ -100,13 +100,18 @@ class CompletionList(Widget):
 
     def _width(self) -> int:
         lines = [cell_len(visible_line(item.label)) + cell_len(self._detail(item)) for item in self._items]
-        return min(max([*lines, cell_len(self._hint()) - 1]) + 4, WIDEST)
+        hint = cell_len(self._hint() + self._count())
+        return min(max([*lines, hint - 1]) + 4, WIDEST)
 
     def _detail(self, item: Completion) -> str:
         return " ".join(visible_line(item.detail)[:40].split()) if item.detail else _(KINDS[item.kind])
 
     def _hint(self) -> str:
         return _("Enter or Tab takes it, Esc closes") if self.entered else _("Tab takes it, ↓ goes into the list")
+
+    def _count(self) -> str:
+        count = len(self._items)
+        return f"  {self._here + 1}/{count}" if count > ROWS else ""
 
     def render(self) -> RenderResult:
         width = self.size.width
@@ -125,6 +130,5 @@ class CompletionList(Widget):
             line.append(detail + " ", style="" if here else "muted")
             text.append_text(line)
             text.append("\n")
-        count = f" {self._here + 1}/{len(self._items)}" if len(self._items) > ROWS else ""
-        text.append(set_cell_size(f" {self._hint()}{count}", width), style="muted")
+        text.append(set_cell_size(f" {self._hint()}{self._count()}", width), style="muted")
         return text

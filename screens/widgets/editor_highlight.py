@@ -1,5 +1,5 @@
-"""Which parts of the lines in view are keywords, strings and so on: tree-sitter reads the statements in view, and nothing
-of the rest. A tree over the whole text would take 70 ms a key in 30,000 lines, also where it is brought up to date."""
+"""Which parts of the lines in view are keywords, strings and so on: tree-sitter reads the statements in view, and no
+others. A tree over the whole text would take 70 ms a key in 30,000 lines, also where it is brought up to date."""
 
 from __future__ import annotations
 

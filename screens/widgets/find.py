@@ -11,6 +11,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.widgets import Button, Checkbox, Static
 
 from bastion.api.language import translate as _
@@ -23,6 +24,14 @@ MOST = 10_000
 """Places that are counted and marked."""
 SECONDS = 0.5
 """What one search of a regular expression may take; a line at a time, so that a bad one is given up."""
+
+
+class Toggle(Checkbox):
+    """A check box whose state can be read without colours."""
+
+    @property
+    def _button(self) -> Content:
+        return Content("[x]" if self.value else "[ ]")
 
 
 class FindBar(Vertical):
@@ -62,8 +71,8 @@ class FindBar(Vertical):
             yield Static(Text(_("Find")), classes="label")
             yield LineInput(id="what")
             yield Static(id="count")
-            yield Checkbox("Aa", compact=True, id="case")
-            yield Checkbox(".*", compact=True, id="regex")
+            yield Toggle("Aa", compact=True, id="case")
+            yield Toggle(".*", compact=True, id="regex")
         with Horizontal(id="with"):
             yield Static(Text(_("Replace")), classes="label")
             yield LineInput(id="by", placeholder=_("Enter replaces this one and goes to the next"))

@@ -342,22 +342,9 @@ class Vim:
         return True
 
     def _next_match(self, count: int, *, same: bool) -> Reach | None:
-        """The next place of what was searched; the text goes on at its other end. Small letters find capitals too."""
         what, forward = self._searched
-        if not what:
-            return None
-        text = self._text
-        pattern = re.compile(re.escape(what), 0 if what != what.lower() else re.IGNORECASE)
-        places = [match.start() for match in pattern.finditer(text)]
-        if not places:
-            return None
-        at = self._at
-        for _ in range(count):
-            if forward == same:
-                at = next((place for place in places if place > at), places[0])
-            else:
-                at = next((place for place in reversed(places) if place < at), places[-1])
-        return Reach(at)
+        place = go.search(self._text, self._at, what, count, forward=forward == same)
+        return None if place is None else Reach(place)
 
     # -- commands without an operator
 

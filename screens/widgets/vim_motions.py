@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from backends.sql_tokens import matching_bracket
@@ -106,6 +107,20 @@ def find_in_line(text: str, at: int, key: str, character: str, count: int) -> in
         if place < 0:
             return None
     return place - 1 if key == "t" else place + 1 if key == "T" else place
+
+
+def search(text: str, at: int, what: str, count: int, *, forward: bool) -> int | None:
+    """`n`, `N`: the text goes on at its other end. Small letters find capitals too."""
+    pattern = re.compile(re.escape(what), 0 if what != what.lower() else re.IGNORECASE)
+    places = [match.start() for match in pattern.finditer(text)] if what else []
+    if not places:
+        return None
+    for _ in range(count):
+        if forward:
+            at = next((place for place in places if place > at), places[0])
+        else:
+            at = next((place for place in reversed(places) if place < at), places[-1])
+    return at
 
 
 def paragraph(text: str, at: int, forward: bool) -> int:

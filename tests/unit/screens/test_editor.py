@@ -301,7 +301,7 @@ async def test_editors_are_kept_and_there_again(tmp_path: Path) -> None:
         assert editor(pilot).text == "select 2"
         await keys(pilot, "ctrl+z")
         assert editor(pilot).text != "select 2"
-        await keys(pilot, "ctrl+y", "ctrl+q")
+        await keys(pilot, "ctrl+y", "ctrl+backslash")
     assert sorted(item.get("text", "") for item in kept(scripted, "editor")) == ["select 1", "select 2"]
     shelf = scripted.link.shelf
     answers = {
@@ -338,7 +338,7 @@ async def test_a_long_text_is_kept_whole(tmp_path: Path) -> None:
         await to_editor(pilot)
         put(pilot, text)
         await settled(pilot)
-        await keys(pilot, "ctrl+q")
+        await keys(pilot, "ctrl+backslash")
     [item] = kept(scripted, "editor")
     assert len(msgspec.json.encode(item)) < 60_000
     assert msgspec.convert(item, KeptEditor).whole() == text
