@@ -218,6 +218,11 @@ def widest(array: pa.Array) -> int:
     other = pc.not_equal(pc.binary_length(array), characters)
     plain = pc.max(characters.filter(pc.invert(other))).as_py() or 0
     result = min(plain, MEASURED_CHARACTERS)
+    # NULL takes four cells; a text that says so stands in quotes.
+    if array.null_count:
+        result = max(result, 4)
+    if plain >= 4 and pc.any(pc.equal(array, "NULL")).as_py():
+        result = max(result, 6)
     if pc.any(other).as_py():
         strange = array.filter(other)
         if len(strange) > MEASURED_VALUES:

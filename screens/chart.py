@@ -125,11 +125,13 @@ class ChartDialog(Dialog[None]):
         if table.row_count > chart.MOST_ROWS:
             title.append(_("the first {count} rows").format(count=f"{chart.MOST_ROWS:,}"))
         if self._left_out:
-            title.append(_("{count} rows without a number left out").format(count=f"{self._left_out:,}"))
+            title.append(_("left out, without a number: {count}").format(count=f"{self._left_out:,}"))
         if not lines:
             lines = [_("There is no number in {column}. y chooses another column.").format(column=y)]
         self.query_one(".title", Static).update(Text(" · ".join(title), no_wrap=True, overflow="ellipsis"))
-        self.query_one("#chart", Static).update(Text("\n".join(lines), no_wrap=True, overflow="crop"))
+        drawn = Text("\n".join(lines), no_wrap=True, overflow="crop")
+        drawn.highlight_regex("[█▏▎▍▌▋▊▉▀▄]+", "accent")
+        self.query_one("#chart", Static).update(drawn)
 
     def action_shape(self) -> None:
         self._shape = SHAPES[(SHAPES.index(self._shape) + 1) % len(SHAPES)]

@@ -101,7 +101,9 @@ class RowDialog(Dialog[None]):
 
     def action_search(self) -> None:
         self.add_class("searching")
-        self.query_one(LineInput).focus()
+        line = self.query_one(LineInput)
+        line.value = ""
+        line.focus()
 
     @on(LineInput.Submitted)
     def _search(self, event: LineInput.Submitted) -> None:

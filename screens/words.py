@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from backends.interface import DatabaseError
 from backends.link import HostKeyChanged, HostKeyUnknown, KeyUnusable, LoginRefused, Unreachable
+from backends.spill import SpillBroken
 from backends.visible_text import visible
 from bastion.api.language import translate as _
 from bastion.api.refusals import Refused
@@ -17,6 +18,7 @@ def mark(text: str) -> str:
 
 
 FROM_BELOW = (
+    mark("The rows that were put aside on disk cannot be read back. Run the statement again."),
     mark("Login failed: the user name, the password or the key is wrong, or the account is locked."),
     mark("Say who and where: user@host or user@host:port."),
     mark("An IPv6 address stands in brackets: user@[2001:db8::1]:60022."),
@@ -63,6 +65,8 @@ def sentence(error: BaseException) -> str:
         text = _("No connection to the bastion. {detail}").format(detail=error)
     elif isinstance(error, DatabaseError):
         text = _(error.message)
+    elif isinstance(error, SpillBroken):
+        text = _(str(error))
     else:
         text = _("Something went wrong: {detail}").format(detail=str(error) or type(error).__name__)
     return visible(text)

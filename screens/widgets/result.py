@@ -45,19 +45,19 @@ class Result:
     def title(self) -> Text:
         """Says exactly what is shown: all of it, a part, or a part so far; which of these rows, and in which order."""
         title = self._how_much()
-        if self.arranging:
-            title.append(f" · {self.arranging}", style="accent")
-        elif self.table.arrangement:
-            title.append(f" · {self._arranged()}", style="accent")
         chosen = self.table.selection
         if chosen is not None:
             title.append(
                 " · "
                 + _("selected: {rows} × {columns}").format(rows=rows_text(len(chosen[0])), columns=len(chosen[1]))
             )
+        if self.arranging:
+            title.append(f" · {self.arranging}", style="accent")
+        elif self.table.arrangement:
+            title.append(f" · {self._arranged()}", style="accent")
         if self.table.arrange_columns.hidden:
             title.append(
-                " · " + _("{count} columns hidden (Z shows them)").format(count=len(self.table.arrange_columns.hidden))
+                " · " + _("hidden columns: {count}, Z shows them").format(count=len(self.table.arrange_columns.hidden))
             )
         return title
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from textual.pilot import Pilot
 from backends import arrow
 from backends.connection import ResultBegan, ResultEnded
 from backends.interface import Column, Row
+from backends.link import Target
 from backends.row_store import ResultSpace, RowStore
 from backends.spill import SpillFolder
 from screens.widgets.frame import KeyLine
@@ -20,7 +22,7 @@ from screens.widgets.results import Results
 from screens.workstation import Page
 
 from .conftest import settled
-from .world import COLUMNS, ROWS, world
+from .world import COLUMNS, ROWS, ScriptedLink, world
 
 
 class ResultsPage(Page):
@@ -32,12 +34,12 @@ class ResultsPage(Page):
 
 
 async def idle(pilot: Pilot[Any]) -> None:
-    """Until the workers of the table are done; a dialog that waits for its answer is not waited for."""
+    """Until every message is handled, and rows are arranged and charts read; what waits for a person is not waited for."""
     await settled(pilot)
-    arranging = [worker for worker in pilot.app.workers if worker.group.startswith("arrange")]
-    if arranging:
-        await pilot.app.workers.wait_for_complete(arranging)
-    await settled(pilot)
+    working = [w for w in pilot.app.workers if w.is_running and (w.group.startswith("arrange") or w.group == "chart")]
+    if working:
+        await pilot.app.workers.wait_for_complete(working)
+        await settled(pilot)
 
 
 class Stage:
@@ -50,6 +52,13 @@ class Stage:
         self.told: list[str] = []
 
     @property
+    def link(self) -> ScriptedLink:
+        """The bastion."""
+        app: Any = self.pilot.app
+        link: ScriptedLink = app.link
+        return link
+
+    @property
     def text(self) -> str:
         """The screen as text, dialogs too."""
         strips = self.pilot.app.screen._compositor.render_strips()
@@ -60,10 +69,11 @@ class Stage:
         return self.text.splitlines()
 
     async def press(self, *keys: str) -> None:
-        """Keys, one after the other, each handled before the next."""
-        for key in keys:
-            await self.pilot.press(key)
-            await idle(self.pilot)
+        """Keys, one after the other; runs of single characters are typed, other keys are handled before the next."""
+        for typed, group in groupby(keys, lambda key: len(key) == 1):
+            for some in [list(group)] if typed else [[key] for key in group]:
+                await self.pilot.press(*some)
+                await idle(self.pilot)
 
     async def show(
         self,
@@ -89,17 +99,27 @@ class Stage:
         return store
 
 
+async def place(pilot: Pilot[Any], folder: Path, answers: dict[str, Any] | None = None) -> Stage:
+    """Puts the pane on the screen, without any rows. `answers`: the bastion's."""
+    app: Any = pilot.app
+    app.link = ScriptedLink(Target("alice", "bastion.example.com", 60022))
+    app.link.answers |= answers or {}
+    page = ResultsPage()
+    await app.push_screen(page)
+    await settled(pilot)
+    made = Stage(pilot, page.query_one(Results), folder)
+    app.copy = lambda text, what: made.copied.append((text, what))
+    app.told = lambda message, bad=False: made.told.append(message)
+    return made
+
+
 @asynccontextmanager
-async def stage(folder: Path, size: tuple[int, int] = (100, 30)) -> AsyncIterator[Stage]:
-    """The pane on the screen, without any rows."""
-    app: Any = world(folder, signed_in=False).app
-    async with app.run_test(size=size) as pilot:
+async def stage(
+    folder: Path, size: tuple[int, int] = (100, 30), answers: dict[str, Any] | None = None
+) -> AsyncIterator[Stage]:
+    """The pane on a screen of its own."""
+    async with world(folder, signed_in=False).app.run_test(size=size) as pilot:
         await settled(pilot)
-        page = ResultsPage()
-        await app.push_screen(page)
-        await settled(pilot)
-        made = Stage(pilot, page.query_one(Results), folder)
-        app.copy = lambda text, what: made.copied.append((text, what))
-        app.told = lambda message, bad=False: made.told.append(message)
+        made = await place(pilot, folder, answers)
         yield made
     made.space.close()
