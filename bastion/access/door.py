@@ -132,7 +132,10 @@ class Access:
             states.setdefault(state.database, []).append(state)
         d, n, a = schema.databases, schema.network_domains, schema.accounts
         accounts: dict[int, list[sa.Row[Any]]] = {}
-        for account in connection.execute(sa.select(a).order_by(a.c.any_login, a.c.name)):
+        every = sa.select(a).order_by(a.c.any_login, a.c.name)
+        if wanted.name is not None:
+            every = every.where(a.c.database_id.in_(given))
+        for account in connection.execute(every):
             accounts.setdefault(account.database_id, []).append(account)
         query = sa.select(d, n.c.name.label("domain")).outerjoin(n).order_by(d.c.name)
         if wanted.after:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import accumulate
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -17,7 +18,8 @@ from backends.visible_text import visible_line
 from bastion.api.language import translate as _
 
 from ..database_choice import Choice, Heading, Line, engine_name, matched_places
-from ..words import left, moment
+from ..words import left, moment, numbered
+from ..workstation import Workstation
 
 SOON_SECONDS = 600
 MEASURED = 500
@@ -53,6 +55,14 @@ class DatabaseList(ScrollView):
         self._wanted: list[int] = []
         self._heads: list[str] = []
         self._groups = False
+        self._plain = False
+        self._numbers: list[int] = []
+        """Of each line, for a screen reader; a heading has the number of the line before it."""
+
+    @property
+    def _workstation(self) -> Workstation:
+        assert isinstance(self.app, Workstation)
+        return self.app
 
     # -- what it shows
 
@@ -70,6 +80,9 @@ class DatabaseList(ScrollView):
     def show(self, lines: Sequence[Line], favourites: frozenset[str], query: str, keep: str | None) -> None:
         """Replaces the lines; the cursor goes to the line with the key `keep`, else to the first."""
         self._lines, self._favourites, self._query = list(lines), favourites, query
+        self._plain = self._workstation.plain
+        if self._plain:
+            self._numbers = list(accumulate(isinstance(line, Choice) for line in lines))
         self.virtual_size = Size(self.size.width, len(self._lines) + 1)
         place = 0
         if keep is not None:
@@ -174,7 +187,12 @@ class DatabaseList(ScrollView):
             heading.stylize("accent")  # a span: a text's own style is left out where it has none
             return heading
         here = place == self._cursor
-        line = Text("★ " if entry.key in self._favourites else "  ")
+        favourite = entry.key in self._favourites
+        if self._plain:
+            words = f"{_('favourite')} " if favourite else ""
+            line = Text(numbered(self._numbers[place], words, plain=True))
+        else:
+            line = Text("★ " if favourite else "  ")
         for cell, room in zip(self._cells(entry, plain=here), self._fitted(width), strict=True):
             _add(line, cell, room)
         if here:

@@ -230,6 +230,18 @@ async def test_without_personal_state_the_page_works_and_says_so_once(tmp_path: 
         assert "★ orders" in shown(pilot)
 
 
+async def test_lines_are_numbered_for_a_screen_reader(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        scripted.app.use_plain(True)
+        await press(pilot, *"crm", "f7", "escape")
+        lines = [line.strip() for line in shown(pilot).splitlines()]
+        assert "Favourites · 1" in lines
+        assert any(line.startswith("1. favourite crm") for line in lines)
+        assert any(line.startswith("2. orders") for line in lines)
+
+
 # --------------------------------------------------------------------------------------------------------- empty states
 
 
