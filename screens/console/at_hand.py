@@ -44,3 +44,8 @@ class AtHand:
     def engine(self) -> str:
         """Of the database at hand; '' without one."""
         return self.database.engine if self.database is not None else ""
+
+
+def ends_connection(error: BaseException) -> bool:
+    """Whether nothing more can run on the connection that raised it."""
+    return isinstance(error, DatabaseError) and error.connection_lost

@@ -18,7 +18,7 @@ from ..widgets.editor import SqlEditor
 from ..widgets.results import Results
 from ..words import sentence
 from ..workstation import Console, Page
-from .at_hand import CONNECTION_ERRORS, AtHand, ConnectionEnded
+from .at_hand import CONNECTION_ERRORS, AtHand, ConnectionEnded, ends_connection
 from .running import Piece, Running
 from .transactions import Transactions
 
@@ -99,7 +99,7 @@ class Explaining:
             results.failed(error, 0.0)
             if error.position is not None:
                 self._page.query_one(SqlEditor).show_error(piece.start + min(error.position, len(piece.text)))
-            if error.connection_lost:
+            if ends_connection(error):
                 self._page.post_message(ConnectionEnded())
             elif error.cancelled:
                 self._running.cancel_confirmed()

@@ -28,7 +28,7 @@ from ..widgets.editor import SqlEditor
 from ..widgets.results import Results
 from ..words import sentence, size
 from ..workstation import Page
-from .at_hand import CONNECTION_ERRORS, AtHand
+from .at_hand import CONNECTION_ERRORS, AtHand, ConnectionEnded, ends_connection
 from .guard import WriteGuard
 from .history import History
 from .stage import Stage
@@ -171,12 +171,12 @@ class Running:
                 else:
                     failed = False
             except CONNECTION_ERRORS as error:
-                self._page.query_one(Results).write(Text(f"✗ {sentence(error)}", style="danger"))
+                self._refused(error)
             try:
                 if run == self.number:
                     await self._guard.settle(failed=failed)
             except CONNECTION_ERRORS as error:
-                self._page.query_one(Results).write(Text(f"✗ {sentence(error)}", style="danger"))
+                self._refused(error)
         if self._catalog_changed:
             self._catalog_changed = False
             self._page.post_message(CatalogChanged())
@@ -208,6 +208,12 @@ class Running:
             self._catalog_changed = True
         self._guard.done(piece.text, ", ".join(_said(event) for event in ended if isinstance(event, ResultEnded)))
         return True
+
+    def _refused(self, error: BaseException) -> None:
+        """Not what a statement did: what was asked of the connection around it."""
+        self._page.query_one(Results).write(Text(f"✗ {sentence(error)}", style="danger"))
+        if ends_connection(error):
+            self._page.post_message(ConnectionEnded())
 
     def _write(self, text: str, number: int, pieces: list[Piece]) -> None:
         """Which statement of several the run stopped at."""

@@ -11,7 +11,7 @@ from bastion.api.language import translate as _
 from ..widgets.results import Results
 from ..words import duration, sentence
 from ..workstation import Page
-from .at_hand import CONNECTION_ERRORS, AtHand, ConnectionEnded
+from .at_hand import CONNECTION_ERRORS, AtHand, ConnectionEnded, ends_connection
 from .stage import Stage
 
 
@@ -108,7 +108,7 @@ class Transactions:
                 said += f" {visible(error.detail)}"
             results.write(Text(f"✗ {said}", style="danger"))
             workstation.told(said, bad=True)
-            if isinstance(error, DatabaseError) and error.connection_lost:
+            if ends_connection(error):
                 self._page.post_message(ConnectionEnded(committing=commit))
             return False
         finally:
@@ -133,6 +133,8 @@ class Transactions:
             )
         except CONNECTION_ERRORS as error:
             self._page.workstation.told(sentence(error), bad=True)
+            if ends_connection(error):
+                self._page.post_message(ConnectionEnded())
         await self.refresh()
 
     def words(self) -> str:
