@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TextIO
 
@@ -26,6 +27,9 @@ from .terminal_input import TerminalInput
 QUEUE = 1000
 """Messages that may wait for the application before no more input is read."""
 QUEUE_SECONDS = 0.02
+QUIET_TURNS = 4
+SETTLE_SECONDS = 0.25
+"""What is typed behind a key waits until nothing has waited for so many turns of the loop, or for so long."""
 
 ASK_FOR_SYNCHRONIZED_OUTPUT = "\x1b[?2026$p"
 
@@ -43,6 +47,10 @@ class StreamDriver(Driver):
         self._pending: list[str] = []
         self._flushing = False
         self._ticking: asyncio.TimerHandle | None = None
+        self._events: deque[Message] = deque()
+        self._quiet_turns_left = 0
+        self._settled_by = 0.0
+        self._delivering = False
         self._held = 0
         self._entered = False
         self.concealing = False
@@ -109,7 +117,7 @@ class StreamDriver(Driver):
 
     def busy(self) -> bool:
         """Whether the application has more to do than it should be given."""
-        return bool(self._app._message_queue.qsize() > QUEUE)
+        return bool(len(self._events) + self._app._message_queue.qsize() > QUEUE)
 
     def resized(self, columns: int, lines: int) -> None:
         """The terminal has another size."""
@@ -173,12 +181,42 @@ class StreamDriver(Driver):
         if self._context is not None:
             self._context.run(call, *arguments)
 
-    def _post_all(self, found: Any) -> None:
+    def _post_all(self, found: Iterable[Message]) -> None:
         columns, lines = self._size or (80, 24)
         for event in found:
             # A click beside the screen would take the focus from where it is.
             if not isinstance(event, events.MouseEvent) or (event.screen_x < columns and event.screen_y < lines):
-                self.process_message(event)
+                self._events.append(event)
+        if not self._delivering:
+            self._deliver()
+
+    def _deliver(self) -> None:
+        """Gives the application its events in order. What a key means is found on a way through the widget, its screen
+        and the application; characters that come right behind it, as over a slow link, would overtake it."""
+        self._delivering = False
+        while self._events:
+            if not self._settled():
+                self._delivering = True
+                self._loop.call_soon(self._run, self._deliver)
+                return
+            event = self._events.popleft()
+            self.process_message(event)
+            if isinstance(event, events.Key) and not event.is_printable:
+                self._quiet_turns_left = QUIET_TURNS
+                self._settled_by = self._loop.time() + SETTLE_SECONDS
+
+    def _settled(self) -> bool:
+        """Whether the last key has had its effect: nothing waits anywhere for some turns of the loop."""
+        if not self._quiet_turns_left:
+            return True
+        waiting = [self._app, *self._app.screen_stack[-1:], self._app.focused]
+        if any(each is not None and each._message_queue.qsize() for each in waiting):
+            self._quiet_turns_left = QUIET_TURNS
+        else:
+            self._quiet_turns_left -= 1
+        if self._loop.time() > self._settled_by:
+            self._quiet_turns_left = 0
+        return not self._quiet_turns_left
 
     def _wait_for_the_rest(self) -> None:
         if self._ticking is not None:
