@@ -79,7 +79,7 @@ class CatalogNode:
     path      its name from the top; of a group, of what it belongs to. (kind, path, specific) is unique
     detail    shown after the name: a column's type, a routine's arguments
     leaf      there is nothing below
-    marks     of a column: pk, fk, not null
+    marks     of a column: pk, fk, not null; of a schema or database: current (names without one are looked for there)
     count     how many are below, where it costs nothing to know
     specific  what tells routines of one name apart
     target    of a foreign key, a reference or a column with one: the table at its other end

@@ -14,6 +14,11 @@ def about(count: int) -> str:
     return f"~{count}"
 
 
+def top_node(kind: str, name: str, *, current: bool, system: bool) -> CatalogNode:
+    """A schema or database. `current`: where names without a schema are looked for first."""
+    return CatalogNode(kind, name, (name,), marks=("current",) if current else (), system=system)
+
+
 def index_node(table: TableName, index: Index) -> CatalogNode:
     """An index below its table."""
     words = ["primary" if index.primary else "unique" if index.unique else "", f"({', '.join(index.columns)})"]

@@ -31,7 +31,7 @@ from .catalog import (
     number_of,
     text_of,
 )
-from .catalog_nodes import constraint_node, foreign_key_node, index_node, reference_node, trigger_node
+from .catalog_nodes import constraint_node, foreign_key_node, index_node, reference_node, top_node, trigger_node
 from .dialect import MysqlDialect, mysql_literal
 from .interface import DatabaseError, Origin
 from .metadata import (
@@ -48,7 +48,7 @@ DIALECT = MysqlDialect()
 SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
 _OWN = "('information_schema', 'mysql', 'performance_schema', 'sys')"
 
-_DATABASES = f"""select schema_name from information_schema.schemata
+_DATABASES = f"""select schema_name, schema_name = database() from information_schema.schemata
 order by schema_name in {_OWN}, schema_name"""  # noqa: S608
 
 _COUNTS = """select table_type, count(*) from information_schema.tables where table_schema = :database group by 1
@@ -141,9 +141,8 @@ class MysqlCatalog(Catalog):
 
     def page(self, node: CatalogNode | None, offset: int = 0) -> CatalogPage:
         if node is None:
-            names = self._names(_DATABASES)
-            nodes = [CatalogNode("database", name, (name,), system=name in SYSTEM) for name in names[offset:]]
-            return _cut(nodes)
+            found = [(text_of(name), current == "1") for name, current in self._query(_DATABASES)[offset:]]
+            return _cut([top_node("database", name, current=current, system=name in SYSTEM) for name, current in found])
         if node.kind == "database":
             return CatalogPage(self._groups(node.path[0]))
         if node.kind in ("tables", "views", "sequences"):

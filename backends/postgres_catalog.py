@@ -31,7 +31,7 @@ from .catalog import (
     number_of,
     text_of,
 )
-from .catalog_nodes import about, constraint_node, foreign_key_node, index_node, reference_node, trigger_node
+from .catalog_nodes import about, constraint_node, foreign_key_node, index_node, reference_node, top_node, trigger_node
 from .dialect import postgres_literal
 from .interface import DatabaseError, Origin
 from .metadata import (
@@ -53,9 +53,9 @@ _ROUTINE_KINDS = {"f": "function", "p": "procedure", "a": "aggregate", "w": "win
 _ACTIONS = {"a": "", "r": "restrict", "c": "cascade", "n": "set null", "d": "set default"}
 _CONSTRAINTS = {"p": "primary key", "u": "unique", "c": "check", "x": "exclude"}
 
-_SCHEMAS = """select nspname from pg_catalog.pg_namespace
+_SCHEMAS = """select nspname, nspname = pg_catalog.current_schema() from pg_catalog.pg_namespace
 where nspname !~ '^pg_(toast|temp_|toast_temp_)' and pg_catalog.has_schema_privilege(oid, 'USAGE')
-order by nspname in ('pg_catalog', 'information_schema'), nspname = 'public' desc, nspname"""
+order by nspname in ('pg_catalog', 'information_schema'), 2 desc nulls last, nspname = 'public' desc, nspname"""
 
 _DATABASES = """select datname from pg_catalog.pg_database
 where datallowconn and not datistemplate and pg_catalog.has_database_privilege(oid, 'CONNECT')
@@ -181,8 +181,8 @@ class PostgresCatalog(Catalog):
 
     def page(self, node: CatalogNode | None, offset: int = 0) -> CatalogPage:
         if node is None:
-            names = [text_of(name) for (name,) in self._query(_SCHEMAS)]
-            return _cut([CatalogNode("schema", name, (name,), system=name in SYSTEM) for name in names[offset:]])
+            found = [(text_of(name), current == "t") for name, current in self._query(_SCHEMAS)[offset:]]
+            return _cut([top_node("schema", name, current=current, system=name in SYSTEM) for name, current in found])
         if node.kind == "schema":
             return CatalogPage(self._groups(node.path[0]))
         if node.kind in ("tables", "views", "materialized views", "sequences"):
@@ -429,7 +429,7 @@ class PostgresCatalog(Catalog):
         if len(keys) > MOST_FOREIGN_KEYS:
             gathering.cut("foreign keys")
         gathering.foreign_keys = keys[:MOST_FOREIGN_KEYS]
-        schemas = [text_of(name) for (name,) in self._query(_SCHEMAS)]
+        schemas = [text_of(name) for name, _current in self._query(_SCHEMAS)]
         [(path,)] = self._query("select pg_catalog.array_to_json(pg_catalog.current_schemas(false))")
         return gathering.metadata(schemas, [str(name) for name in json.loads(text_of(path) or "[]")])
 

@@ -166,8 +166,8 @@ class Catalog:
         """A name as a statement needs it: qualified where the connection would not find it by itself."""
         if node.kind in ("column", "index", "key", "check", "trigger", "foreign key", "reference"):
             return console.quote(node.path[2] if node.kind == "column" else node.path[-1])
-        path = node.path
-        if len(path) == 2 and path[0] in ("public", self._at_hand.catalog):
+        path, names = node.path, self._pane.catalog.model.names
+        if len(path) == 2 and names is not None and path[:1] == names.search_path[:1]:
             path = path[1:]
         return ".".join(console.quote(part) for part in path)
 

@@ -113,9 +113,8 @@ class Connecting:
                 style="muted",
             )
         )
-        first = "public" if console.engine == "postgresql" else console.facts.catalog
         identity = f"{token.database}/{token.account}/{console.facts.catalog}"
-        self._page.query_one(CatalogPane).connected(first, identity)
+        self._page.query_one(CatalogPane).connected(identity)
         editor = self._page.query_one(SqlEditor)
         editor.engine = console.engine
         editor.focus()

@@ -78,17 +78,14 @@ class CatalogPane(Vertical):
         self.catalog.names_failed(reason)
         self._count()
 
-    def connected(self, first_open: str, identity: str) -> None:
-        """A connection is there. To the same database (`identity`) as before, what was open stays so and is read again.
-
-        Otherwise `first_open` is opened by itself.
-        """
+    def connected(self, identity: str) -> None:
+        """A connection is there. To the same (`identity`) as before, what was open stays so and is read again."""
         if identity == self._identity:
             self.catalog.reload_all()
             return
         self._identity = identity
         self.query_one(CatalogFilter).value = ""
-        self.catalog.reset_to(first_open)
+        self.catalog.reset()
         self._count()
 
     @on(CatalogTree.FilterWanted)

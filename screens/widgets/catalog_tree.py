@@ -151,15 +151,16 @@ class CatalogTree(ScrollView, can_focus=True):
         super().__init__(id=id)
         self.model = CatalogModel()
         self._lines: list[Line] = []
-        self._first_open: str | None = None
+        self._opening = False
+        """The tree is new: the schema that is most likely wanted is opened."""
         self._heading_for: TableName | None = None
 
     # -- told by the console
 
-    def reset_to(self, first_open: str = "") -> None:
-        """Empties the tree for another connection and asks for the top level. `first_open` is opened by itself."""
+    def reset(self) -> None:
+        """Empties the tree for another connection and asks for the top level; the current schema opens by itself."""
         self.model = CatalogModel()
-        self._first_open = first_open or None
+        self._opening = True
         self._heading_for = None
         self.cursor = 0
         self._want(self.model.root)
@@ -168,13 +169,17 @@ class CatalogTree(ScrollView, can_focus=True):
     def fill(self, branch: Branch, page: CatalogPage, offset: int = 0) -> None:
         """Puts children below a branch; the cursor stays on what it is on."""
         new = self.model.fill(branch, page, offset)
-        if branch.node is None and self._first_open is not None:
-            self._open_first(new)
+        if self._opening and branch.node is None:
+            self._open_one([child for child in new if "current" in _node(child).marks])
         elif branch.node is not None and branch.node.kind in ("schema", "database"):
             # Whoever opens a schema wants its tables.
             for child in new[:1]:
-                if child.node is not None and child.node.kind == "tables":
+                if _node(child).kind == "tables":
                     self._open(child)
+            if self._opening and not page.nodes:
+                branch.open = False
+                self._open_one([])
+            self._opening = False
         self._changed()
         self._go_on()
 
@@ -254,12 +259,15 @@ class CatalogTree(ScrollView, can_focus=True):
         if branch.state in (State.UNKNOWN, State.FAILED):
             self._want(branch)
 
-    def _open_first(self, new: list[Branch]) -> None:
-        own = [child for child in new if child.node is not None and not child.node.system]
-        chosen = [child for child in own if child.node is not None and child.node.name == self._first_open]
-        self._first_open = None
-        for child in chosen or (own if len(own) == 1 else []):
+    def _open_one(self, likely: list[Branch]) -> None:
+        """The likely schema, else the only one that is not the server's own and was not looked into yet."""
+        others = [
+            child for child in self.model.root.children if not _node(child).system and child.state is State.UNKNOWN
+        ]
+        chosen = likely[:1] or (others if len(others) == 1 else [])
+        for child in chosen:
             self._open(child)
+        self._opening = bool(chosen) and bool(likely)
 
     def _go_on(self) -> None:
         """One step further on the way to the table that a foreign key leads to."""
@@ -507,6 +515,11 @@ class CatalogTree(ScrollView, can_focus=True):
         if line.note is Note.PLACE:
             return text.append(table_text(node.name), style="muted")
         return label(text, node, None if node.leaf else branch.open, len(branch.children), self.model.words)
+
+
+def _node(branch: Branch) -> CatalogNode:
+    assert branch.node is not None, "only the root has none, and it is nobody's child"
+    return branch.node
 
 
 DEFINED = frozenset({"function", "procedure", "aggregate", "sequence", "trigger", "event"})

@@ -81,6 +81,18 @@ async def test_the_schema_and_its_tables_open_by_themselves(tmp_path: Path) -> N
         assert "▸ archive" in lines
 
 
+async def test_where_the_current_schema_is_empty_the_only_other_opens(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    below = scripted.console.catalog
+    below["schema", ("public",)] = []
+    below["schema", ("archive",)] = [CatalogNode("tables", "tables", ("archive",), count=1)]
+    below["tables", ("archive",)] = [CatalogNode("table", "old", ("archive", "old"))]
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        await at_catalog(pilot)
+        lines = [line[:40].rstrip() for line in shown(pilot).splitlines()]
+        assert lines[2:6] == ["▸ public", "▾ archive", "  ▾ tables 1", "    ▸ t old"]
+
+
 async def test_a_table_is_opened_and_a_column_inserted(tmp_path: Path) -> None:
     scripted = world(tmp_path)
     async with scripted.app.run_test(size=SIZE) as pilot:

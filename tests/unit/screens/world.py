@@ -264,7 +264,12 @@ ROWS = [
 
 SCHEMAS = ("public", "archive", "pg_catalog")
 CATALOG: dict[tuple[str, tuple[str, ...]], list[CatalogNode]] = {
-    ("", ()): [CatalogNode("schema", name, (name,), system=name.startswith("pg_")) for name in SCHEMAS],
+    ("", ()): [
+        CatalogNode(
+            "schema", name, (name,), marks=("current",) if name == "public" else (), system=name.startswith("pg_")
+        )
+        for name in SCHEMAS
+    ],
     ("schema", ("public",)): [
         CatalogNode("tables", "tables", ("public",), count=3),
         CatalogNode("views", "views", ("public",), count=1),
