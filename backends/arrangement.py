@@ -133,6 +133,14 @@ def parse(text: str, columns: Sequence[Column]) -> Filter | None:
 
 def arrange(store: RowStore, arrangement: Arrangement, stop: Callable[[], bool] = lambda: False) -> Arranged | None:
     """Arranges the rows that are there now; blocks, and gives None when `stop` says so. Raises SpillBroken."""
+    try:
+        return _arranged(store, arrangement, stop)
+    finally:
+        # What sorting took is given back to the system; else it counts as this process's for good.
+        pa.default_memory_pool().release_unused()
+
+
+def _arranged(store: RowStore, arrangement: Arrangement, stop: Callable[[], bool]) -> Arranged | None:
     of = store.rows
     kept: list[pa.Array] = []
     keys: list[list[pa.Array]] = [[] for _sort in arrangement.sorts]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from rich.cells import cell_len, set_cell_size
@@ -149,9 +150,7 @@ def line(points: Sequence[Point], width: int, height: int) -> list[str]:
             lower = extent is not None and extent[0] <= row * 2 + 1 <= extent[1]
             cells.append("█" if upper and lower else "▀" if upper else "▄" if lower else " ")
         lines.append(f"{marks.get(row, ''):>{left}} │{''.join(cells)}")
-    first, last = (
-        "NULL" if p.label is None else table_text(p.label[:60]) for p in (points[0], points[-1])
-    )
+    first, last = ("NULL" if p.label is None else table_text(p.label[:60]) for p in (points[0], points[-1]))
     gap = room - cell_len(first) - cell_len(last)
     if gap < 1:
         first, last, gap = set_cell_size(first, room // 2 - 1), set_cell_size(last, room - room // 2), 1
@@ -163,16 +162,18 @@ def _between(extents: list[tuple[int, int] | None]) -> list[tuple[int, int] | No
     """Columns without a point lie on the way between their neighbours; steep steps are joined."""
     known = [column for column, extent in enumerate(extents) if extent is not None]
     result = list(extents)
-    for before, after in zip(known, known[1:], strict=False):
+    for before, after in pairwise(known):
         first, last = extents[before], extents[after]
-        assert first is not None and last is not None
+        assert first is not None
+        assert last is not None
         start, end = sum(first) / 2, sum(last) / 2
         for column in range(before + 1, after):
             dot = round(start + (end - start) * (column - before) / (after - before))
             result[column] = (dot, dot)
         for column in range(before + 1, after + 1):
             here, previous = result[column], result[column - 1]
-            assert here is not None and previous is not None
+            assert here is not None
+            assert previous is not None
             if here[0] > previous[1] + 1:
                 result[column] = (previous[1] + 1, here[1])
             elif here[1] < previous[0] - 1:

@@ -19,7 +19,6 @@ import pyarrow as pa
 
 from . import formats
 from .arrangement import Arranged
-from .interface import Column
 from .row_store import RowStore
 
 FORMATS = ("csv", "jsonl", "json", "tsv", "insert", "parquet")
@@ -103,7 +102,10 @@ def _link(part: Path, path: Path) -> None:
         raise
     except OSError:
         # A file system without links: the name is taken first, then filled.
-        with part.open("rb") as source, os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as to:
+        with (
+            part.open("rb") as source,
+            os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as to,
+        ):
             shutil.copyfileobj(source, to)
 
 
@@ -197,7 +199,9 @@ class Export:
             for batch in self._batches():
                 if stop():
                     raise ExportCancelled
-                arrays = [candidate[0].convert(array) for candidate, array in zip(candidates, batch.columns, strict=True)]
+                arrays = [
+                    candidate[0].convert(array) for candidate, array in zip(candidates, batch.columns, strict=True)
+                ]
                 waiting.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
                 if sum(part.num_rows for part in waiting) >= BLOCK_ROWS * 10:
                     writer.write_table(pa.Table.from_batches(waiting, schema))

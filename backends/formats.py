@@ -1,8 +1,9 @@
-"""Rows as text in other programs' formats, piece by piece. Values are exact; NULL is told from '' wherever the format can.
+"""Rows as text in other programs' formats, piece by piece. Values are exact; NULL is told from '' where a format can.
 
 CSV (RFC 4180) and TSV: NULL is nothing at all, '' is `""`, as PostgreSQL's COPY has it. JSON: numbers and booleans
-bare where JSON has them, JSON values as they are, anything else a string; columns of the same name get a number. INSERT:
-names and values as the engine reads them, several rows a statement. Markdown: for people; `|` and line ends escaped.
+bare where JSON has them, JSON values as they are, anything else a string; columns of the same name get a number.
+INSERT: names and values as the engine reads them, several rows a statement. Markdown: for people; `|` and line ends
+escaped.
 """
 
 from __future__ import annotations
@@ -42,9 +43,7 @@ def write(
     """The rows in one of FORMATS. `table` and `engine` are for INSERT. Raises RepeatedColumn."""
     if format == "insert":
         return _inserts(columns, rows, dialect_of(engine), table or ("result",))
-    return {"csv": _csv, "tsv": _tsv, "json": _json, "jsonl": _json_lines, "markdown": _markdown}[format](
-        columns, rows
-    )
+    return {"csv": _csv, "tsv": _tsv, "json": _json, "jsonl": _json_lines, "markdown": _markdown}[format](columns, rows)
 
 
 # -- CSV, TSV

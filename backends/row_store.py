@@ -18,9 +18,9 @@ from .interface import Column
 from .spill import SpillFile, SpillFolder, SpillFull
 from .visible_text import table_text
 
-MEMORY = 48 * 1024 * 1024
+MEMORY = 32 * 1024 * 1024
 """Bytes of rows that all results of a workstation keep in memory together; later rows go to disk."""
-CACHE = 12 * 1024 * 1024
+CACHE = 8 * 1024 * 1024
 """Bytes of rows read back from disk that a result keeps at hand."""
 PIECE = 256 * 1024
 """Bytes that are put aside, and read back, at a time."""

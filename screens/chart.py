@@ -76,9 +76,7 @@ class ChartDialog(Dialog[None]):
         self.call_after_refresh(self._draw)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if self._shape == "histogram" and (action == "measure" or parameters == ("x",)):
-            return False
-        return True
+        return not (self._shape == "histogram" and (action == "measure" or parameters == ("x",)))
 
     @work(exclusive=True, group="chart")
     async def _read(self) -> None:

@@ -20,7 +20,7 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from backends import formats
-from backends.export import Destination, Export, ExportCancelled, ExportFailed, FileDestination
+from backends.export import Destination, Export, ExportCancelled, ExportFailed
 from backends.link import LinkError
 from backends.spill import SpillBroken
 from backends.visible_text import visible_line

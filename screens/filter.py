@@ -50,9 +50,9 @@ class FilterDialog(Dialog[str | None]):
             yield LineInput(self._text, placeholder=_("text in any column, or a comparison"))
             yield Static(
                 Text(
-                    _(
-                        "{name} >= {value}   {name} ~ part   {name} is null   and   · nothing shows every row"
-                    ).format(name=name, value=value)
+                    _("{name} >= {value}   {name} ~ part   {name} is null   and   · nothing shows every row").format(
+                        name=name, value=value
+                    )
                 ),
                 classes="hint",
             )

@@ -65,8 +65,10 @@ class ValueDialog(Dialog[None]):
         self._show_title()
 
     def _lines(self) -> list[Line]:
-        return [Line("NULL")] if self._value is None else lines_of(
-            self._value, self._form, self._column.kind, 16 if self.app.size.width >= WIDE else 8
+        return (
+            [Line("NULL")]
+            if self._value is None
+            else lines_of(self._value, self._form, self._column.kind, 16 if self.app.size.width >= WIDE else 8)
         )
 
     def _show_title(self) -> None:

@@ -273,7 +273,7 @@ class LinesView(ScrollView, can_focus=True):
 
 
 def wrapped(text: str, width: int) -> list[tuple[int, int]]:
-    """Where a line is broken: behind a space where there is one in the last third, else anywhere. At least one piece."""
+    """Where a line is broken: behind a space in the last third, else anywhere. One piece at least."""
     if len(text) <= width and (text.isascii() or cell_len(text) <= width):
         return [(0, len(text))]
     pieces, start = [], 0

@@ -48,8 +48,7 @@ class Result:
         chosen = self.table.selection
         if chosen is not None:
             title.append(
-                " · "
-                + _("selected: {rows} × {columns}").format(rows=rows_text(len(chosen[0])), columns=len(chosen[1]))
+                " · " + _("selected: {rows} × {columns}").format(rows=rows_text(len(chosen[0])), columns=len(chosen[1]))
             )
         if self.arranging:
             title.append(f" · {self.arranging}", style="accent")

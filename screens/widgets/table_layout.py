@@ -49,7 +49,7 @@ class TableLayout:
         ]
 
     def places(self, widest: Sequence[int], room: int) -> tuple[list[Place], list[Place]]:
-        """The frozen columns, and the others, each part counted from 0. Frozen ones that leave no room are not frozen."""
+        """The frozen columns, and the others, each part counted from 0. Frozen ones that leave no room are others."""
         widths = self.widths(widest, room)
         parts: tuple[list[Place], list[Place]] = ([], [])
         at = [0, 0]

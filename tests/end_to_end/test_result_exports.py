@@ -38,7 +38,8 @@ TABLE = {
     "`odd ``name` varchar(100), i time",
 }
 ROWS = {
-    "postgresql": r"""(1, 0.10, 1.5e-300, 'plain', true, '2026-11-22 10:00:00.5+00', '\x00ff27', '{"a": "it''s \\ \"x\""}',
+    "postgresql": r"""
+      (1, 0.10, 1.5e-300, 'plain', true, '2026-11-22 10:00:00.5+00', '\x00ff27', '{"a": "it''s \\ \"x\""}',
         E'back\\slash ''quote'' "double" `tick`', '1 year 2 mons 03:04:05'),
       (2, -12345678901234567890.123, 'NaN', E'tab\t line\r\nend \x01 \x1b[2J', false, null, '', '[]', '', null),
       (3, null, '-Infinity', '', null, 'infinity', null, null, null, '-1 days'),
@@ -149,7 +150,9 @@ async def test_an_export_waits_on_the_bastion_and_is_fetched_with_ssh(
 ) -> None:
     space = ResultSpace(SpillFolder(tmp_path / "rows"), memory=0)
     connection = await asyncio.to_thread(connected, link, NAMES["postgresql"])
-    statement = "select n as id, repeat('tea ', 20) || n as text, decode('00ff0a', 'hex') as b from generate_series(1, 20000) n"
+    statement = (
+        "select n as id, repeat('tea ', 20) || n as text, decode('00ff0a', 'hex') as b from generate_series(1, 20000) n"
+    )
     try:
         store = await asyncio.to_thread(run, connection, statement, space)
         assert store is not None
@@ -164,9 +167,7 @@ async def test_an_export_waits_on_the_bastion_and_is_fetched_with_ssh(
         session = connection.session
     finally:
         await asyncio.to_thread(connection.close)
-    expected = b"".join(
-        [b"id,text,b\r\n", *[f"{n},{'tea ' * 20}{n},\\x00ff0a\r\n".encode() for n in range(1, 20_001)]]
-    )
+    expected = b"".join([b"id,text,b\r\n", *[f"{n},{'tea ' * 20}{n},\\x00ff0a\r\n".encode() for n in range(1, 20_001)]])
     assert (file.rows, file.bytes, file.digest) == (20_000, len(expected), hashlib.sha256(expected).hexdigest())
     assert file.name == "tea[2J..x.csv"
     assert fetch_line(link, file).endswith(f" export get {file.id} > tea-2J..x.csv")

@@ -1,4 +1,4 @@
-"""What a result is written as: read back by other programs' readers it is the same. And files that are never overwritten."""
+"""What a result is written as: read back by other programs it is the same; and files that are never overwritten."""
 
 from __future__ import annotations
 

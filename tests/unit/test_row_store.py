@@ -58,7 +58,7 @@ def test_rows_beyond_the_memory_lie_sealed_on_disk_and_come_back_exactly(tmp_pat
     assert SECRET.encode() not in on_disk
     for number in (0, 1, 999, 1000, 12_345, 19_999):
         assert store.values(number) == list(rows[number])
-    assert [batch.num_rows for _first, batch in store.batches()][0] > 0
+    assert next(batch.num_rows for _first, batch in store.batches()) > 0
     assert sum(batch.num_rows for _first, batch in store.batches(12_345)) == 12_345
     store.close()
     assert (space.folder.used, space.in_memory) == (0, 0)
@@ -119,12 +119,12 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
 
 def test_no_file_is_left_by_a_process_that_was_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, time; sys.path.insert(0, {house!r})\n"
+        f"import sys, time; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
         "from tests.unit.test_row_store import store_of, NUMBERS\n"
         "from pathlib import Path\n"
-        "store = store_of(Path({folder!r}), NUMBERS, [('1', 'a')] * 5000)\n"
+        f"store = store_of(Path({str(tmp_path)!r}), NUMBERS, [('1', 'a')] * 5000)\n"
         "print(store.on_disk, flush=True); time.sleep(60)\n"
-    ).format(house=str(Path(__file__).parents[2]), folder=str(tmp_path))
+    )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert int(process.stdout.readline()) > 0
@@ -227,7 +227,7 @@ def test_long_texts_are_compared_by_their_beginning_and_it_is_said(
         ("t !~ a", ["1", "4"]),
         ("t ~ and", ["2", "10"]),
         ("me and you", ["10"]),
-        ('"t" = \'it\'\'s me and you\'', []),
+        ("\"t\" = 'it''s me and you'", []),
         ("%", []),
         ("x = 3", []),
     ],

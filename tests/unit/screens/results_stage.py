@@ -34,7 +34,7 @@ class ResultsPage(Page):
 
 
 async def idle(pilot: Pilot[Any]) -> None:
-    """Until every message is handled, and rows are arranged and charts read; what waits for a person is not waited for."""
+    """Until every message is handled, rows are arranged and charts read; what waits for a person is not waited for."""
     await settled(pilot)
     working = [w for w in pilot.app.workers if w.is_running and (w.group.startswith("arrange") or w.group == "chart")]
     if working:

@@ -208,7 +208,9 @@ async def test_columns_are_hidden_frozen_and_resized(tmp_path: Path) -> None:
 
 async def test_cjk_stays_in_its_column(tmp_path: Path) -> None:
     async with stage(tmp_path) as s:
-        await s.show([Column("名称", "text", Kind.TEXT), NUMBER], [("上海贸易有限公司", "1"), ("a", "2"), ("e\u0301", "3")])
+        await s.show(
+            [Column("名称", "text", Kind.TEXT), NUMBER], [("上海贸易有限公司", "1"), ("a", "2"), ("e\u0301", "3")]
+        )
         from rich.cells import cell_len
 
         ends = {cell_len(line[: line.rindex(digit)]) for line, digit in zip(s.lines[2:5], "123", strict=True)}
@@ -300,7 +302,16 @@ async def test_a_hostile_table_is_shown_safely(tmp_path: Path) -> None:
                 assert not set(s.text) & DANGER, (row, view)
                 await s.press("escape")
             await s.press("down")
-        for keys in (("b",), ("b", "space"), ("y",), ("slash",), ("t",), ("e",), ("A",), ("slash", *ATTACK[7:12], "enter")):
+        for keys in (
+            ("b",),
+            ("b", "space"),
+            ("y",),
+            ("slash",),
+            ("t",),
+            ("e",),
+            ("A",),
+            ("slash", *ATTACK[7:12], "enter"),
+        ):
             await s.press(*keys)
             assert not set(s.text) & DANGER, keys
             await s.press("escape")
@@ -355,7 +366,9 @@ async def test_copies_in_many_formats(tmp_path: Path) -> None:
             ("column csv", 't\r\nb\r\n\r\n""\r\n'),
         ):
             await s.press("y", *choice, "enter")
-            await s.pilot.app.workers.wait_for_complete([w for w in s.pilot.app.workers if "copy" in w.group and w.is_running])
+            await s.pilot.app.workers.wait_for_complete(
+                [w for w in s.pilot.app.workers if "copy" in w.group and w.is_running]
+            )
             assert s.copied[-1][0] == expected
 
 
@@ -383,9 +396,7 @@ async def test_a_value_is_copied_as_it_is(tmp_path: Path) -> None:
         assert s.copied == [(ATTACK, "the cell")]
 
 
-async def test_an_export_writes_the_file_that_was_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_export_writes_the_file_that_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     async with stage(tmp_path / "rows") as s:
         await s.show()

@@ -119,7 +119,8 @@ async def copying(s: Stage) -> None:
     [
         ("results", NARROW, rows), ("results", WIDE, rows), ("results-arranged", NARROW, arranged),
         ("results-several", NARROW, several), ("results-empty", NARROW, empty), ("results-error", NARROW, failed),
-        ("results-row", NARROW, row), ("results-json", NARROW, json_value), ("results-hexadecimal", NARROW, hexadecimal),
+        ("results-row", NARROW, row), ("results-json", NARROW, json_value),
+        ("results-hexadecimal", NARROW, hexadecimal),
         ("results-bars", NARROW, bars), ("results-line", NARROW, line), ("results-cjk", NARROW, cjk),
         ("results-copy", NARROW, copying),
     ],
