@@ -35,7 +35,7 @@ MAX_HELD_MESSAGE = 1024 * 1024
 TEXT_PART = 256 * 1024
 """Bytes of statement text in one note. Longer statements come as a begin and any number of extensions."""
 
-BIND_LIMIT = 4 * 1024
+BIND_LIMIT = 64 * 1024
 """Bytes of one bind value that are kept in the record; a longer one is kept as prefix, length and digest."""
 
 BINDS_LIMIT = 1024 * 1024

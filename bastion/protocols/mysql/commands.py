@@ -24,7 +24,7 @@ from .character_sets import codec_of_collation
 from .codec import Malformed, Short, lenenc_int, unpack_u32
 from .constants import CommandCode
 from .current_database import other_database, other_database_in, schema_of, watch_text
-from .exchange import Answer, Command, Exchange, Handle, LongData
+from .exchange import Answer, Command, Exchange, Handle
 from .refusal import decode_error, error_for_statement
 from .values import BindReader, decode_block, decode_value, named_bind
 
@@ -181,7 +181,7 @@ def begin_execution(exchange: Exchange, payload: bytes, handle: Handle | Command
     if isinstance(handle, Handle):
         command.used_long_data = bool(handle.long_data)
         command.schema = handle.schema
-        handle.long_data = {}
+        exchange.forget_long_data(handle)
         command.handle = handle
     else:
         command.rests_on = handle
@@ -303,7 +303,7 @@ def add_long_data(exchange: Exchange, head: bytes, data: bytes) -> None:
     handle = find_handle(exchange, head)
     index = head[5] | head[6] << 8
     if isinstance(handle, Handle) and index < (handle.parameters or 0):
-        handle.long_data.setdefault(index, LongData()).add(data)
+        exchange.add_long_data(handle, index, data)
 
 
 def _close(exchange: Exchange, payload: bytes) -> Reading:
@@ -316,7 +316,7 @@ def _close(exchange: Exchange, payload: bytes) -> Reading:
 def _reset(exchange: Exchange, payload: bytes) -> Reading:
     handle = find_handle(exchange, payload)
     if isinstance(handle, Handle):
-        handle.long_data = {}
+        exchange.forget_long_data(handle)
         handle.spoiled = False
     return Command(CommandCode.STMT_RESET, Answer.SIMPLE, None), ()
 

@@ -23,6 +23,11 @@ HANDLE_TEXTS_LIMIT = 16 * 1024 * 1024
 HANDLE_TEXT_BEGINNING = 1024
 
 
+LONG_DATA_LIMIT = 4 * 1024 * 1024
+"""Bytes of values that came ahead of their executions (COM_STMT_SEND_LONG_DATA) that a session may keep; of more of
+them only length and digest are kept."""
+
+
 class Answer(enum.IntEnum):
     """How the server answers a command."""
 
@@ -51,11 +56,13 @@ class LongData:
         self.prefix = b""
         self.digest = hashlib.sha256()
 
-    def add(self, data: bytes) -> None:
-        if len(self.prefix) < BIND_LIMIT:
-            self.prefix += data[: BIND_LIMIT - len(self.prefix)]
+    def add(self, data: bytes, room: int) -> int:
+        """More of it, of which at most `room` bytes may be kept; how many were."""
+        kept = data[: max(min(BIND_LIMIT - len(self.prefix), room), 0)] if len(self.prefix) == self.length else b""
+        self.prefix += kept
         self.length += len(data)
         self.digest.update(data)
+        return len(kept)
 
 
 class Handle:
@@ -160,6 +167,7 @@ class Exchange:
         self.numbers = 0
         self.handles: dict[int, Handle] = {}
         self.texts_kept = 0
+        self.long_data_kept = 0
         self.texts_ahead = 0
         """Characters of preparations that are not answered, or more."""
         self.last_prepared: Handle | Command | None = None
@@ -208,9 +216,21 @@ class Exchange:
         replaced = self.handles.get(identifier)
         if replaced is not None:
             self.texts_kept -= len(replaced.text)
+            self.forget_long_data(replaced)
         self.handles[identifier] = handle
         if self.last_prepared is command:
             self.last_prepared = handle
+
+    def add_long_data(self, handle: Handle, index: int, data: bytes) -> None:
+        """Data for a value of its next execution."""
+        held = handle.long_data.setdefault(index, LongData())
+        self.long_data_kept += held.add(data, LONG_DATA_LIMIT - self.long_data_kept)
+
+    def forget_long_data(self, handle: Handle) -> dict[int, LongData]:
+        """The values that have come for the next execution, which keeps them no longer."""
+        held, handle.long_data = handle.long_data, {}
+        self.long_data_kept -= sum(len(value.prefix) for value in held.values())
+        return held
 
     def close_handle(self, identifier: int) -> None:
         if identifier == LAST_PREPARED and self.mariadb:
@@ -219,6 +239,7 @@ class Exchange:
             identifier = found[0] if found else identifier
         handle = self.handles.pop(identifier, None)
         if handle is not None:
+            self.forget_long_data(handle)
             self.texts_kept -= len(handle.text)
             if self.last_prepared is handle:
                 self.last_prepared = None
@@ -232,6 +253,6 @@ class Exchange:
 
     def close_all_handles(self) -> None:
         self.handles.clear()
-        self.texts_kept = 0
+        self.texts_kept = self.long_data_kept = 0
         if isinstance(self.last_prepared, Handle):
             self.last_prepared = None

@@ -256,7 +256,7 @@ class BindReader:
                     held = self._long_data[index]
                     self._keep(
                         long_value(held.prefix, held.length, held.digest.hexdigest(), self._codec)
-                        if held.length > BIND_LIMIT
+                        if held.length > len(held.prefix)
                         else text_of(held.prefix, self._codec)
                     )
                 elif self._nulls[index >> 3] >> (index & 7) & 1:

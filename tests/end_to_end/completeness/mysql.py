@@ -206,7 +206,7 @@ def long_data(place: Place) -> list[OnRecord]:
     digest = hashlib.sha256(value.encode()).hexdigest()
     return [
         OnRecord("SELECT LENGTH(?), ?", kind="prepare"),
-        OnRecord("SELECT LENGTH(?), ?", [f"{value[:4096]}… (300000 bytes, sha256 {digest})", "9"], rows=1),
+        OnRecord("SELECT LENGTH(?), ?", [f"{value[:65536]}… (300000 bytes, sha256 {digest})", "9"], rows=1),
     ]
 
 

@@ -19,6 +19,7 @@ from bastion.protocols.contract import (
 from bastion.protocols.mysql.client_side import MOST_AHEAD, MOST_TEXT_AHEAD
 from bastion.protocols.mysql.codec import encode_lenenc_bytes, encode_packets
 from bastion.protocols.mysql.constants import Capability
+from bastion.protocols.mysql.exchange import LONG_DATA_LIMIT
 
 from .packets import CLASSIC, MODERN, Session, err, ok, packet, prepare_ok, query, result_set, run
 
@@ -134,13 +135,13 @@ def test_binds_that_do_not_fit_end_the_session(body: bytes) -> None:
 def test_long_data_become_the_bind_of_the_next_execution_only() -> None:
     session = Session()
     prepared(session, "insert into t values (?, ?)", 2)
-    value = b"x" * 5000
+    value = b"x" * (BIND_LIMIT + 1000)
     session.client(
         packet(0, b"\x18\x01\0\0\0\x01\0" + value[:3000]) + packet(0, b"\x18\x01\0\0\0\x01\0" + value[3000:])
     )
     assert not session.exchange.waiting
     session.client(packet(0, execution(b"\x00\x01\x03\x00\xfc\x00" + b"\x07\0\0\0")))
-    expected = "x" * BIND_LIMIT + f"… (5000 bytes, sha256 {hashlib.sha256(value).hexdigest()})"
+    expected = "x" * BIND_LIMIT + f"… ({len(value)} bytes, sha256 {hashlib.sha256(value).hexdigest()})"
     assert begins(session)[-1].binds == ("7", expected)
     session.server(run(1, ok()))
     session.client(packet(0, execution(b"\x00\x00" + b"\x08\0\0\0" + b"\x01y")))
@@ -442,6 +443,25 @@ def test_long_data_stream_through() -> None:
     bind = begins(session)[-1].binds[0]  # type: ignore[index]
     assert bind is not None
     assert f"({len(value)} bytes, sha256 {hashlib.sha256(value).hexdigest()})" in bind
+
+
+def test_long_data_that_wait_for_their_executions_are_kept_within_a_limit() -> None:
+    session = Session()
+    count = LONG_DATA_LIMIT // BIND_LIMIT + 3
+    prepared(session, "insert into t values (?)", count)
+    value = b"v" * BIND_LIMIT
+    for index in range(count):
+        session.client(packet(0, b"\x18\x01\0\0\0" + index.to_bytes(2, "little") + value))
+    assert session.exchange.long_data_kept == LONG_DATA_LIMIT
+    session.client(packet(0, b"\x1a\x01\0\0\0"))
+    session.server(run(1, ok()))
+    assert session.exchange.long_data_kept == 0
+    # What was not kept is there by length and digest.
+    session.exchange.long_data_kept = LONG_DATA_LIMIT - 10
+    session.client(packet(0, b"\x18\x01\0\0\0\0\0" + b"0123456789"))
+    session.client(packet(0, b"\x18\x01\0\0\0\x01\0" + b"abc"))
+    held = session.exchange.handles[1].long_data
+    assert (held[0].prefix, held[0].length, held[1].prefix, held[1].length) == (b"0123456789", 10, b"", 3)
 
 
 def test_texts_of_handles_are_bounded() -> None:

@@ -362,7 +362,7 @@ def test_prepared_statements_cursors_and_long_data(prepared_session: tuple[RawCl
     client.ask(b"\x1f", lambda p: True)
     recorded = bridge.connections[-1]
     outcomes = [(note.operation, note.binds) for note in recorded.begun() if note.operation != "COM_QUERY"]
-    text = recorded.begun()[-3].binds
+    text = recorded.begun()[-4].binds
     assert outcomes[:8] == [
         ("COM_STMT_PREPARE", None), ("COM_STMT_EXECUTE", ("2",)), ("COM_STMT_FETCH", None), ("COM_STMT_FETCH", None),
         ("COM_STMT_FETCH", None), ("COM_STMT_PREPARE", None), ("COM_STMT_EXECUTE", ("3",)),

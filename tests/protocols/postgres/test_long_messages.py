@@ -274,7 +274,7 @@ def test_what_handles_hold_is_bounded() -> None:
     assert exchange.remembered < 70_000_000
     for i in range(0, MOST_HANDLES, 20_000):
         exchange.queue.clear()
-        session.client_side.feed(b"".join(m.parse("", f"t{i + j}") for j in range(20_000)))
+        session.client_side.feed(b"".join(m.parse("", f"t{i + j}") for j in range(20_000)) + m.SYNC)
     assert len(exchange.prepared) <= MOST_HANDLES
 
 

@@ -195,12 +195,12 @@ def test_prepared_statements_and_cursors(bridge: Bridge) -> None:
         connection.execute("deallocate all")
         with connection.cursor() as cursor:
             cursor.execute("create temp table t (a int, b numeric, c bytea, d timestamptz)")
-            values = [(i, i * 1.5, b"\0" * 5_000, None) for i in range(40)]
+            values = [(i, i * 1.5, b"\0" * 70_000, None) for i in range(40)]
             cursor.executemany("insert into t values (%b, %b, %b, %b)", values)
     runs = [note for note in bridge.notes if isinstance(note, StatementExtends | StatementBegins) and note.binds]
     shown = [note.binds for note in runs if note.binds and len(note.binds) == 4]
     assert [binds[0] for binds in shown] == [str(i) for i in range(40)]
-    assert all(binds[2] is not None and "5000 bytes, sha256" in binds[2] for binds in shown)
+    assert all(binds[2] is not None and "70000 bytes, sha256" in binds[2] for binds in shown)
 
 
 def test_errors_notices_and_notifications(bridge: Bridge) -> None:

@@ -213,10 +213,10 @@ def test_arrays_in_arrays_are_no_arrays() -> None:
 def test_long_values_are_cut_with_length_and_digest() -> None:
     import hashlib
 
-    value = "é".encode() * 5_000
+    value = "é".encode() * 50_000
     text = bind_text(25, False, value, "utf-8")
     digest = hashlib.sha256(value).hexdigest()
-    assert text == "é" * 1024 + f"… (10000 bytes, sha256 {digest})"
+    assert text == "é" * (BIND_LIMIT // 4) + f"… (100000 bytes, sha256 {digest})"
     assert len(text) < BIND_LIMIT
 
 
