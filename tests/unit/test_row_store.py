@@ -260,4 +260,4 @@ def test_gathering_reads_rows_in_any_order(tmp_path: Path) -> None:
 def test_widths_are_cells_and_not_bytes(tmp_path: Path) -> None:
     columns = tuple(Column(str(number), "text", Kind.TEXT) for number in range(4))
     store = store_of(tmp_path, columns, [("abc", "上海", "e\u0301", None), ("", "数据库", "\x1b[1m", None)])
-    assert store.widest == [3, 6, 4, 0]
+    assert store.widest == [3, 6, 4, 4]
