@@ -186,7 +186,7 @@ def test_details_say_type_and_table() -> None:
 def test_a_name_that_a_terminal_would_obey_stays_a_name() -> None:
     evil = SchemaMetadata(["public"], ["public"], [table("public", "x\x1b[31m", "id int")])
     [first, *_rest] = complete("select * from x", 15, "postgresql", evil).items
-    assert first.insert == '"x\x1b[31m"'
+    assert first.insert == 'U&"x\\001b[31m"'
 
 
 def test_many_tables_are_no_hindrance() -> None:
