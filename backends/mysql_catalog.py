@@ -64,9 +64,9 @@ where routine_schema = :database and routine_type = :type order by routine_name 
 _EVENTS = """select event_name, status from information_schema.events
 where event_schema = :database order by event_name limit :limit offset :offset"""
 
-_PARAMETERS = """select specific_name, routine_type, parameter_mode, parameter_name, dtd_identifier
-from information_schema.parameters where specific_schema = :database and ordinal_position > 0
-order by specific_name, ordinal_position limit :limit"""
+_PARAMETERS = """select specific_schema, specific_name, routine_type, parameter_mode, parameter_name, dtd_identifier
+from information_schema.parameters where :condition and ordinal_position > 0
+order by specific_schema, specific_name, ordinal_position limit :limit"""
 
 _COLUMNS = """select column_name, column_type, is_nullable, column_default, extra, column_comment, column_key,
   generation_expression
@@ -199,19 +199,21 @@ class MysqlCatalog(Catalog):
             "offset": str(offset),
         }
         rows = self._query(bound(_ROUTINES, values))
-        arguments = self._arguments(node.path[0]) if rows else {}
+        arguments = self._arguments(f"specific_schema = {mysql_literal(node.path[0])}") if rows else {}
         nodes = []
         for name, word, result in rows:
             path = (node.path[0], text_of(name))
-            detail = f"({arguments.get((path[1], text_of(word)), '')})" + (f" → {text_of(result)}" if result else "")
+            detail = f"({arguments.get((*path, text_of(word)), '')})" + (f" → {text_of(result)}" if result else "")
             nodes.append(CatalogNode(kind, path[1], path, detail, leaf=True))
         return _cut(nodes)
 
-    def _arguments(self, database: str) -> dict[tuple[str, str], str]:
-        values = {"database": mysql_literal(database), "limit": str(MOST_FUNCTIONS)}
-        found: dict[tuple[str, str], str] = {}
-        for routine, word, mode, name, type_name in self._query(bound(_PARAMETERS, values)):
-            key = (text_of(routine), text_of(word))
+    def _arguments(self, condition: str) -> dict[tuple[str, str, str], str]:
+        """Of routines by schema, name and kind."""
+        # Not through `bound`: the names in the condition may hold what looks like a parameter.
+        query = _PARAMETERS.replace(":limit", str(MOST_FUNCTIONS)).replace(":condition", condition)
+        found: dict[tuple[str, str, str], str] = {}
+        for schema, routine, word, mode, name, type_name in self._query(query):
+            key = (text_of(schema), text_of(routine), text_of(word))
             way = f"{text_of(mode).lower()} " if mode and mode != "IN" else ""
             one = f"{way}{text_of(name)} {text_of(type_name)}"
             found[key] = f"{found[key]}, {one}" if key in found else one
@@ -415,10 +417,12 @@ class MysqlCatalog(Catalog):
         for schema, name, column, type_name in self._query(_ALL_COLUMNS):
             gathering.column((schema, name), text_of(column), text_of(type_name))
         routines = self._query(_ALL_ROUTINES)
-        gathering.functions = [
-            FunctionMetadata(text_of(schema), text_of(name), text_of(kind).lower(), "", text_of(result))
-            for schema, name, kind, result in routines[:MOST_FUNCTIONS]
-        ]
+        arguments = self._arguments(f"specific_schema not in {_OWN}") if routines else {}
+        for schema, name, kind, result in routines[:MOST_FUNCTIONS]:
+            key = (text_of(schema), text_of(name), text_of(kind))
+            gathering.functions.append(
+                FunctionMetadata(key[0], key[1], key[2].lower(), arguments.get(key, ""), text_of(result))
+            )
         if len(routines) > MOST_FUNCTIONS:
             gathering.cut("functions")
         keys = self._foreign_keys(f"table_schema not in {_OWN}", MOST_FOREIGN_KEYS + 1)
