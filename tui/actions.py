@@ -33,7 +33,10 @@ PALETTE_ONLY = (
     ("change_catalog", mark("Open another database name")),
 )
 """Actions of pages that have no key of their own; a page that does not know one does not offer it."""
-EVERYWHERE: tuple[tuple[str, str], ...] = (("repaint", mark("Draw the screen again")),)
+EVERYWHERE: tuple[tuple[str, str], ...] = (
+    ("keys", mark("Keys of your own")),
+    ("repaint", mark("Draw the screen again")),
+)
 """Actions of the application that have no key."""
 ELSEWHERE = mark("In other parts of the page")
 LIBRARY_ONLY = {"app.focus_next", "app.focus_previous", "screen.copy_text", "help_quit", "app.help_quit"}

@@ -26,6 +26,7 @@ from screens.audit import AuditScreen
 from screens.console import ConsoleScreen
 from screens.databases import DatabasesScreen
 from screens.help import HelpDialog
+from screens.keys import KeysDialog
 from screens.login import LoginScreen
 from screens.palette import PaletteDialog
 from screens.settings import SettingsDialog
@@ -341,6 +342,9 @@ class CasemateApp(TerminalApp):
         await self.push_screen_wait(SettingsDialog(CHOICES, self.preferences.value, self.preferences.change))
         if (language.current(), self.plain) != before:
             await self._new_pages()
+
+    def action_keys(self) -> None:
+        self.push_screen(KeysDialog(self.preferences.key_entries, self.preferences.rebind))
 
     @work(group="language", exclusive=True)
     async def language_changed(self) -> None:

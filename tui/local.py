@@ -10,6 +10,7 @@ from pathlib import Path
 from backends.console import DatabaseConsole
 from backends.host_keys import HostKeys, default_files
 from backends.link import Credentials, Link, Target
+from backends.recent_bastions import RecentBastions, default_file
 from bastion.api import language
 from bastion.api import messages as m
 from bastion.api.language import translate as _
@@ -30,7 +31,8 @@ async def _open_console(link: ControlLink, token: m.Token, catalog: str) -> Cons
 
 def services(host_keys: HostKeys) -> Services:
     """The real world."""
-    return Services(log_in=_log_in, open_console=_open_console, host_keys=host_keys)
+    recent = RecentBastions(default_file())
+    return Services(log_in=_log_in, open_console=_open_console, host_keys=host_keys, recent_bastions=recent)
 
 
 def run(
@@ -70,6 +72,14 @@ def run(
         if app.link is not None:
             app.link.close()
     return code if code is not None else (app.return_code or 0)
+
+
+def _keep(wanted: settings.Settings) -> None:
+    """The file of the keys is left as it is where it says the same: a person may have written into it."""
+    settings.save(wanted)
+    good, _problems = keymap.check(wanted.keys)
+    if good != keymap.check(settings.load(lambda complaint: None).keys)[0]:
+        settings.write(settings.keys_file(), keymap.as_toml(good))
 
 
 def key_map(complain: Callable[[str], None]) -> str:

@@ -44,6 +44,7 @@ ModalScreen { background: transparent; }
 /* A list that is led from the search above it shows its cursor although the keys go to the search. */
 ChoiceDialog OptionList > .option-list--option-highlighted,
 StatementList OptionList > .option-list--option-highlighted,
+KeysDialog OptionList > .option-list--option-highlighted,
 PaletteDialog OptionList > .option-list--option-highlighted {
     background: $selection; color: $selection-text; text-style: $selection-style;
 }

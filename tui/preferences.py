@@ -7,14 +7,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
+from textual.binding import Binding
 
 from backends.personal import Personal
 from bastion.api import language
 from bastion.api.language import translate as _
+from screens.keys import KeyEntry
 from screens.settings import Setting
 from screens.words import mark
 
 from . import keymap, theme
+from .key_names import key_name
 from .settings import KEY, KIND, Settings
 
 if TYPE_CHECKING:
@@ -101,6 +104,9 @@ class Preferences:
         self.apply()
         if name == "language":
             self._app.language_changed()
+        self._keep_all()
+
+    def _keep_all(self) -> None:
         self._personal.put_soon(KIND, KEY, self.settings)
         if self._keep is not None:
             try:
@@ -112,3 +118,32 @@ class Preferences:
                     ),
                     bad=True,
                 )
+
+    # -- keys
+
+    def key_entries(self) -> list[KeyEntry]:
+        """Every action with the keys that it has now."""
+        own, _problems = keymap.check(self.settings.keys)
+        return [
+            KeyEntry(name, words, _written(own.get(name, keys)), name in own)
+            for name, (keys, words) in sorted(keymap.default_keys().items())
+        ]
+
+    def rebind(self, name: str, key: str | None) -> str | None:
+        """Gives an action another key, or the default ones, and keeps that. Returns why not, where it may not be."""
+        keys = {other: its for other, its in self.settings.keys.items() if other != name}
+        if key is not None:
+            _good, problems = keymap.check(keys | {name: key})
+            for problem in problems:
+                if problem.name == name:
+                    return str(problem)
+            keys[name] = key
+        self.settings = msgspec.structs.replace(self.settings, keys=keys)
+        self._app.set_keymap(keymap.check(keys)[0])
+        self._keep_all()
+        return None
+
+
+def _written(keys: str) -> str:
+    """`f5,ctrl+j` as a person reads it."""
+    return ", ".join(key_name(Binding(key, "")) for key in keymap.split_keys(keys))

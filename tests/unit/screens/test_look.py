@@ -284,6 +284,24 @@ async def test_a_key_map_is_in_force(tmp_path: Path) -> None:
         assert isinstance(pilot.app.screen, Dialog)
 
 
+async def test_a_key_is_given_by_pressing_it(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, "f2", *"keys of", "enter", *"databases.token", "enter", "f5")
+        text = shown(pilot)
+        assert "it is the key of" in text
+        assert "databases.refresh already" in text
+        await press(pilot, "enter", "f9")
+        assert "(changed)" in shown(pilot)
+        await press(pilot, "escape")
+        assert "F9 Token" in shown(pilot)
+        await scripted.app.personal.flush()
+        assert '"databases.token":"f9"' in scripted.link.asked("personal.put")[-1].value
+        await press(pilot, "f2", *"keys of", "enter", *"databases.token", "f8", "escape")
+        assert "F3 Token" in shown(pilot)
+
+
 def test_the_key_file_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tui.settings.user_config_path", lambda *_: tmp_path)
     settings.keys_file().write_text(keymap.as_toml({"console.run": "f9"}), encoding="utf-8")
