@@ -132,6 +132,12 @@ def explainable(text: str, engine: str) -> bool:
     return first_word(text, engine) in _QUERIES | {"insert", "replace", "update", "delete", "merge", "table"}
 
 
+def past_explain(text: str, engine: str) -> int:
+    """Where the statement begins that an EXPLAIN is about; 0 for any other statement."""
+    explains = _EXPLAIN.match(text) is not None and (first_word(text, engine) == "explain" or _explains(text, engine))
+    return _past_explain(text)[0] if explains else 0
+
+
 def _unknown(verb: str) -> Effect:
     return Effect(EffectKind.WRITE, verb or "?", certain=False)
 

@@ -6,7 +6,7 @@ import asyncio
 
 from rich.text import Text
 
-from backends.effects import Effect, effect_of, explainable
+from backends.effects import Effect, effect_of, explainable, past_explain
 from backends.interface import DatabaseError, TransactionState
 from backends.plan import Plan, PlanUnreadable
 from backends.visible_text import visible
@@ -33,10 +33,10 @@ class Explaining:
     async def explain(self, pieces: list[Piece]) -> None:
         """The plan of the first of `pieces`; of the statement inside where that is an EXPLAIN itself."""
         engine = self._at_hand.engine
-        if not pieces or not explainable(pieces[0].text, engine):
+        piece = _inside(pieces[0], engine) if pieces else None
+        if piece is None or not explainable(piece.text, engine):
             self._page.workstation.told(_("There is no plan for this: put the cursor on a query or a change of rows."))
             return
-        piece = pieces[0]
         plan = await self._plan(piece, _("Asking for the plan …"), None)
         while plan is not None and await self._page.app.push_screen_wait(PlanDialog(plan, piece.text)):
             effect = await asyncio.to_thread(effect_of, piece.text, engine)
@@ -106,3 +106,10 @@ class Explaining:
             return
         said = visible(_(str(error))) if isinstance(error, PlanUnreadable) else sentence(error)
         results.write(Text(f"✗ {said}", style="danger"))
+
+
+def _inside(piece: Piece, engine: str) -> Piece:
+    """Without an EXPLAIN before it, and without white space."""
+    at = past_explain(piece.text, engine)
+    at += len(piece.text[at:]) - len(piece.text[at:].lstrip())
+    return Piece(piece.text[at:], piece.start + at, piece.line)

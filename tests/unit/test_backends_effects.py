@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backends.effects import EffectKind, effect_of, explainable
+from backends.effects import EffectKind, effect_of, explainable, past_explain
 
 WRITES = {
     "postgresql": [
@@ -109,3 +109,19 @@ def test_a_statement_nested_too_deeply_counts_as_a_write() -> None:
 )
 def test_what_has_a_plan(text: str, plan: bool) -> None:
     assert explainable(text, "postgresql") is plan
+
+
+@pytest.mark.parametrize(
+    ("engine", "text", "inner"),
+    [
+        ("postgresql", "explain (analyze, format json) select 1", "select 1"),
+        ("mysql", "explain format=tree update t set a = 1", "update t set a = 1"),
+        ("mysql", "analyze format=json select 1", "select 1"),
+        ("mysql", "desc select 1", "select 1"),
+        ("mysql", "desc orders", "desc orders"),
+        ("postgresql", "analyze orders", "analyze orders"),
+        ("postgresql", "select 1", "select 1"),
+    ],
+)
+def test_what_an_explain_is_about(engine: str, text: str, inner: str) -> None:
+    assert text[past_explain(text, engine) :].strip() == inner

@@ -52,7 +52,7 @@ async def test_the_plan_is_a_tree_with_its_expensive_step_marked(tmp_path: Path)
 async def test_measuring_a_read_asks_nothing_and_marks_what_was_misjudged(tmp_path: Path) -> None:
     scripted = planned(tmp_path)
     async with scripted.app.run_test(size=(160, 40)) as pilot:
-        await run_in_console(pilot, STATEMENT, "ctrl+e", "m")
+        await run_in_console(pilot, f"explain analyze\n{STATEMENT}", "ctrl+e", "m")
         assert scripted.console.orders == [f"explain {STATEMENT}", f"measure {STATEMENT}"]
         text = shown(pilot)
         assert "Plan, measured" in text
