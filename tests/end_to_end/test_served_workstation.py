@@ -99,6 +99,8 @@ def open_console(desk: Desk) -> None:
 
 
 def run_sql(desk: Desk, text: str) -> None:
+    """In the place of what the editor kept from last time."""
+    desk.terminal.press("End", "C-u")
     desk.terminal.type(text)
     desk.terminal.press("F5")
 
