@@ -76,6 +76,7 @@ class Connecting:
         self._stage.begin(_("Connecting to {database} …").format(database=visible_line(token.database)))
         try:
             console = await self._opened(token, catalog)
+            await self._guard.recall(token)
             if not catalog and (better := await self._chosen_catalog(console)) is not None:
                 await console.close()
                 at_hand.catalog = better

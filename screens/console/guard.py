@@ -37,6 +37,9 @@ class GuardLevel(Enum):
     EVERYTHING = "everything"
 
 
+_STRICTNESS = {level: number for number, level in enumerate(GuardLevel)}
+KIND = "guard"
+"""Of what the person keeps at the bastion: a level by the name of the database."""
 
 
 class WriteGuard:
@@ -75,10 +78,27 @@ class WriteGuard:
         return self._question is not None
 
     def choose(self, level: GuardLevel) -> None:
-        """For the database at hand, as long as the workstation runs."""
+        """For the database at hand. What is stricter than usual there is kept for the next time, too; a guard that was
+        turned down is up again then."""
         token = self._at_hand.token
-        if token is not None:
-            self._levels[token.database] = level
+        if token is None:
+            return
+        self._levels[token.database] = level
+        personal = self._page.workstation.personal
+        if _STRICTNESS[level] > _STRICTNESS[_default(token)]:
+            personal.put_soon(KIND, token.database, level.value)
+        else:
+            personal.remove_soon(KIND, token.database)
+
+    async def recall(self, token: m.Token) -> None:
+        """What was chosen for the database of `token` at another time."""
+        if token.database in self._levels:
+            return
+        kept = await self._page.workstation.personal.get(KIND, token.database, str)
+        if kept in (GuardLevel.WRITES.value, GuardLevel.EVERYTHING.value):
+            level = GuardLevel(kept)
+            if _STRICTNESS[level] > _STRICTNESS[_default(token)]:
+                self._levels.setdefault(token.database, level)
 
     # -- a run
 

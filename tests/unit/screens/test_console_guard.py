@@ -87,6 +87,11 @@ async def test_elsewhere_the_guard_is_off_until_it_is_chosen(tmp_path: Path) -> 
         assert "Send this statement?" in shown(pilot)
         await press(pilot, "n")
         assert "select 1" not in scripted.console.ran
+        assert [(kept.key, kept.value) for kept in await scripted.app.personal.items("guard", str)] == [
+            ("orders", "everything")
+        ]
+        await press(pilot, "f10", "o")
+        assert await scripted.app.personal.items("guard", str) == []
 
 
 async def test_a_missing_where_is_sent_only_after_its_word_was_typed(tmp_path: Path) -> None:
