@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,11 @@ def shown(pilot: Pilot[Any]) -> str:
 
 
 async def press(pilot: Pilot[Any], *keys: str) -> None:
-    for key in keys:
-        await pilot.press(key)
-        await settled(pilot)
+    """Presses them, each once what the one before brought about is done; what is typed goes in one run."""
+    for typed, run in groupby(keys, key=lambda key: len(key) == 1):
+        for group in [list(run)] if typed else [[key] for key in run]:
+            await pilot.press(*group)
+            await settled(pilot)
 
 
 MANY = 10_000
