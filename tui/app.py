@@ -125,6 +125,9 @@ class CasemateApp(TerminalApp):
         if again and self.current_mode != "_default":
             self.pop_screen()
             self.told(_("Connected again."))
+            console = self.opened_page("console")
+            if isinstance(console, ConsoleScreen):
+                console.link_back()
         else:
             self.switch_mode("databases" if self.has_role("operator") or not self.has_role("auditor") else "audit")
 

@@ -177,6 +177,11 @@ class ConsoleScreen(Page):
         """The SSH connection is gone, and the session with it."""
         self.connecting.lost()
 
+    def link_back(self) -> None:
+        """There is an SSH connection again: what was open on the one that was lost is opened on it. Nothing is run."""
+        if self.check_action("reconnect", ()):
+            self.action_reconnect()
+
     def leaving_question(self) -> Confirmation | None:
         """What to ask before the workstation is quit; None when nothing would be lost."""
         return self.connecting.leaving_question()

@@ -116,6 +116,22 @@ async def test_a_lost_connection_is_opened_again_by_one_key_and_nothing_is_repea
         assert "The running statement was cancelled by the bastion." in read(pilot)
 
 
+async def test_the_console_is_connected_again_after_the_next_login(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    scripted.console.state = TransactionState.OPEN
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        await run_in_console(pilot, "update a set b = 1")
+        scripted.link.on_lost[0]("The connection to the bastion was lost: timeout.")
+        await settled(pilot)
+        scripted.console.state = TransactionState.NONE
+        await press(pilot, *"secret", "enter")
+        text = read(pilot)
+        assert "The open transaction was rolled back." in text
+        assert "Connected again. Nothing was run again" in text
+        assert len(scripted.opened) == 2
+        assert scripted.console.ran == ["update a set b = 1"]
+
+
 async def test_manual_commit_is_manual_again_after_connecting_again(tmp_path: Path) -> None:
     scripted = world(tmp_path)
     async with scripted.app.run_test(size=SIZE) as pilot:
