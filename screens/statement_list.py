@@ -34,10 +34,10 @@ Wish = Literal["insert", "run"]
 
 @dataclass(frozen=True)
 class Listed:
-    """A statement in a list. `head`: what stands before its text (a name, a time), `facts`: one line about it;
-    `bad`: it went wrong."""
+    """A statement in a list, kept under `keys`. `head`: what stands before its text (a name, a time), `facts`: one line
+    about it; `bad`: it went wrong."""
 
-    key: str
+    keys: tuple[str, ...]
     text: str
     head: str
     facts: str = ""
@@ -165,7 +165,7 @@ class StatementList(Dialog[Taken | None]):
     def _remove(self, entry: Listed) -> None:
         def answered(yes: bool | None) -> None:
             if yes:
-                self.removed.append(entry.key)
+                self.removed += entry.keys
                 self._entries.remove(entry)
                 self._fill()
 

@@ -63,15 +63,13 @@ class History:
         """All that are kept, each text with the database it was run on once: where it was run last."""
         kept = await self._page.workstation.personal.items(KIND, Entry)
         kept.sort(key=lambda item: (item.value.at, item.key), reverse=True)
-        found: dict[tuple[str, str, str], Listed] = {}
+        found: dict[tuple[str, str, str], list[Kept[Entry]]] = {}
         for item in kept:
-            place = item.value.database, item.value.catalog, item.value.text
-            if place not in found:
-                found[place] = self._listed(item)
-        return list(found.values())
+            found.setdefault((item.value.database, item.value.catalog, item.value.text), []).append(item)
+        return [self._listed(items) for items in found.values()]
 
-    def _listed(self, item: Kept[Entry]) -> Listed:
-        entry = item.value
+    def _listed(self, items: list[Kept[Entry]]) -> Listed:
+        entry = items[0].value
         at = ""
         if entry.at:
             at = clock_time(entry.at, local=self._page.workstation.services.local_time, with_date=True)
@@ -82,7 +80,7 @@ class History:
         if entry.seconds is not None:
             facts.append(seconds(entry.seconds))
         return Listed(
-            item.key,
+            tuple(item.key for item in items),
             entry.text,
             f"{at}  {where}",
             "  ·  ".join(fact for fact in facts if fact),

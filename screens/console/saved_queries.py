@@ -54,7 +54,7 @@ class SavedQueries:
         facts = [query.engine, query.database]
         if asked:
             facts.append(_("asks for {names}").format(names=", ".join(asked)))
-        return Listed(item.key, query.text, query.name, "  ·  ".join(fact for fact in facts if fact))
+        return Listed((item.key,), query.text, query.name, "  ·  ".join(fact for fact in facts if fact))
 
     def remove(self, keys: list[str]) -> None:
         """Forgets these."""

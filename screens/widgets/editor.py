@@ -40,7 +40,7 @@ class SqlEditor(StatementArea):
         Binding("ctrl+e", "screen.explain", mark("Plan")),
         Binding("ctrl+z", "undo", mark("Undo"), show=False),
         Binding("ctrl+y", "redo", mark("Redo"), show=False),
-        Binding("ctrl+o,ctrl+space,ctrl+@", "complete", mark("Complete the word"), show=False),
+        Binding("ctrl+space,ctrl+k space,ctrl+@", "complete", mark("Complete the word"), show=False),
         Binding("ctrl+f", "find", mark("Find"), show=False),
         Binding("ctrl+r", "replace_text", mark("Find and replace"), show=False),
         Binding("ctrl+l", "go_to_line", mark("Go to a line"), show=False),
