@@ -550,9 +550,10 @@ def label(text: Text, node: CatalogNode, is_open: bool | None, loaded: int, word
         if part and at >= 0:
             text.stylize("accent", start + at, start + at + len(part))
     facts = [table_text(node.detail)] if node.detail else []
-    facts += [_(MARKS[one]) for one in node.marks if one in MARKS]
     if node.kind == "column" and node.target is not None:
         facts.append(f"→ {table_text(node.target.name)}")
+    # The arrow says fk already.
+    facts += [_(MARKS[one]) for one in node.marks if one in MARKS and (one != "fk" or node.target is None)]
     if facts:
         text.append(" " + " ".join(facts), style="muted")
     return text

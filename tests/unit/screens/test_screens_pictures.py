@@ -67,10 +67,8 @@ async def test_console_with_rows(picture: Compare, tmp_path: Path, size: tuple[i
         edit(pilot, SCRIPT, 3)
         await pilot.press("f5")
         await settled(pilot)
-        # The catalog, two levels open.
-        await pilot.press("f6", "f6", "enter")
-        await settled(pilot)
-        await pilot.press("down", "down", "down", "enter")
+        # The catalog, with a table open.
+        await pilot.press("f6", "f6", "down", "down", "down", "down", "enter")
         await settled(pilot)
 
     await picture(world(tmp_path).app, "console", size, prepare, press=["enter"])
