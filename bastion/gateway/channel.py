@@ -131,7 +131,10 @@ class SessionChannel(asyncssh.SSHServerSession[bytes]):
         assert self._terminal is not None
         columns, lines = frames.clamped(*self._chan.get_terminal_size()[:2])
         terminal = frames.Terminal(columns, lines, environment_of(self._terminal, self._chan.get_environment()))
-        shown = self._purpose = UiChannel(self._gateway, self._chan, caller, terminal, self._connection.outbox)
+        connection = self._connection
+        shown = self._purpose = UiChannel(
+            self._gateway, self._chan, caller, terminal, connection.ssh, connection.outbox
+        )
         shown.start()
 
     # ------------------------------------------------------------------------------------------------- the rest

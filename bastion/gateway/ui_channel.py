@@ -40,6 +40,9 @@ LEAVING = ("q", "\x03", "\x04")
 
 MOST_OFFERED = 9
 MEASURED_EVERY = 5.0
+ANSWER_SECONDS = 1.5
+"""How long a terminal that may have been lost is waited for."""
+
 _ROUND_TRIP_AT = 68
 """Where tcpi_rtt is in the kernel's struct tcp_info."""
 
@@ -85,9 +88,11 @@ class UiChannel:
         channel: asyncssh.SSHServerChannel[bytes],
         caller: Caller,
         terminal: frames.Terminal,
+        connection: asyncssh.SSHServerConnection,
         outbox: Outbox | None,
     ) -> None:
         self._gateway = gateway
+        self._connection = connection
         self._sessions = gateway.workstations
         self._channel = channel
         self._caller = caller
@@ -103,11 +108,19 @@ class UiChannel:
 
     def start(self) -> None:
         """A workstation that waits for this person is offered; else a new one is begun."""
-        self._offered = self._sessions.resumable(self._caller.person)[:MOST_OFFERED]
+        # Keys wait at the client until there is somebody to read them.
+        self._channel.pause_reading()
+        self._gateway.start_task(self._look_for_what_waits())
+
+    async def _look_for_what_waits(self) -> None:
+        self._offered = (await self._sessions.resumable(self._caller.person))[:MOST_OFFERED]
+        if self._over:
+            return
         if self._offered:
             self._offer()
+            self._channel.resume_reading()
         else:
-            self._begin()
+            await self._open()
 
     # -- what waits
 
@@ -161,7 +174,6 @@ class UiChannel:
     # -- a new one
 
     def _begin(self) -> None:
-        # Keys wait at the client until there is somebody to read them.
         self._channel.pause_reading()
         self._gateway.start_task(self._open())
 
@@ -251,6 +263,19 @@ class UiChannel:
     def resume_reading(self) -> None:
         if not self._over:
             self._channel.resume_reading()
+
+    async def answers(self) -> bool:
+        connection: Any = self._connection
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                # Every client answers a request that it does not know, if only with a no (RFC 4254, section 4).
+                await connection._make_global_request(b"keepalive@openssh.com")
+        except (TimeoutError, asyncssh.Error, OSError):
+            return False
+        return True
+
+    def hang_up(self) -> None:
+        self._connection.abort()
 
     def end(self, code: int, message: str) -> None:
         self._choosing = False

@@ -51,6 +51,12 @@ class Screen(Protocol):
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
 
+    async def answers(self) -> bool:
+        """Whether there still is somebody at the other end."""
+
+    def hang_up(self) -> None:
+        """Nobody is: the connection ends."""
+
     def end(self, code: int, message: str) -> None:
         """Shows a last sentence, if there is one, and closes with an exit code."""
 
@@ -133,6 +139,13 @@ class UiSession(asyncio.Protocol):
         if self._transport is not None:
             self._transport.resume_reading()
         self._given_up = asyncio.get_running_loop().call_later(seconds, self.leave)
+
+    async def look_for_screen(self) -> None:
+        """Lets go of a terminal that does not answer."""
+        screen = self._screen
+        if screen is not None and not await screen.answers():
+            screen.hang_up()
+            self.detach(screen)
 
     def typed(self, data: bytes) -> None:
         """Bytes of the terminal."""
@@ -313,8 +326,15 @@ class UiSessions:
             timer.cancel()
         await self.host.stop()
 
-    def resumable(self, person: Person) -> list[UiSession]:
-        """Workstations of a person that wait for a terminal, the one that was lost last first."""
+    async def resumable(self, person: Person) -> list[UiSession]:
+        """Workstations of a person that wait for a terminal, the one that was lost last first.
+
+        A network that is gone may not have been noticed yet: those that seem to have a terminal are asked whether
+        they do.
+        """
+        await asyncio.gather(
+            *(each.look_for_screen() for each in self._sessions.values() if each.person.name == person.name)
+        )
         waiting = [each for each in self._sessions.values() if each.person.name == person.name and each.left]
         return sorted(waiting, key=lambda each: each.left or datetime.now(UTC), reverse=True)
 

@@ -35,9 +35,10 @@ class Desk:
         )
         self._options = {"SendEnv": " ".join(self._environment)} if self._environment else {}
 
-    def log_in(self, *words: str) -> None:
+    def log_in(self, *words: str, port: int | None = None) -> None:
         """`ssh …`, and what it returned is shown at the end."""
-        command = ssh_command(self._person, *self.bastion.address, self.bastion.known_hosts, self._options)
+        host, usual = self.bastion.address
+        command = ssh_command(self._person, host, port or usual, self.bastion.known_hosts, self._options)
         self.terminal.type(f"clear; {shlex.join([*command[:-1], *words, command[-1]])}; echo returned $?")
         self.terminal.press("Enter")
 
@@ -61,10 +62,14 @@ class Desk:
             "keypad_flag": "0",
         }  # fmt: skip
 
+    def ssh(self) -> int:
+        """The process id of the client."""
+        (pid,) = [pid for pid in children_of(int(self.terminal.state("pane_pid")[0])) if b"ssh" in command_line(pid)]
+        return pid
+
     def kill_ssh(self) -> None:
         """kill -9 of the client: the connection is lost without a word."""
-        (pid,) = [pid for pid in children_of(int(self.terminal.state("pane_pid")[0])) if b"ssh" in command_line(pid)]
-        os.kill(pid, signal.SIGKILL)
+        os.kill(self.ssh(), signal.SIGKILL)
 
     def close(self) -> None:
         self.terminal.close()

@@ -16,7 +16,7 @@ import pytest
 from tests.end_to_end.served_desk import Desk, ui_host_of, ui_processes_of
 from tests.servers.bastion_process import HOST, BastionProcess, CommandFailed
 from tests.servers.postgres import PostgresServer
-from tests.servers.processes import server_folder, wait_for
+from tests.servers.processes import free_port, server_folder, wait_for
 
 FIRST_PAGE = "Search"
 
@@ -292,6 +292,21 @@ def test_who_wants_a_new_workstation_instead_gets_one(bastion: BastionProcess, d
     fourth.open()  # is offered nothing: it is not bob's
 
 
+def test_a_terminal_that_does_not_answer_any_more_is_taken_for_lost(
+    bastion: BastionProcess, desk: Callable[..., Desk]
+) -> None:
+    first = desk()
+    first.open()
+    first.terminal.type("still mine")
+    first.terminal.wait("still mine")
+    os.kill(first.ssh(), signal.SIGSTOP)  # as a network that is gone: no packet says so
+    second = desk()
+    second.log_in()
+    second.terminal.wait("whose connection was lost")
+    second.terminal.press("Enter")
+    second.terminal.wait("still mine")
+
+
 def test_the_language_and_the_time_of_the_persons_terminal(desk: Callable[..., Desk]) -> None:
     at = desk(environment={"LANG": "zh_CN.UTF-8", "TEXTUAL_LOG": "/tmp/never", "LD_PRELOAD": "never.so"})
     at.log_in()
@@ -355,9 +370,18 @@ def test_a_killed_bastion_leaves_no_process_behind(bastion: BastionProcess, desk
     os.kill(process, signal.SIGSTOP)  # as hung as can be
     bastion.kill()
     wait_for("no process left", lambda: not alive(host) and not alive(process))
+
+    # The next one also listens for people, and whoever comes there compresses, asked or not.
+    port = free_port()
+    text = bastion.configuration.read_text()
+    bastion.configuration.write_text(text.replace("[listen]", f"[listen]\npeople = {port}"))
+    known = bastion.known_hosts.read_text()
+    bastion.known_hosts.write_text(known + known.replace(f":{bastion.address[1]}", f":{port}"))
     bastion.start()
     again = desk()
-    again.open()
+    again.log_in("-v", "-E", str(bastion.folder / "ssh.log"), port=port)
+    again.terminal.wait(FIRST_PAGE)
+    assert "compression: zlib@openssh.com" in (bastion.folder / "ssh.log").read_text()
 
 
 def test_a_bastion_that_stops_says_so_and_what_nobody_resumes_is_ended(
