@@ -18,6 +18,9 @@ from .parts import Parts
 if TYPE_CHECKING:
     from .calls import Caller
 
+STAGE_SECONDS = 8
+"""For name, TCP and TLS each: the answer comes before the caller gives it up."""
+
 NAMED = 3
 """People who are named as those who use up a limit."""
 
@@ -31,7 +34,7 @@ async def why(parts: Parts, caller: Caller, params: methods.ExplainRequest) -> m
     judged = await parts.access.explain(name, database, params.account)
     checks = judged.checks
     if judged.place is not None:
-        checks.append(_limit(parts))
+        checks.append(limit_check(*parts.sessions.room()))
         if params.dial:
             # A connection to a database is on record, also one that nobody logs in on.
             detail: dict[str, str | int | None] = {"user": name, "account": judged.account}
@@ -41,7 +44,7 @@ async def why(parts: Parts, caller: Caller, params: methods.ExplainRequest) -> m
                     subject=database, detail=detail,
                 )
             )  # fmt: skip
-            checks += await reach(judged.place, parts.configuration.limits.dial_timeout)
+            checks += await reach(judged.place, min(parts.configuration.limits.dial_timeout, STAGE_SECONDS))
     if judged.known:
         checks += await _last(parts, name, database, judged)
     return m.Explanation(
@@ -58,12 +61,12 @@ def _asked(name: str) -> str:
     return name[:128].replace("\0", "?")
 
 
-def _limit(parts: Parts) -> m.Check:
-    used, limit, people = parts.sessions.room()
+def limit_check(used: int, limit: int, people: list[str]) -> m.Check:
+    """Whether there is room for one more session; where there is none, who has most of them."""
+    if used < limit:
+        return m.Check(stage="limit", state="ok", code="limit-free", params={"used": used, "limit": limit})
     by = ", ".join(f"{name} ({count})" for name, count in Counter(people).most_common(NAMED))
-    if used >= limit:
-        return m.Check(stage="limit", state="no", code="limit-full", params={"used": used, "limit": limit, "by": by})
-    return m.Check(stage="limit", state="ok", code="limit-free", params={"used": used, "limit": limit})
+    return m.Check(stage="limit", state="no", code="limit-full", params={"used": used, "limit": limit, "by": by})
 
 
 async def _last(parts: Parts, user: str, database: str, judged: Judged) -> list[m.Check]:

@@ -13,6 +13,7 @@ from bastion.api import explanations, language
 from bastion.api import messages as m
 from bastion.api.methods import DatabaseList
 from bastion.api.refusals import SENTENCES
+from bastion.gateway.explain import limit_check
 from tests.unit.bastion_state import ADMIN, ALICE, DOCUMENT, HERE, BastionState
 
 
@@ -115,6 +116,16 @@ async def test_the_person(declared: BastionState) -> None:
         "Ask admin for the role operator."
     )
     assert words(await judged(declared, user="nobody"))[0].startswith("person no: nobody is not valid")
+
+
+def test_a_full_bastion_names_those_who_use_it() -> None:
+    people = ["bob"] * 3 + ["alice"] * 2 + ["carol", "dave"]
+    full = limit_check(7, 7, people)
+    assert explanations.text(full) == (
+        "All 7 sessions of the bastion are in use, most of them by bob (3), alice (2), carol (1)."
+    )
+    assert explanations.next_step(full).startswith("Wait until one ends")
+    assert limit_check(6, 7, people[:6]).state == "ok"
 
 
 async def test_nothing_secret_is_in_it(declared: BastionState) -> None:
