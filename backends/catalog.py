@@ -14,6 +14,7 @@ How the four engines map:
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -262,6 +263,4 @@ def number_of(cell: object) -> int:
 
 def bound(query: str, values: dict[str, str]) -> str:
     """`query` with each `:name` replaced by its value, in one pass, so that no value is looked into."""
-    import re
-
     return re.sub(r"(?<!:):([a-z]+)", lambda match: values[match.group(1)], query)

@@ -418,8 +418,8 @@ class MysqlCatalog(Catalog):
             gathering.column((schema, name), text_of(column), text_of(type_name))
         routines = self._query(_ALL_ROUTINES)
         arguments = self._arguments(f"specific_schema not in {_OWN}") if routines else {}
-        for schema, name, kind, result in routines[:MOST_FUNCTIONS]:
-            key = (text_of(schema), text_of(name), text_of(kind))
+        for schema, name, word, result in routines[:MOST_FUNCTIONS]:
+            key = (text_of(schema), text_of(name), text_of(word))
             gathering.functions.append(
                 FunctionMetadata(key[0], key[1], key[2].lower(), arguments.get(key, ""), text_of(result))
             )

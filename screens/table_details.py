@@ -16,7 +16,7 @@ from backends.catalog import Description, ForeignKey, TableName
 from backends.visible_text import table_text
 from bastion.api.language import translate as _
 
-from .widgets.catalog_tree import WORDS
+from .widgets.catalog_labels import WORDS
 from .widgets.text_view import TextView
 from .words import mark
 from .workstation import Dialog

@@ -17,7 +17,8 @@ from bastion.api.language import translate as _
 from bastion.api.language import translate_many
 
 from ..words import mark
-from .catalog_tree import CatalogTree, found_words, told_of
+from .catalog_labels import found_words, told_of
+from .catalog_tree import CatalogTree
 from .inputs import SearchInput
 
 
