@@ -207,8 +207,9 @@ class DatabasesScreen(Page):
         if self._lines is None:
             self._lines = listed(self._choices, self._favourites, self._recent, self._grouping)
         if query:
-            usual = [line for line in self._lines if isinstance(line, Choice)]
-            matching = found(list(dict.fromkeys(usual)) if self._grouping == "group" else usual, query)
+            # Each once, also where it stands in several groups.
+            once = {line.key: line for line in self._lines if isinstance(line, Choice)}
+            matching = found(list(once.values()), query)
             shown.show(matching, self._favourites, query, chosen)
             count = f"{len(matching)}/{len(self._choices)}"
         else:

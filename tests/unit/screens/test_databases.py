@@ -217,10 +217,10 @@ async def test_lines_are_grouped_and_the_way_is_kept(tmp_path: Path) -> None:
         assert "shanghai · 1" in text
         assert "in no group · 1" in text
         assert text.count("10.0.0.1:5432") >= 2
-        await press(pilot, "f6")
-        assert "MySQL RDS · 1" in shown(pilot)
         await press(pilot, *"orders")
         assert "1/2" in shown(pilot), "a search shows each line once, whatever its groups"
+        await press(pilot, "escape", "f6")
+        assert "MySQL RDS · 1" in shown(pilot)
     assert b'"engine"' in scripted.link.shelf.kept["preferences", "databases"].encode()
 
 
