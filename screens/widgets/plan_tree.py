@@ -79,15 +79,18 @@ class PlanTree(Tree[PlanNode]):
             line.append(f" {visible_line(step.target)}")
         if step.never_ran:
             line.append("  " + _("never ran"), style="muted")
-        if misjudged is not None:
-            words = f"×{_number(misjudged)}" if self.size.width < NARROW else misjudgement(misjudged)
-            line.append(f"  ≠ {words}", style="warning")
         figures = self._figures(step, dear)
         # The guides and the scroll bar stand beside the label.
         room = max(self.size.width - figures.cell_len - 1 - self.guide_depth * _depth(node), 8)
-        plain = line.plain
-        if line.cell_len > room:
-            line = line[: len(set_cell_size(plain, room - 1).rstrip())] + Text("…")
+        wrong = Text()
+        if misjudged is not None:
+            words = f"  ≠ {misjudgement(misjudged)}"
+            short = f"  ≠ ×{_number(misjudged)}"
+            wrong.append(words if line.cell_len + cell_len(words) <= room else short, style="warning")
+        if line.cell_len + wrong.cell_len > room:
+            left = set_cell_size(line.plain, max(room - wrong.cell_len - 1, 1)).rstrip()
+            line = line[: len(left)] + Text("…")
+        line.append_text(wrong)
         line.append(" " * max(room - line.cell_len, 0))
         line.append_text(figures)
         line.stylize(style)
