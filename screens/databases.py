@@ -38,6 +38,8 @@ PAGE = 2000
 FAVOURITES, RECENT, PREFERENCES = "favourites", "recent", "preferences"
 """Kinds of what is kept at the bastion."""
 RECENT_KEPT = 40
+TOKEN_OVER = ("token-expired", "token-revoked", "token-unknown")
+"""Refusals after which another token is asked for."""
 AGAIN_SECONDS = 120.0
 """How old a list of many thousands may be when the page is looked at again."""
 
@@ -416,16 +418,21 @@ class DatabasesScreen(Page):
         try:
             token = await self.workstation.bastion.call(methods.TOKEN_SHOW, methods.ById(id=token_id))
         except (Refused, LinkError) as error:
-            self.workstation.told(_("{reason} F8 says what to do.").format(reason=sentence(error)), bad=True)
             self._load_one(choice.database.name)
+            if isinstance(error, Refused) and error.code in TOKEN_OVER:
+                self.workstation.told(sentence(error))
+                self._open_dialog(choice, then_open=True, live=False)
+            else:
+                self.workstation.told(_("{reason} F8 says what to do.").format(reason=sentence(error)), bad=True)
             return
         self._opened(token, choice)
 
     @work(exclusive=True, group="token")
-    async def _open_dialog(self, choice: Choice, *, then_open: bool, tab: str = "token") -> None:
-        live = choice.token.id if choice.token is not None else None
+    async def _open_dialog(self, choice: Choice, *, then_open: bool, tab: str = "token", live: bool = True) -> None:
+        """`live`: with the token that there is; else another one is asked for."""
+        known = choice.token.id if live and choice.token is not None else None
         token = await self.app.push_screen_wait(
-            TokenDialog(choice.database.name, choice.account, live, then_open=then_open, tab=tab)
+            TokenDialog(choice.database.name, choice.account, known, then_open=then_open, tab=tab)
         )
         self._load_one(choice.database.name)
         if token is not None and has_console(token.engine):

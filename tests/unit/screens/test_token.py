@@ -179,6 +179,20 @@ async def test_user_and_password_come_first_and_are_needed_for_the_console(tmp_p
         assert (asked.login, asked.password) == ("scott", "tiger")
 
 
+async def test_where_the_token_has_ended_meanwhile_another_is_asked_for_on_the_way_to_the_console(
+    tmp_path: Path,
+) -> None:
+    answers = {"token.show": Refused("token-expired", at="2026-11-22T03:00:00Z", database="orders")}
+    scripted = world(tmp_path, answers=answers)
+    async with scripted.app.run_test(size=SIZE, notifications=True) as pilot:
+        await settled(pilot)
+        await press(pilot, "enter")
+        assert "Request the token" in shown(pilot)
+        assert "The token ended at 2026-11-22T03:00:00Z" in " ".join(shown(pilot).split())
+        await press(pilot, *"INC-1", "enter")
+        assert len(scripted.opened) == 1
+
+
 # -------------------------------------------------------------------------------------------- before a token's end
 
 
