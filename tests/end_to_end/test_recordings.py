@@ -286,6 +286,28 @@ def test_mysql_in_every_form_that_results_come_in(
     assert [row[:3] for row in executed.rows] == as_text([row[:3] for row in rows])
 
 
+def test_a_local_file_is_kept_up_to_the_limit(
+    bastion: BastionProcess, on_mysql: tuple[str, MysqlFamilyServer], tmp_path: Path
+) -> None:
+    name, server = on_mysql
+    server.execute("SET GLOBAL local_infile = 1")
+    content = b"".join(b"%d\n" % number for number in range(60_000))
+    file = tmp_path / "rows.csv"
+    file.write_bytes(content)
+    load = f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE loaded"
+    with open_tunnel(bastion, "alice", name) as tunnel:
+        connection = pymysql.connect(
+            host=tunnel.host, port=tunnel.port, user="whoever", password="", database=CATALOG, local_infile=True
+        )
+        with connection, connection.cursor() as cursor:
+            cursor.execute("CREATE TEMPORARY TABLE loaded (n INT)")
+            assert cursor.execute(load) == 60_000
+    [shown] = look_at(bastion, session_of(bastion, tunnel)["id"])[load]
+    sent = shown.first["sent"]
+    assert (sent["bytes_kept"], sent["bytes_total"], sent["why"]) == (256 * 1024, len(content), "upload")
+    assert sent["data"].encode() == content[: 256 * 1024]
+
+
 def test_the_pages_of_a_cursor(bastion: BastionProcess, mariadb_server: MariadbServer) -> None:
     name = declared(bastion, mariadb_server, "recorded-cursor")
     text = "SELECT 1 AS n UNION SELECT 2 UNION SELECT 3"
