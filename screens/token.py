@@ -27,7 +27,7 @@ from .secret_text import with_secrets
 from .token_settings import TABS, Setting, settings_for
 from .widgets.confirmation import Confirmation
 from .widgets.inputs import LineInput
-from .words import countdown, duration_left, mark, moment, parse_period, sentence
+from .words import countdown, duration_left, mark, moment, parse_period, period_words, sentence
 from .workstation import Dialog
 
 SOON_SECONDS = 600
@@ -128,7 +128,7 @@ class TokenDialog(Dialog[m.Token | None]):
             Label(Text(_("Reason"))),
             reason,
             Label(Text(_("Period"))),
-            LineInput(placeholder=_("like 30m, 2h, 1d; empty: the usual one"), id="period"),
+            LineInput(placeholder=self._period_hint(), id="period"),
             Button(Text(_("Request the token")), variant="primary", id="request", compact=True),
         ]
         self.set_class(True, "asks")
@@ -136,6 +136,14 @@ class TokenDialog(Dialog[m.Token | None]):
         await form.mount_all(fields)
         form.query(LineInput).first().focus()
         self.refresh_bindings()
+
+    def _period_hint(self) -> str:
+        hello = self.workstation.bastion.hello
+        if not hello.token_validity or not hello.token_longest:
+            return _("like 30m, 2h, 1d; empty: the usual one")
+        return _("like 30m, 2h, 1d; empty: {usual}; at most {longest}").format(
+            usual=period_words(hello.token_validity), longest=period_words(hello.token_longest)
+        )
 
     def _password_hint(self) -> str:
         return "" if self._then_open else _("empty: your client is asked for it")

@@ -154,6 +154,13 @@ def parse_period(text: str) -> int | None:
     return total
 
 
+def period_words(seconds: int) -> str:
+    """A period as `parse_period` reads it: `8h`, `1d`, `2h30m`; seconds below a minute are left out."""
+    days, rest = divmod(seconds, 86400) if seconds % 86400 == 0 else (0, seconds)
+    hours, minutes = divmod(rest // 60, 60)
+    return "".join(f"{count}{unit}" for count, unit in ((days, "d"), (hours, "h"), (minutes, "m")) if count)
+
+
 def clock_time(text: str, *, local: bool, with_date: bool = False) -> str:
     """A time of the API as hours, minutes and seconds, in the machine's zone or in UTC."""
     at = moment(text)

@@ -29,6 +29,9 @@ class Hello(Message):
     node: str
     ask: str = ""
     """Names of administrators, for whoever needs a grant; three at most."""
+    token_validity: int = 0
+    """Seconds that a token lives where nothing else is asked for; `token_longest`: at most. 0: not told."""
+    token_longest: int = 0
 
 
 class Account(Message):

@@ -104,7 +104,8 @@ class Calls:
     # ----------------------------------------------------------------------------------------------- the person's own
 
     async def hello(self, caller: Caller, _params: methods.Nothing) -> m.Hello:
-        declared = (await self._parts.access.settings()).advertise
+        settings = await self._parts.access.settings()
+        declared = settings.advertise
         return m.Hello(
             user=caller.person.name,
             roles=sorted(caller.person.roles),
@@ -112,6 +113,8 @@ class Calls:
             bastion=self._parts.advertise if declared is None else m.Address(host=declared.host, port=declared.port),
             node=self._parts.configuration.node,
             ask=await self._parts.access.administrators(),
+            token_validity=settings.token.validity,
+            token_longest=settings.token.longest,
         )
 
     async def databases(self, caller: Caller, params: methods.DatabaseList) -> list[m.Database]:

@@ -16,6 +16,7 @@ from bastion.api import messages as m
 from bastion.api.refusals import Refused
 from screens.token_settings import TABS, settings_for
 from screens.token_watch import TokenWatch
+from screens.words import parse_period, period_words
 
 from .conftest import Compare, settled
 from .test_databases import press, shown
@@ -145,6 +146,12 @@ async def test_one_that_cannot_be_renewed_again_is_replaced_after_asking(tmp_pat
         await press(pilot, "n", "y", *"INC-7", "enter")
         [asked] = scripted.link.asked("token.request")
         assert (asked.new, asked.reason) == (True, "INC-7")
+
+
+def test_periods_are_written_as_they_are_typed() -> None:
+    for seconds, words in ((60, "1m"), (8 * 3600, "8h"), (9000, "2h30m"), (86400, "1d"), (90000, "25h")):
+        assert period_words(seconds) == words
+        assert parse_period(words) == seconds
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,8 @@ class ScriptedLink:
             bastion=m.Address(host=target.host, port=target.port),
             node="node-1",
             ask="root, carol",
+            token_validity=8 * 3600,
+            token_longest=24 * 3600,
         )
         self.on_lost: list[Callable[[str], None]] = []
         self.calls: list[tuple[str, Any]] = []
