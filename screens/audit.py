@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import msgspec
@@ -30,6 +31,8 @@ MOST_SESSIONS = 500
 MOST_STATEMENTS = 1000
 SETTLE_SECONDS = 0.5
 """Notifications within this time are shown in one go."""
+SPARING_TURNS = 4
+"""As many times longer on a slow link."""
 
 STATE_STYLES = {"live": "ok", "opening": "warning", "refused": "danger", "lost": "danger"}
 STATES = {
@@ -76,6 +79,7 @@ class AuditScreen(Page):
         self._statements: list[m.Statement] = []
         self._of: str | None = None
         self._stale_sessions = self._stale_statements = False
+        self._turn = 0
 
     def title_words(self) -> str:
         return _("Audit")
@@ -94,7 +98,7 @@ class AuditScreen(Page):
 
     def on_mount(self) -> None:
         self._table("sessions").focus()
-        self.set_interval(SETTLE_SECONDS, self._settle)
+        self.set_interval(SETTLE_SECONDS, partial(self._settle, now=False))
 
     def on_screen_resume(self) -> None:
         self._stale_sessions = self._stale_statements = True
@@ -124,8 +128,9 @@ class AuditScreen(Page):
             if statement.session == self._of:
                 self._stale_statements = True
 
-    def _settle(self) -> None:
-        if not self.is_current:
+    def _settle(self, *, now: bool = True) -> None:
+        self._turn += 1
+        if not self.is_current or (not now and self.workstation.sparing and self._turn % SPARING_TURNS):
             return
         if self._stale_sessions:
             self._stale_sessions = False

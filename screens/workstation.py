@@ -163,6 +163,11 @@ class Workstation(App[int]):
         """Whether the person has one of `roles`."""
         return self.link is not None and any(role in self.link.hello.roles for role in roles)
 
+    @property
+    def sparing(self) -> bool:
+        """Whether as little as possible is to be sent to the person's terminal."""
+        return False
+
     def pace_words(self) -> str:
         """What the link to the bastion is like, where that is worth saying; else nothing."""
         return ""
