@@ -340,3 +340,24 @@ def test_pages_follow_each_other(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
             break
     assert found == everything
     assert {f"paged_{number}" for number in range(8)} <= set(found)
+
+
+@pytest.mark.slow
+def test_ten_thousand_tables(postgres_server: Any) -> None:
+    desk = opened(postgres_server, "postgresql", "wsmany")
+    try:
+        for start in range(0, 10_000, 1000):
+            desk.run(
+                f"do $$ begin for i in {start}..{start + 999} loop"
+                " execute format('create table t_%s (id int, a text, b int)', lpad(i::text, 5, '0'));"
+                " end loop; end $$"
+            )
+        tables = desk.below(desk.top())["tables"]
+        assert tables.count == 10_000
+        page = desk.catalog.page(tables, 8_000)
+        assert (page.nodes[0].name, page.nodes[-1].name, page.more) == ("t_08000", "t_09999", False)
+        names = desk.catalog.metadata()
+        assert names.own_tables == 10_000
+        assert names.tables_with(["t_0999"])[1] == 10
+    finally:
+        desk.backend.close()
