@@ -68,10 +68,14 @@ class BastionDestination:
             self._send(PART_BYTES)
 
     def finish(self, rows: int) -> None:
-        if self._waiting:
-            self._send(len(self._waiting))
-        finish = methods.ExportFinish(id=self.file.id, rows=rows, digest=self._digest.hexdigest())
-        self.file = self._call(methods.EXPORT_FINISH, finish)
+        try:
+            if self._waiting:
+                self._send(len(self._waiting))
+            finish = methods.ExportFinish(id=self.file.id, rows=rows, digest=self._digest.hexdigest())
+            self.file = self._call(methods.EXPORT_FINISH, finish)
+        except BaseException:
+            self.abandon()
+            raise
 
     def abandon(self) -> None:
         try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from rich.text import Text
 
+from backends.arrangement import Arrangement
 from backends.visible_text import visible_line
 from bastion.api.language import translate as _
 from bastion.api.language import translate_many
@@ -38,6 +39,8 @@ class Result:
     took: float = 0.0
     arranging: str = ""
     """What is being worked on."""
+    wanted: Arrangement = field(default_factory=Arrangement)
+    """What was asked for last; the table shows it once it is worked out."""
     filter_text: str = ""
     cut: int = field(default=0)
     """Values that were too long and were cut."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING
-
-from textual.worker import Worker
 
 from backends import formats
 from backends.arrangement import Arrangement, NoNumber, arrange, parse
@@ -50,9 +48,11 @@ class ResultActions:
         assert isinstance(app, Workstation)
         return app
 
-    def start(self, what: str, result: Result) -> Worker[None]:
-        """Does what the table asked for."""
-        return self._results.run_worker(getattr(self, what)(result), group=f"result-{what}", exclusive=True)
+    def start(self, what: str, result: Result) -> None:
+        """Does what the table asked for: at once, or in a worker where somebody is asked or it may last."""
+        waiting: Coroutine[None, None, None] | None = getattr(self, what)(result)
+        if waiting is not None:
+            self._results.run_worker(waiting, group=f"result-{what}", exclusive=True)
 
     def stop(self, result: Result) -> None:
         """The result goes: whatever still reads it ends."""
@@ -69,10 +69,10 @@ class ResultActions:
 
     # -- arranging
 
-    async def sort(self, result: Result) -> None:
+    def sort(self, result: Result) -> None:
         """By the cursor's column: ascending, descending, not."""
         table = result.table
-        self.arrange(result, table.arrangement.sorted_by(table.cursor_column))
+        self.arrange(result, result.wanted.sorted_by(table.cursor_column))
 
     async def filter(self, result: Result) -> None:
         """Asks for the rows to show."""
@@ -94,9 +94,9 @@ class ResultActions:
             )
             return
         result.filter_text = text.strip()
-        self.arrange(result, Arrangement(chosen, table.arrangement.sorts))
+        self.arrange(result, Arrangement(chosen, result.wanted.sorts))
 
-    async def reset(self, result: Result) -> None:
+    def reset(self, result: Result) -> None:
         """All rows again, in the order in which they came."""
         result.filter_text = ""
         self.arrange(result, Arrangement())
@@ -104,6 +104,7 @@ class ResultActions:
     def arrange(self, result: Result, arrangement: Arrangement) -> None:
         """Filters and sorts; what was being worked on before is given up."""
         self.stop(result)
+        result.wanted = arrangement
         if not arrangement:
             result.arranging = ""
             result.table.show_arranged(arrangement, None)
@@ -127,6 +128,8 @@ class ResultActions:
         result.arranging = ""
         if arranged is not None:
             result.table.show_arranged(arrangement, arranged)
+        else:
+            result.wanted = result.table.arrangement
         self._results.title_changed()
 
     # -- going about

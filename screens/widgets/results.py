@@ -134,8 +134,8 @@ class Results(Vertical):
     def _over(self, result: Result, took: float) -> None:
         result.took = took
         result.table.rows_arrived()
-        if result.table.arrangement:
-            self._actions.arrange(result, result.table.arrangement)
+        if result.wanted:
+            self._actions.arrange(result, result.wanted)
         self._show_title()
 
     def noticed(self, notice: Notice) -> None:

@@ -41,12 +41,22 @@ class TableLayout:
         return [column for column in range(len(self._headers)) if column not in self.hidden]
 
     def widths(self, widest: Sequence[int], room: int) -> list[int]:
-        """The width of every column: by hand, else what it needs, in bounds. `room`: cells of the whole table."""
-        limit = room if len(self.shown) == 1 else max(min(WIDEST, room // 2), NARROWEST)
-        return [
-            self.by_hand.get(column, min(max(header + 2 * (column in self.sorted), widest[column], NARROWEST), limit))
+        """The width of every column: by hand, else what it needs, up to half of `room`, the cells of the whole table.
+
+        Room that is left goes to the columns that need more, from the left.
+        """
+        limit = max(min(WIDEST, room // 2), NARROWEST)
+        needed = [
+            max(header + 2 * (column in self.sorted), widest[column], NARROWEST)
             for column, header in enumerate(self._headers)
         ]
+        widths = [self.by_hand.get(column, min(need, limit)) for column, need in enumerate(needed)]
+        rest = room - 1 - sum(widths[column] + GAP for column in self.shown)
+        for column in self.shown:
+            if rest > 0 and column not in self.by_hand and needed[column] > widths[column]:
+                more = min(rest, needed[column] - widths[column])
+                widths[column], rest = widths[column] + more, rest - more
+        return widths
 
     def places(self, widest: Sequence[int], room: int) -> tuple[list[Place], list[Place]]:
         """The frozen columns, and the others, each part counted from 0. Frozen ones that leave no room are others."""
