@@ -144,7 +144,7 @@ class DatabasesScreen(Page):
                 self._show_empty()
                 return
             choices += [Choice(database, account) for database in page for account in database.accounts]
-            if len(page) < PAGE:
+            if len(page) != PAGE:  # more than were asked for: a bastion that knows no pages has sent them all
                 break
             after = page[-1].name
             if not self._loaded:
