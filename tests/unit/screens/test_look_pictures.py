@@ -40,10 +40,9 @@ async def test_console_in_each_theme(picture: Compare, tmp_path: Path, theme: st
     await picture(scripted.app, f"console-theme-{theme}", SMALL, with_rows, press=["enter"])
 
 
-@pytest.mark.parametrize("theme", ["light", "plain"])
-async def test_audit_in_a_theme(picture: Compare, tmp_path: Path, theme: str) -> None:
-    scripted = themed(tmp_path, theme, roles=["operator", "auditor"])
-    await picture(scripted.app, f"audit-theme-{theme}", SMALL, press=["3"])
+async def test_audit_on_light(picture: Compare, tmp_path: Path) -> None:
+    scripted = themed(tmp_path, "light", roles=["operator", "auditor"])
+    await picture(scripted.app, "audit-theme-light", SMALL, press=["3"])
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x48"])

@@ -28,6 +28,8 @@ order by o.id;
 update orders set status = 'paid' where id = 9;
 """
 
+small = pytest.mark.parametrize("size", SIZES[:1], ids=["80x24"])
+"""Where a larger screen shows the same with more room."""
 both_sizes = pytest.mark.parametrize("size", SIZES, ids=["80x24", "160x48"])
 
 
@@ -42,7 +44,7 @@ async def test_login(picture: Compare, tmp_path: Path, size: tuple[int, int]) ->
     await picture(world(tmp_path, signed_in=False).app, "login", size)
 
 
-@both_sizes
+@small
 async def test_login_with_an_unknown_host_key(picture: Compare, tmp_path: Path, size: tuple[int, int]) -> None:
     key = OfferedKey(
         "bastion.example.com", 60022, "ssh-ed25519", "SHA256:O5ZEXkq1Q8lG0Zs0m6Wl9vQW2i3pJd2m2WnQXf0mYwE", "line"
@@ -50,13 +52,13 @@ async def test_login_with_an_unknown_host_key(picture: Compare, tmp_path: Path, 
     await picture(world(tmp_path, refuse=lambda *_: HostKeyUnknown(key)).app, "login-unknown-key", size)
 
 
-@both_sizes
+@small
 async def test_login_with_a_changed_host_key(picture: Compare, tmp_path: Path, size: tuple[int, int]) -> None:
     changed = HostKeyChanged("bastion.example.com", 60022, None, (Path("/home/alice/.ssh/known_hosts"),))
     await picture(world(tmp_path, refuse=lambda *_: changed).app, "login-changed-key", size)
 
 
-@both_sizes
+@small
 async def test_token_is_asked_for(picture: Compare, tmp_path: Path, size: tuple[int, int]) -> None:
     await picture(world(tmp_path).app, "token-request", size, press=["down", "f3"])
 
@@ -74,7 +76,7 @@ async def test_console_with_rows(picture: Compare, tmp_path: Path, size: tuple[i
     await picture(world(tmp_path).app, "console", size, prepare, press=["enter"])
 
 
-@both_sizes
+@small
 async def test_console_with_an_error(picture: Compare, tmp_path: Path, size: tuple[int, int]) -> None:
     error = DatabaseError(
         'column o.statsu does not exist', code="42703", position=28,
@@ -95,12 +97,12 @@ async def test_audit(picture: Compare, tmp_path: Path, size: tuple[int, int]) ->
     await picture(world(tmp_path, roles=["operator", "auditor"]).app, "audit", size, press=["3"])
 
 
-@both_sizes
+@small
 async def test_help(picture: Compare, tmp_path: Path, size: tuple[int, int]) -> None:
     await picture(world(tmp_path).app, "help", size, press=["enter", "f1"])
 
 
-@both_sizes
+@small
 async def test_palette(picture: Compare, tmp_path: Path, size: tuple[int, int]) -> None:
     async def prepare(pilot: Pilot[Any]) -> None:
         await pilot.press("f2")
