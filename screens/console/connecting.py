@@ -6,6 +6,7 @@ from rich.text import Text
 
 from backends.connection import only_catalog
 from backends.effects import effect_of
+from backends.metadata import SchemaMetadata
 from backends.visible_text import visible_line
 from bastion.api import messages as m
 from bastion.api.language import translate as _
@@ -117,7 +118,7 @@ class Connecting:
         identity = f"{token.database}/{token.account}/{console.facts.catalog}"
         self._page.query_one(CatalogPane).connected(identity)
         editor = self._page.query_one(SqlEditor)
-        editor.engine = console.engine
+        editor.engine, editor.metadata = console.engine, SchemaMetadata()
         editor.focus()
         self._page.refresh_bindings()
 

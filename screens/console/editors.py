@@ -130,14 +130,19 @@ class Editors:
 
     def save(self) -> None:
         """Keeps what has changed, in the background."""
+        self._page.run_worker(self.keep(), group="keep-editors")
+
+    async def keep(self) -> None:
+        """Keeps what has changed; what could not be kept is tried again the next time."""
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
-        for place, tab in enumerate(self._tabs):
-            now = self._as_kept(tab, place)
-            if now != tab.kept and (tab.kept is not None or now.text or now.packed or now.name):
+        for place, tab in enumerate(list(self._tabs)):
+            now, before = self._as_kept(tab, place), tab.kept
+            if now != before and (before is not None or now.text or now.packed or now.name):
                 tab.kept = now
-                self._page.workstation.personal.put_soon(KIND, tab.key, now)
+                if not await self._page.workstation.personal.put(KIND, tab.key, now) and tab.kept is now:
+                    tab.kept = before
 
     def _as_kept(self, tab: OpenEditor, place: int) -> KeptEditor:
         buffer = tab.buffer or self._editor.buffer()

@@ -168,9 +168,9 @@ class ConsoleScreen(Page):
 
     async def disconnect(self) -> None:
         """Closes the connection; what runs on it is cancelled by the bastion."""
-        self.editors.save()
         await self.connecting.close()
         with suppress(TimeoutError):
+            await asyncio.wait_for(self.editors.keep(), KEEP_SECONDS)
             await asyncio.wait_for(self.workstation.personal.flush(), KEEP_SECONDS)
 
     def link_lost(self) -> None:
@@ -457,9 +457,9 @@ class ConsoleScreen(Page):
 
     def _token_ends(self) -> None:
         """Rolled back while it still can be said; a statement that runs is the bastion's to end."""
-        if self.guard.asking:
-            self.guard.give_up(_("The token ends:"))
-        elif not self.running.now and not self._rolling_back:
+        if self.guard.give_up(_("The token ends:")):
+            return
+        if (self.guard.asking or not self.running.now) and not self._rolling_back:
             self._rolling_back = True
             self._roll_back_at_end()
 

@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 
 from backends.catalog import ForeignKey, TableName
 from backends.interface import DatabaseError
+from backends.link import LinkError
 from backends.metadata import FunctionMetadata, SchemaMetadata, TableMetadata
 from screens.console.editors import KeptEditor
 from screens.widgets.editor import SqlEditor
@@ -316,6 +317,20 @@ async def test_editors_are_kept_and_there_again(tmp_path: Path) -> None:
         assert "2 month end" in shown(pilot)
         await keys(pilot, "ctrl+k", "1")
         assert editor(pilot).text == "select 1"
+
+
+async def test_what_could_not_be_kept_is_kept_later(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        await to_editor(pilot)
+        put_away = scripted.link.answers["personal.put"]
+        scripted.link.answers["personal.put"] = LinkError("The connection to the bastion was lost.")
+        await write(pilot, "select 1")
+        await pilot.app.screen.editors.keep()  # type: ignore[attr-defined]
+        assert kept(scripted, "editor") == []
+        scripted.link.answers["personal.put"] = put_away
+        await keys(pilot, "ctrl+backslash")
+    assert [item["text"] for item in kept(scripted, "editor")] == ["select 1"]
 
 
 async def test_closing_an_editor_asks_where_there_is_something_in_it(tmp_path: Path) -> None:
