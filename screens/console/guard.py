@@ -108,12 +108,17 @@ class WriteGuard:
         self._tried = []
         self.give_up()
 
-    def give_up(self, why: str = "") -> None:
-        """Takes an open question away; what was tried is rolled back, and `why` is said with it."""
-        question, self._question = self._question, None
-        self._given_up = why
-        if question is not None and question.is_attached:
-            question.dismiss(False)
+    def give_up(self, why: str = "") -> bool:
+        """Takes an open question away; what was tried is rolled back, and `why` is said with it.
+
+        False where there is none, or something else lies on it: then its answer finds nothing to keep.
+        """
+        question = self._question
+        if question is None or not question.is_active:
+            return False
+        self._question, self._given_up = None, why
+        question.dismiss(False)
+        return True
 
     async def admit(self, text: str) -> bool:
         """Asks what has to be asked before `text` is sent, and opens a transaction where it is tried in one.
@@ -138,7 +143,8 @@ class WriteGuard:
                 return False
         elif level is GuardLevel.EVERYTHING and not await self._ask_to_send(text):
             return False
-        alone = self._transactions.autocommit and not self._transactions.unfinished
+        # Asked anew: a statement before it in the same run may have begun one.
+        alone = self._transactions.autocommit and await self._transactions.read() is TransactionState.NONE
         if effect.undoable and alone and not self._trying:
             await self._transactions.begin()
             self._trying = True

@@ -27,6 +27,9 @@ def changes(console: ScriptedConsole, text: str, listener: Callable[[RunEvent], 
     """Reads give rows; a write changes three; a wrong one fails its transaction."""
     if text.startswith("select"):
         answer_rows(console, text, listener)
+    elif text in ("begin", "commit"):
+        console.state = TransactionState.OPEN if text == "begin" else TransactionState.NONE
+        listener(ResultEnded(text.upper(), None, None, 0.1))
     elif "wrong" in text:
         if console.state is TransactionState.OPEN:
             console.state = TransactionState.FAILED
@@ -131,7 +134,7 @@ async def test_several_writes_are_kept_or_undone_together(tmp_path: Path) -> Non
         text = shown(pilot)
         assert "update orders" in text
         assert "insert into log" in text
-        await press(pilot, "ctrl+q")
+        await press(pilot, "ctrl+backslash")
         assert "A transaction is open. It is rolled back." in read(pilot)
         await press(pilot, "n", "u")
         assert scripted.console.orders == ["begin", "rollback"]
@@ -143,6 +146,11 @@ async def test_several_writes_are_kept_or_undone_together(tmp_path: Path) -> Non
         assert "Nothing was kept: Rolled back." in text
         assert scripted.console.orders == ["begin", "rollback"] * 2
         assert len(scripted.console.ran) == 5
+        # A script with a transaction of its own is not put into another.
+        write(pilot, f"begin; {UPDATE}; commit")
+        await press(pilot, "f9")
+        assert scripted.console.orders == ["begin", "rollback"] * 2
+        assert scripted.console.ran[-3:] == ["begin", UPDATE, "commit"]
 
 
 # ---------------------------------------------------------------------------------------------------- transactions
@@ -172,7 +180,7 @@ async def test_leaving_an_open_transaction_is_warned_of_or_asked_about(tmp_path:
     scripted = world(tmp_path, script=changes)
     async with scripted.app.run_test(size=SIZE, notifications=True) as pilot:
         await run_in_console(pilot, UPDATE, "f10", "m", "f5")
-        await press(pilot, "ctrl+q")
+        await press(pilot, "ctrl+backslash")
         assert "A transaction is open. It is rolled back." in shown(pilot)
         assert "stay and commit it with F10" in shown(pilot)
         await press(pilot, "n")
@@ -215,15 +223,21 @@ async def test_the_tokens_end_is_announced_and_the_transaction_rolled_back_befor
         assert "The token ends: Rolled back." in shown(pilot)
 
 
-async def test_an_open_question_is_answered_with_no_before_the_token_ends(tmp_path: Path) -> None:
+@pytest.mark.parametrize("above", [False, True], ids=["alone", "below another"])
+async def test_an_open_question_is_answered_with_no_before_the_token_ends(tmp_path: Path, above: bool) -> None:
     scripted = production(tmp_path)
     async with scripted.app.run_test(size=SIZE) as pilot:
         await run_in_console(pilot, UPDATE)
         page = pilot.app.screen_stack[0]
+        if above:
+            await press(pilot, "ctrl+backslash")
         scripted.app.services.now = lambda: ENDS - timedelta(seconds=3)
         page._time_passed()  # type: ignore[attr-defined]
         await settled(pilot)
         assert scripted.console.orders == ["begin", "rollback"]
+        if above:
+            await press(pilot, "n", "k")
+            assert scripted.console.orders == ["begin", "rollback"]
         assert "The token ends: Rolled back." in read(pilot)
 
 
