@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -26,6 +27,7 @@ ANSWER_SECONDS = STATEMENT_SECONDS + 10
 AGAIN_SECONDS = 60
 """How long a failure to load all names is remembered, so that every key that is typed does not try again."""
 
+CLOSED = "The connection to the database is closed. Connect again."
 TOO_SLOW = "The catalog of the database did not answer in time."
 
 
@@ -36,6 +38,7 @@ class SideConnection:
         self._opened, self._seconds = opened, seconds
         self._connection: DatabaseConnection | None = None
         self._lock = asyncio.Lock()
+        self._closings = 0
 
     async def ask(self, work: Callable[[Catalog], T], within: float = ANSWER_SECONDS) -> T:
         """Raises Refused, LinkError, DatabaseError."""
@@ -50,14 +53,31 @@ class SideConnection:
 
     async def _at_hand(self) -> tuple[DatabaseConnection, bool]:
         async with self._lock:
-            fresh = self._connection is None
-            if self._connection is None:
-                self._connection = await asyncio.to_thread(self._opened)
-                connection = self._connection
-                await asyncio.wrap_future(
-                    connection.submit(lambda: connection.backend.catalog.limit_time(self._seconds))
-                )
-            return self._connection, fresh
+            if self._connection is not None:
+                return self._connection, False
+            closings = self._closings
+            connection = await self._open()
+            if closings != self._closings:
+                # Whoever closed this meanwhile could not know of it.
+                await asyncio.to_thread(connection.close)
+                raise DatabaseError(CLOSED, connection_lost=True)
+            self._connection = connection
+            limit = connection.submit(lambda: connection.backend.catalog.limit_time(self._seconds))
+            try:
+                await asyncio.wrap_future(limit)
+            except DatabaseError as error:
+                # A server that does not know the setting is still given up after a time, from here.
+                log.info("the server does not limit the time of catalog queries: %s", error.message)
+            return connection, True
+
+    async def _open(self) -> DatabaseConnection:
+        opening = asyncio.ensure_future(asyncio.to_thread(self._opened))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The thread goes on: what it opens is closed as soon as it is there.
+            opening.add_done_callback(_close_unwanted)
+            raise
 
     async def _answer(self, connection: DatabaseConnection, work: Callable[[Catalog], T], within: float) -> T:
         future = connection.submit(lambda: work(connection.backend.catalog))
@@ -78,9 +98,15 @@ class SideConnection:
 
     async def close(self) -> None:
         """Ends the connection; what runs on it is cancelled by the bastion."""
+        self._closings += 1
         connection, self._connection = self._connection, None
         if connection is not None:
             await asyncio.to_thread(connection.close)
+
+
+def _close_unwanted(opening: asyncio.Future[DatabaseConnection]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        threading.Thread(target=opening.result().close, daemon=True).start()
 
 
 class MetadataLoader:

@@ -16,6 +16,7 @@ from backends.interface import DatabaseError
 from backends.metadata import SchemaMetadata
 from backends.side_connection import MetadataLoader, SideConnection
 
+NO_LIMIT = object()
 LOST = DatabaseError("gone", connection_lost=True)
 
 
@@ -39,6 +40,9 @@ class Script:
 
     def limit_time(self, seconds: int) -> None:
         self.seconds = seconds
+        if self.answers and self.answers[0] is NO_LIMIT:
+            self.answers.pop(0)
+            raise DatabaseError("Unknown system variable")
 
     def metadata(self) -> Any:
         answer = self.answers.pop(0)
@@ -75,6 +79,10 @@ async def test_one_connection_for_all_questions_with_a_limit_on_the_server() -> 
     assert connection.closed
 
 
+async def test_a_server_without_a_limit_is_asked_all_the_same() -> None:
+    assert await SideConnection(Server(NO_LIMIT, "a")).ask(lambda catalog: catalog.metadata()) == "a"
+
+
 async def test_a_lost_connection_is_opened_again_once() -> None:
     server = Server("a", LOST, "b", LOST, LOST)
     side = SideConnection(server)
@@ -103,6 +111,34 @@ async def test_what_takes_too_long_is_given_up() -> None:
     go_on.set()
     assert await side.ask(lambda catalog: catalog.metadata()) == "b"
     await side.close()
+
+
+async def until(what: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not what():
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("how", ["closed", "cancelled"])
+async def test_one_that_is_opened_too_late_is_closed(how: str) -> None:
+    server, go_on, begun = Server("a"), threading.Event(), threading.Event()
+
+    def slowly() -> DatabaseConnection:
+        begun.set()
+        go_on.wait(10)
+        return server()
+
+    side = SideConnection(slowly)
+    asking = asyncio.create_task(side.ask(lambda catalog: catalog.metadata()))
+    await until(begun.is_set)
+    if how == "closed":
+        await side.close()
+    else:
+        asking.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError if how == "cancelled" else DatabaseError):
+        await asking
+    await until(lambda: [connection.closed for connection in server.opened] == [True])
 
 
 async def test_names_are_loaded_once_and_again_after_a_change() -> None:
