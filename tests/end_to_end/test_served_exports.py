@@ -43,7 +43,7 @@ def test_login_to_result_to_export_to_quit(
     at.returned(0)
     # Nothing of the rows is left on the bastion but the sealed export.
     folder = bastion.configuration.parent
-    assert not [path for path in folder.rglob("run-*")]
+    assert not list(folder.rglob("run-*"))
     got = ssh(bastion, tmp_path, "alice", f"export get {found[1]}")
     assert got.returncode == 0
     rows = list(csv.reader(io.StringIO(got.stdout.decode(), newline="")))
