@@ -36,6 +36,9 @@ WRITE_AHEAD = 64 * 1024
 """Bytes of a person's keys that wait for a process which does not read them, before their client must wait."""
 
 READ_AT_ONCE = 64 * 1024
+PER_PERSON = 10
+"""Workstations that one person may have at one time, so that nobody takes everybody's."""
+
 LEAVE_SECONDS, TERMINATE_SECONDS = 3.0, 2.0
 """From being told to leave to TERM, and from there to KILL."""
 
@@ -344,6 +347,8 @@ class UiSessions:
             raise Refused("no-terminal-here")
         if len(self._sessions) + self._opening >= self.settings.sessions:
             raise Refused("too-many-workstations", limit=self.settings.sessions)
+        if sum(each.person.name == person.name for each in self._sessions.values()) >= PER_PERSON:
+            raise Refused("too-many-workstations-yours", limit=PER_PERSON)
         self._opening += 1
         try:
             return await self._open(person, where)
