@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from textual.pilot import Pilot
 
 from backends.connection import DatabaseConnection, ResultEnded, RunEvent, RunFailed, follow
+from backends.console import DatabaseConsole
 from backends.host_keys import HostKeys
 from backends.link import Credentials, Link, Target
 from backends.personal import Personal
@@ -16,9 +20,11 @@ from bastion.api import messages as m
 from bastion.api import methods
 from bastion.store.moments import to_text
 from screens.databases import FAVOURITES, Nothing
+from screens.workstation import Services, Start
 from tests.servers.bastion_process import HOST, BastionProcess
 from tests.servers.postgres import PostgresServer
 from tests.servers.processes import wait_for
+from tui.app import CasemateApp
 
 PASSWORD = "hosted-secret"
 LEFT = timedelta(seconds=4)
@@ -124,3 +130,41 @@ def test_the_list_comes_with_its_groups_and_in_pages(links: dict[str, Link]) -> 
     page = links["alice"].call_now(methods.DATABASES, methods.DatabaseList(limit=1))
     assert [(each.name, each.groups) for each in page] == [("ledger", ["finance"])]
     assert links["alice"].call_now(methods.DATABASES, methods.DatabaseList(after="ledger", limit=1)) == []
+
+
+async def until(pilot: Pilot[Any], words: str) -> str:
+    """The screen, once the words are on it."""
+    async with asyncio.timeout(20):
+        while True:
+            strips = pilot.app.screen._compositor.render_strips()
+            text = "\n".join("".join(segment.text for segment in strip) for strip in strips)
+            if words in text:
+                return text
+            await pilot.pause(0.02)
+
+
+async def test_found_kept_and_explained_at_the_keyboard(ledger: BastionProcess) -> None:
+    """The real workstation without a terminal, on a real bastion and database."""
+    services = Services(
+        log_in=Link.connect, open_console=DatabaseConsole.open, host_keys=HostKeys([ledger.known_hosts])
+    )  # type: ignore[arg-type]
+    start = Start(target=f"bob@{HOST}:{ledger.address[1]}", password=ledger.password_of("bob"))
+    app = CasemateApp(services, start)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, "ledger_app")
+        await pilot.press(*"finance", "f7")
+        await until(pilot, "★ ledger")
+        await pilot.press("f3")
+        text = await until(pilot, "O&M token: ledger as ledger_app")
+        if "Request the token" in text:
+            await pilot.press(*"INC-5", "enter")
+        await until(pilot, "************")
+        await pilot.press("escape", "f8")
+        await until(pilot, "In the clear, as its setting prefer allows.")
+        await until(pilot, "T tries the login too.")
+        await pilot.press("t")
+        await until(pilot, "The login works: postgresql")
+        await pilot.press("escape", "escape", *"no-such-ledger", "f8")
+        await until(pilot, "Ask admin for a grant for no-such-ledger.")
+        await pilot.press("escape")
+    app.link.close()  # type: ignore[union-attr]
