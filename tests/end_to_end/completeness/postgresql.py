@@ -255,7 +255,7 @@ def a_megabyte_of_value(place: Place) -> list[OnRecord]:
     with driver(place) as connection:
         assert connection.execute("SELECT length(%s)", (value,)).fetchone() == (len(value),)
     digest = hashlib.sha256(value.encode()).hexdigest()
-    return [OnRecord("SELECT length($1)", [f"{value[:2048]}… (1000000 bytes, sha256 {digest})"], rows=1)]
+    return [OnRecord("SELECT length($1)", [f"{value[:32768]}… (1000000 bytes, sha256 {digest})"], rows=1)]
 
 
 # ------------------------------------------------------------------------------------------------ other ways to work
