@@ -20,6 +20,7 @@ from textual.widgets import Static
 
 from backends.host_keys import HostKeys
 from backends.link import Link, LinkError
+from bastion.api import language
 from bastion.api.language import translate as _
 from bastion.api.refusals import Refused
 from bastion.api.screen_frames import Terminal
@@ -100,6 +101,7 @@ class ServedApp(CasemateApp):
     def attached(self, terminal: Terminal) -> None:
         """Another terminal: with its colours and its language, and without a title as yet."""
         take(terminal.environment)
+        language.everywhere(self.preferences.settings.language or language.from_environment())
         self._titled = ""
         # The library works the colours out when a console is made, from the environment.
         detected = Console(force_terminal=True, _environ=dict(os.environ))
