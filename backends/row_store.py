@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.cells import cell_len
 
+from .arrow import CELL_CHARACTERS
 from .interface import Column
 from .spill import SpillFile, SpillFolder, SpillFull
 from .visible_text import table_text
@@ -78,6 +79,8 @@ class RowStore:
         """Bytes of those rows that lie on disk, before compression."""
         self.widest = [0] * len(self.columns)
         """Cells that the widest value of each column takes in a table, measured up to MEASURED_CHARACTERS."""
+        self.cut = 0
+        """Values that were longer than CELL_CHARACTERS and are not whole."""
         self._pieces: list[_Piece] = []
         self._firsts: list[int] = []
         self._file: SpillFile | None = None
@@ -98,6 +101,8 @@ class RowStore:
             return
         for index, array in enumerate(batch.columns):
             self.widest[index] = max(self.widest[index], widest(array))
+            if (pc.max(pc.binary_length(array)).as_py() or 0) > CELL_CHARACTERS:
+                self.cut += pc.sum(pc.greater(pc.utf8_length(array), CELL_CHARACTERS)).as_py() or 0
         size = batch.nbytes
         if self._file is None and self.space.take(size):
             with self._guard:

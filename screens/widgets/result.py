@@ -42,12 +42,12 @@ class Result:
     wanted: Arrangement = field(default_factory=Arrangement)
     """What was asked for last; the table shows it once it is worked out."""
     filter_text: str = ""
-    cut: int = field(default=0)
-    """Values that were too long and were cut."""
 
     def title(self) -> Text:
         """Says exactly what is shown: all of it, a part, or a part so far; which of these rows, and in which order."""
         title = self._how_much()
+        if self.table.store.cut:
+            title.append(" · " + _("too long and cut: {count}").format(count=self.table.store.cut), style="warning")
         chosen = self.table.selection
         if chosen is not None:
             title.append(

@@ -234,9 +234,12 @@ class ResultActions:
             if await app.push_screen_wait(FetchDialog(dialog.destination.file, line)):
                 self.copy(line, _("the line"))
             return
-        self.tell(
-            _("{rows} ({size}) are in {name}.").format(rows=rows_text(export.rows), size=size(export.size), name=name)
+        told = _("{rows} ({size}) are in {name}.").format(
+            rows=rows_text(export.rows), size=size(export.size), name=name
         )
+        if table.store.cut:
+            told += " " + _("Values that are not whole: {count}.").format(count=table.store.cut)
+        self.tell(told, bad=bool(table.store.cut))
 
     async def _asked_for_path(self, result: Result, format: str) -> tuple[Callable[[], Destination], str] | None:
         from ..export import local_path, suggested_name

@@ -257,6 +257,21 @@ def test_gathering_reads_rows_in_any_order(tmp_path: Path) -> None:
     assert store.gather(pa.array([], pa.int32())).num_rows == 0
 
 
+def test_values_that_are_cut_are_counted(tmp_path: Path) -> None:
+    columns = (Column("t", "text", Kind.TEXT),)
+    rows: list[Row] = [("x" * arrow.CELL_CHARACTERS,), ("x" * (arrow.CELL_CHARACTERS + 1),), ("上" * 400_000,)]
+    assert store_of(tmp_path, columns, rows).cut == 1
+
+
+def test_rows_with_long_values_come_in_small_batches() -> None:
+    gatherer = arrow.Gatherer((NUMBERS[1],))
+    sizes = [
+        made.nbytes for _ in range(200) if (made := gatherer.add([("x" * 1_000_000,)])) is not None
+    ]  # fmt: skip
+    assert len(sizes) > 10
+    assert max(sizes) < 2 * arrow.CHUNK_BYTES
+
+
 def test_widths_are_cells_and_not_bytes(tmp_path: Path) -> None:
     columns = tuple(Column(str(number), "text", Kind.TEXT) for number in range(4))
     store = store_of(tmp_path, columns, [("abc", "上海", "e\u0301", None), ("", "数据库", "\x1b[1m", None)])
