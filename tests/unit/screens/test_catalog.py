@@ -111,6 +111,19 @@ def told(pilot: Pilot[Any]) -> str:
     return str(pilot.app.screen.query_one("#catalog-told").render())
 
 
+async def test_the_mouse_does_what_the_keys_do(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        tree = await at_catalog(pilot)
+        assert await pilot.click(CatalogTree, offset=(9, 4))
+        assert tree.current is not None
+        assert tree.current.name == "orders"
+        assert "* id bigint pk" not in shown(pilot)
+        assert await pilot.click(CatalogTree, offset=(4, 4))
+        await settled(pilot)
+        assert "* id bigint pk" in shown(pilot)
+
+
 async def test_the_first_rows_of_a_table_are_one_key_away(tmp_path: Path) -> None:
     scripted = world(tmp_path)
     async with scripted.app.run_test(size=SIZE) as pilot:
