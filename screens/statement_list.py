@@ -21,7 +21,7 @@ from bastion.api.language import translate as _
 
 from .widgets.confirmation import Confirmation
 from .widgets.inputs import SearchInput
-from .words import mark
+from .words import mark, numbered
 from .workstation import Dialog
 
 SHOWN = 4_000
@@ -109,15 +109,15 @@ class StatementList(Dialog[Taken | None]):
         options = self.query_one(OptionList)
         options.clear_options()
         wide = max((cell_len(visible_line(entry.head)) for entry in self._shown), default=0)
-        options.add_options([Option(self._line(entry, wide)) for entry in self._shown])
+        options.add_options([Option(self._line(number, entry, wide)) for number, entry in enumerate(self._shown, 1)])
         if self._shown:
             options.highlighted = 0
         count = f"{len(found)}/{len(self._entries)}" if words else f"{len(self._entries)}"
         self.query_one("#title", Static).update(Text(f"{self._title}  {count}"))
         self._show_whole()
 
-    def _line(self, entry: Listed, wide: int) -> Text:
-        line = Text(no_wrap=True, overflow="ellipsis")
+    def _line(self, number: int, entry: Listed, wide: int) -> Text:
+        line = Text(numbered(number, "", plain=self.workstation.plain), no_wrap=True, overflow="ellipsis")
         head = visible_line(entry.head)
         line.append("✗ " if entry.bad else "  ", style="danger" if entry.bad else "")
         line.append(head + " " * (wide - cell_len(head) + 2), style="muted")

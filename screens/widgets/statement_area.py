@@ -27,7 +27,8 @@ BRACKETS_WITHIN = 20_000
 """Characters of a statement in which the partner of a bracket is looked for."""
 MOST_DRAWN = 500
 """Lines that are kept drawn."""
-STATEMENT_SIGN = "▎"
+STATEMENT_SIGN, PLAIN_SIGN = "▎", ">"
+"""Beside the lines of the statement that would run; the second one on plain pages."""
 
 
 @dataclass
@@ -225,7 +226,9 @@ class StatementArea(TextArea):
         selection, bracket = self.selection, self._matching_bracket_location
         top, bottom = sorted((selection.start[0], selection.end[0]))
         at_cursor = row == selection.end[0]
-        marked = self._marked is not None and self._marked[0] <= row <= self._marked[1]
+        marked = ""
+        if self._marked is not None and self._marked[0] <= row <= self._marked[1]:
+            marked = PLAIN_SIGN if getattr(self.app, "plain", False) else STATEMENT_SIGN
         look = (
             self.document[row],
             tuple(self._highlights.get(row, ())),
@@ -247,7 +250,7 @@ class StatementArea(TextArea):
             segments = list(strip)
             gutter = segments[0]
             style = style_of(self.app.console, "accent")
-            sign = Segment(STATEMENT_SIGN, gutter.style + style if gutter.style is not None else style)
+            sign = Segment(marked, gutter.style + style if gutter.style is not None else style)
             strip = Strip([Segment(gutter.text[:-1], gutter.style), sign, *segments[1:]], strip.cell_length)
         if len(self._drawn) > MOST_DRAWN:
             self._drawn.clear()
