@@ -22,6 +22,10 @@ class Terminal:
         self.written.append(data)
         self._stream.feed(data)
 
+    def resize(self, columns: int, lines: int) -> None:
+        """Another size; what is shown stays where it was, or is lost."""
+        self._screen.resize(lines, columns)
+
     def taken(self) -> int:
         """Bytes since the last time."""
         count = sum(len(piece.encode()) for piece in self.written)

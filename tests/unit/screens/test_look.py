@@ -39,6 +39,15 @@ async def press(pilot: Pilot[Any], *keys: str) -> None:
         await settled(pilot)
 
 
+async def typed(pilot: Pilot[Any], text: str, *keys: str) -> None:
+    """`text` into the field with the focus, as pasted, and then keys."""
+    field = pilot.app.focused
+    assert isinstance(field, Input)
+    field.insert_text_at_cursor(text)
+    await settled(pilot)
+    await press(pilot, *keys)
+
+
 # ---------------------------------------------------------------------------------------------------------- the colours
 
 
@@ -288,7 +297,9 @@ async def test_a_key_is_given_by_pressing_it(tmp_path: Path) -> None:
     scripted = world(tmp_path)
     async with scripted.app.run_test(size=SIZE) as pilot:
         await settled(pilot)
-        await press(pilot, "f2", *"keys of", "enter", *"databases.token", "enter", "f5")
+        await press(pilot, "f2")
+        await typed(pilot, "keys of", "enter")
+        await typed(pilot, "databases.token", "enter", "f5")
         text = shown(pilot)
         assert "it is the key of" in text
         assert "databases.refresh already" in text
@@ -298,7 +309,9 @@ async def test_a_key_is_given_by_pressing_it(tmp_path: Path) -> None:
         assert "F9 Token" in shown(pilot)
         await scripted.app.personal.flush()
         assert '"databases.token":"f9"' in scripted.link.asked("personal.put")[-1].value
-        await press(pilot, "f2", *"keys of", "enter", *"databases.token", "f8", "escape")
+        await press(pilot, "f2")
+        await typed(pilot, "keys of", "enter")
+        await typed(pilot, "databases.token", "f8", "escape")
         assert "F3 Token" in shown(pilot)
 
 
@@ -321,16 +334,15 @@ async def test_the_palette_is_found_by_english_and_by_chinese_words(tmp_path: Pa
     async with world(tmp_path).app.run_test(size=SIZE) as pilot:
         await settled(pilot)
         await press(pilot, "f2")
-        pilot.app.screen.query_one(Input).insert_text_at_cursor(words)
-        await settled(pilot)
-        await press(pilot, "enter")
+        await typed(pilot, words, "enter")
         assert pilot.app.current_mode == "audit"
 
 
 async def test_the_palette_does_what_other_pages_can_do(tmp_path: Path) -> None:
     async with world(tmp_path).app.run_test(size=SIZE) as pilot:
         await settled(pilot)
-        await press(pilot, "3", "1", "f2", *"live only", "enter")
+        await press(pilot, "3", "1", "f2")
+        await typed(pilot, "live only", "enter")
         assert pilot.app.current_mode == "audit"
         assert "live only" in shown(pilot)
 
@@ -360,7 +372,8 @@ async def test_every_action_of_a_page_is_in_its_palette_and_help(tmp_path: Path)
 async def test_the_help_is_searched(tmp_path: Path) -> None:
     async with world(tmp_path).app.run_test(size=SIZE) as pilot:
         await settled(pilot)
-        await press(pilot, "f1", *"palette")
+        await press(pilot, "f1")
+        await typed(pilot, "palette")
         text = shown(pilot)
         assert "F2" in text
         assert "Refresh" not in text.split("search")[0].split("Keys.")[1]
@@ -381,7 +394,8 @@ async def test_the_key_line_keeps_help_and_palette_in_view(tmp_path: Path) -> No
 
 
 async def choose_setting(pilot: Pilot[Any], row: int, times: int = 1) -> None:
-    await press(pilot, "f2", *"settings", "enter", *["down"] * row, *["enter"] * times)
+    await press(pilot, "f2")
+    await typed(pilot, "settings", "enter", *["down"] * row, *["enter"] * times)
 
 
 async def test_a_setting_is_kept_at_the_bastion_and_here(tmp_path: Path) -> None:
@@ -509,3 +523,17 @@ async def test_the_terminal_shows_what_the_pages_are_though_little_is_sent(
             await drawn(pilot)
             # Without leaving out what is there already it was 2,500.
             assert 0 < screen.taken() < 900
+
+
+async def test_a_terminal_of_another_size_is_drawn_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(monkeypatch, 80, 24) as screen:
+        async with world(tmp_path).app.run_test(size=(80, 24)) as pilot:
+            await settled(pilot)
+            for size in ((100, 30), (60, 20), (80, 24)):
+                # Terminals move their lines about when they are resized.
+                screen.resize(*size)
+                screen.write("\x1b[H" + "garbage " * 200)
+                await pilot.resize_terminal(*size)
+                await drawn(pilot)
+                meant = [line.rstrip() for line in shown(pilot).splitlines()]
+                assert [line.rstrip() for line in screen.lines] == meant, size
