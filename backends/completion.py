@@ -240,6 +240,13 @@ class _Search:
             self._keywords(0, STARTS)
         elif place is Place.RELATION:
             self._relations()
+        elif place is Place.SCHEMA:
+            for schema in self._metadata.schemas:
+                self._add(0, schema, Offer.SCHEMA)
+        elif place is Place.ROUTINE:
+            self._functions(0)
+        elif place is Place.SHARED_COLUMN:
+            self._shared_columns()
         elif place is Place.TYPE:
             for word in self._words.types:
                 self._add(0, word, Offer.TYPE, insert=word)
@@ -311,6 +318,14 @@ class _Search:
                     for here, there in zip(key.columns, key.referenced_columns, strict=True)
                 )
                 self._add(0, condition, Offer.JOIN, insert=condition)
+
+    def _shared_columns(self) -> None:
+        """Names that the last table has in common with those before it."""
+        *others, last = self._context.queries[0].sources or [Source((), "")]
+        known = {name for source in others for name, _type in self._columns_of(source)}
+        for name, type_name in self._columns_of(last):
+            if name in known:
+                self._add(0, name, Offer.COLUMN, type_name)
 
     def _columns(self, sources: Iterable[Source], rank: float) -> None:
         every = [(source, list(self._columns_of(source))) for source in sources]

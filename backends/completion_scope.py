@@ -29,6 +29,10 @@ class Place(Enum):
     TARGET_COLUMN = "target column"
     """A column of the table that is written: `insert into t (…`, `update t set …`."""
     SORT = "sort"
+    SHARED_COLUMN = "shared column"
+    """A column that the joined tables have both: `using (…`."""
+    SCHEMA = "schema"
+    ROUTINE = "routine"
     TYPE = "type"
     OTHER = "other"
 
@@ -98,7 +102,8 @@ CLAUSES: dict[str, Place] = {
     "offset": Place.OTHER, "from": Place.RELATION, "join": Place.RELATION, "straight_join": Place.RELATION,
     "into": Place.RELATION, "update": Place.RELATION, "table": Place.RELATION, "view": Place.RELATION,
     "truncate": Place.RELATION, "describe": Place.RELATION, "desc": Place.RELATION, "references": Place.RELATION,
-    "using": Place.RELATION, "only": Place.RELATION, "analyze": Place.RELATION, "vacuum": Place.RELATION,
+    "using": Place.RELATION, "only": Place.RELATION, "copy": Place.RELATION,
+    "analyze": Place.RELATION, "vacuum": Place.RELATION,
     "values": Place.OTHER, "lateral": Place.RELATION, "explain": Place.START, "call": Place.OTHER,
     "window": Place.OTHER, "for": Place.OTHER, "fetch": Place.OTHER, "with": Place.OTHER, "recursive": Place.OTHER,
 }  # fmt: skip
@@ -327,7 +332,7 @@ def _names_columns(tokens: Sequence[Token], opening: int) -> bool:
     """Whether a bracket behind a table holds the columns of an INSERT."""
     word = opening - 1
     while word > 0 and (tokens[word].identifies or tokens[word].text == "."):
-        if tokens[word].is_word("into", "table"):
+        if tokens[word].is_word("into", "table") or (tokens[word].is_word("on") and tokens[0].is_word("create")):
             return True
         word -= 1
     return False
@@ -384,10 +389,20 @@ def _place(before: Sequence[Token]) -> tuple[Place, Source | None]:
     last = before[-1]
     opened = _opened(before)
     target = _target(before)
-    if target is not None and opened and before[opened[-1] - 1].identifies and _names_columns(before, opened[-1]):
+    listed = bool(opened) and before[opened[-1] - 1].identifies and not before[opened[-1] - 1].is_word("values")
+    if target is not None and listed and _names_columns(before, opened[-1]):
         return (Place.TARGET_COLUMN if last.text in ("(", ",") else Place.OTHER), target
-    if last.text == "(" and len(before) > 1 and before[-2].is_word("using"):
-        return Place.EXPRESSION, target
+    holder = before[opened[-1] - 1] if opened and opened[-1] else None
+    if holder is not None and holder.is_word("using") and last.text in ("(", ","):
+        return Place.SHARED_COLUMN, target
+    if holder is not None and holder.is_word("values"):
+        return Place.OTHER, target
+    if last.is_word("use") and len(before) == 1:
+        return Place.SCHEMA, target
+    if last.is_word("call", "exec") and len(before) == 1:
+        return Place.ROUTINE, target
+    if before[0].is_word("alter") and last.is_word("column") and target is not None:
+        return Place.TARGET_COLUMN, target
     if last.text == "(" and len(before) > 1 and before[-2].is_word("from", "join", "as", "in", "exists", "any", "all"):
         return (Place.RELATION if before[-2].is_word("from", "join") else Place.EXPRESSION), target
     if last.text == "::" or (last.text == ":" and len(before) > 1 and before[-2].text == ":"):
@@ -407,6 +422,10 @@ def _place(before: Sequence[Token]) -> tuple[Place, Source | None]:
         elif level == 0 and token.kind is TokenKind.WORD:
             word = token.text.lower()
             place = CLAUSES.get(word)
+            if word == "on" and before[0].is_word("grant", "revoke", "create", "comment"):
+                place = place if any(token.is_word("join") for token in before) else Place.RELATION
+            if place is Place.RELATION and _calls(before, opened, index):
+                place = Place.EXPRESSION
             if word == "from" and index and before[index - 1].is_word("distinct") and index > 1:
                 place = Place.EXPRESSION if before[index - 2].is_word("is", "not") else place
             if word == "update" and index and before[index - 1].is_word("for", "key"):
@@ -433,10 +452,24 @@ def _refined(place: Place, before: Sequence[Token], index: int, behind: int) -> 
     return place
 
 
+def _calls(before: Sequence[Token], opened: Sequence[int], index: int) -> bool:
+    """Whether the cursor is in the brackets of a function that the clause at `index` reads rows of."""
+    return bool(opened) and opened[-1] > index and before[opened[-1] - 1].identifies and opened[-1] - 1 > index
+
+
 def _target(before: Sequence[Token]) -> Source | None:
     for index, token in enumerate(before):
-        if token.is_word("into") or (token.is_word("update") and (index == 0 or not before[index - 1].is_word("for"))):
+        if (
+            token.is_word("into")
+            or (before[0].is_word("alter") and token.is_word("table"))
+            or (before[0].is_word("create") and token.is_word("on"))
+            or _updates(before, index)
+        ):
             found: list[Source] = []
             _source(before, index + 1, {}, 0, found)
             return found[0] if found else None
     return None
+
+
+def _updates(before: Sequence[Token], index: int) -> bool:
+    return before[index].is_word("update") and (index == 0 or not before[index - 1].is_word("for"))

@@ -122,6 +122,17 @@ BOTH = [
     ("select coal|", ["coalesce("]),
     ("select order_t| from orders", ["order_total("]),
     ("select coun|(*) from orders", ["count"]),
+    # other statements
+    ("grant select on cu|", ["customer"]),
+    ("create index i on cu|", ["customer"]),
+    ("create index i on customer (|)", ["id", "name", "city"]),
+    ("alter table customer drop column |", ["id", "name", "city"]),
+    ("create view v as select c.na| from customer c", ["name"]),
+    ("insert into customer values (coal|", ["coalesce("]),
+    ("select * from orders o join customer c using (|", ["id"]),
+    ("select * from order_total(coal|", ["coalesce("]),
+    ("call ord|", ["order_total("]),
+    ("update orders set status = 'x' from customer c where ci|", ["city"]),
     # unions have scopes of their own
     ("select id from customer union select | from orders", ["id", "customer_id", "status", "total", "orders"]),
     ("select c.| from customer c union select id from orders c", ["id", "name", "city"]),
@@ -165,6 +176,8 @@ def test_first(marked: str, first: list[str], engine: str) -> None:
         ("mysql", "show proc|", ["processlist"]),
         ("mysql", "select * from orders where id = @na|", []),
         ("mysql", "select 1 # ab|", []),
+        ("mysql", "use |", ["shop", "archive"]),
+        ("postgresql", "copy cu|", ["customer"]),
     ],
 )
 def test_of_an_engine(engine: str, marked: str, first: list[str]) -> None:
