@@ -10,6 +10,10 @@ from textual.geometry import Offset
 from textual.widget import Widget
 from textual.widgets import DataTable, OptionList, Tree
 
+from screens.widgets.catalog_tree import CatalogTree
+from screens.widgets.lines_view import LinesView
+from screens.widgets.result_table import ResultTable
+
 CLASS = "-plain"
 CSS = """
 App.-plain * { scrollbar-size-vertical: 0; scrollbar-size-horizontal: 0; }
@@ -36,14 +40,25 @@ ASCII = _ascii()
 
 def reading_place(focused: Widget | None) -> Offset | None:
     """Where the keys go, on the screen; None where the widget says so itself (inputs and editors do)."""
-    row: int | None = None
-    if isinstance(focused, DataTable):
-        row = focused.cursor_row - focused.scroll_offset.y + (focused.header_height if focused.show_header else 0)
-    elif isinstance(focused, Tree):
-        row = focused.cursor_line - focused.scroll_offset.y
-    elif isinstance(focused, OptionList):
-        row = (focused.highlighted or 0) - focused.scroll_offset.y
-    if focused is None or row is None:
+    if focused is None:
+        return None
+    line = _line_of(focused)
+    if line is None:
         return None
     region = focused.content_region
+    row = line - focused.scroll_offset.y
     return Offset(region.x, region.y + min(max(row, 0), max(region.height - 1, 0)))
+
+
+def _line_of(widget: Widget) -> int | None:
+    """The line of a list, tree or table that the cursor is on."""
+    if isinstance(widget, DataTable):
+        return widget.cursor_row + (widget.header_height if widget.show_header else 0)
+    if isinstance(widget, ResultTable):
+        # Below the heads of the columns.
+        return widget.cursor_row + 1
+    if isinstance(widget, Tree | LinesView):
+        return widget.cursor_line
+    if isinstance(widget, CatalogTree):
+        return widget.cursor
+    return widget.highlighted if isinstance(widget, OptionList) else None

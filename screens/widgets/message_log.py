@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 
 from rich.text import Text
+from textual import on
+from textual.events import Resize
 from textual.widgets import RichLog
 
 MOST_KEPT = 1000
@@ -32,7 +34,8 @@ class MessageLog(RichLog):
     def _width(self) -> int:
         return self.scrollable_content_region.width
 
-    def on_resize(self) -> None:
+    @on(Resize)
+    def _draw_again(self) -> None:
         if self._width and self._width != self._drawn_at:
             self._drawn_at = self._width
             self.clear()

@@ -16,6 +16,7 @@ from textual.widgets import Input
 
 from bastion.api import language
 from screens.palette import PaletteDialog
+from screens.widgets.editor import SqlEditor
 from screens.workstation import Dialog, Page
 from tui import keymap, settings
 from tui.pace import Pace
@@ -439,6 +440,24 @@ async def test_plain_pages_have_no_frames_and_numbered_lines(tmp_path: Path, mon
                     # The terminal's cursor is on the line that the keys act on: there a screen reader reads.
                     assert screen.lines[screen._screen.cursor.y].lstrip().startswith("1. live")
                     assert not screen._screen.cursor.hidden
+
+
+async def test_the_terminals_cursor_is_where_the_keys_go_in_the_console(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with terminal(monkeypatch, *SIZE) as screen:
+        scripted = world(tmp_path)
+        scripted.app.preferences.settings.plain = True
+        async with scripted.app.run_test(size=SIZE) as pilot:
+            await settled(pilot)
+            await press(pilot, "enter")
+            pilot.app.screen.query_one(SqlEditor).load_text("select 1")
+            await press(pilot, "f5", "f6", "down")
+            await drawn(pilot)
+            assert "100002" in screen.lines[screen._screen.cursor.y]
+            await press(pilot, "f6", "down")
+            await drawn(pilot)
+            assert "tables" in screen.lines[screen._screen.cursor.y]
 
 
 # ----------------------------------------------------------------------------------------------- the link, the terminal
