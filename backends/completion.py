@@ -259,8 +259,8 @@ class _Search:
             self._rest(5)
         elif place is Place.OTHER:
             self._keywords(1, self._words.common)
-            self._rest(2)
-            self._functions(3)
+            self._functions(1.5)
+            self._rest(3)
         else:
             self._values(place)
 
