@@ -34,11 +34,11 @@ def terminal(stock_bastion: BastionProcess, postgres_server: PostgresServer) -> 
                     "accounts": [{"name": "guard_app", "password": {"env": "ACCOUNT_PASSWORD"}}],
                 }
             ],
-            "grants": [{"name": "alice-wsguard", "to": ["alice"], "on": [DATABASE], "accounts": ["*"]}],
+            "grants": [{"name": "bob-wsguard", "to": ["bob"], "on": [DATABASE], "accounts": ["*"]}],
         },
         {"ACCOUNT_PASSWORD": PASSWORD},
     )  # fmt: skip
-    target = f"alice@{HOST}:{stock_bastion.address[1]}"
+    target = f"bob@{HOST}:{stock_bastion.address[1]}"
     opened = Terminal([*program(), "connect", target], environment(stock_bastion))
     yield opened
     opened.kill()
@@ -53,7 +53,7 @@ def test_the_guard_the_plan_and_a_lost_connection(
         return str(label)
 
     terminal.wait("Password, or passphrase")
-    terminal.press(stock_bastion.password_of("alice") + ENTER)
+    terminal.press(stock_bastion.password_of("bob") + ENTER)
     terminal.wait("1 Databases")
     terminal.press(DATABASE)
     terminal.wait("guard_app")
