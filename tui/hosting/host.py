@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import NoReturn
 
 BACKLOG = 4
+FOLDERS = "casemate-ui-"
+"""What temporary folders begin with; the host's process id follows."""
 LIBRARY_SETTINGS = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
@@ -50,6 +52,8 @@ class Host:
         self._control = control
         self._pid = os.getpid()
         self._processes: dict[int, tuple[int, Path]] = {}
+        _sweep()
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{FOLDERS}{self._pid}-"))
 
     def serve(self) -> None:
         """Until the gateway hangs up; then nothing of it is left."""
@@ -79,6 +83,7 @@ class Host:
             os.close(wake)
             os.close(woken)
             self._end_all()
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _report(self, report: object) -> None:
         self._control.send(self._frames.encode(report))
@@ -115,7 +120,7 @@ class Host:
         assert isinstance(order, self._frames.Spawn)
         if (found := process.threads()) != 1:
             raise NotAlone(f"the UI host has {found} threads and cannot fork")
-        folder = Path(tempfile.mkdtemp(prefix="casemate-ui-"))
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
         pid = os.fork()
         if pid:
             self._processes[order.id] = (pid, folder)
@@ -148,6 +153,17 @@ class Host:
                 os.waitpid(pid, 0)
             shutil.rmtree(folder, ignore_errors=True)
         self._processes.clear()
+
+
+def _sweep() -> None:
+    """Removes what hosts have left that were killed: temporary files of their sessions."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*"):
+        pid = folder.name.removeprefix(FOLDERS).partition("-")[0]
+        try:
+            if folder.stat().st_uid == os.geteuid() and pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue  # somebody else was faster
 
 
 def _close(descriptors: list[int]) -> None:

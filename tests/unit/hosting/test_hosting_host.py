@@ -29,7 +29,7 @@ class Service:
         self.program = subprocess.Popen(
             [sys.executable, "-m", "tui.hosting", "--listen", str(self.path)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={"PATH": os.environ["PATH"], "TEXTUAL_LOG": str(folder / "never"), "SECRET": "never"},
+            env={"PATH": os.environ["PATH"], "TMPDIR": str(folder), "TEXTUAL_LOG": str(folder / "never")},
         )  # fmt: skip
         assert self.program.stdout is not None
         assert b"listening" in self.program.stdout.readline()
@@ -96,6 +96,8 @@ def test_processes_of_a_gateway_end_with_its_connection_and_the_next_gateway_is_
 
     again = service.connect()
     assert isinstance(hear(again), frames.Ready)
+    (folder,) = service.path.parent.glob("casemate-ui-*")  # the new gateway's
+    assert list(folder.iterdir()) == []
     again.send(b"no order")
     assert again.recv(10) == b""
     again.close()
@@ -112,6 +114,12 @@ def test_a_killed_host_takes_its_processes_with_it(tmp_path: Path) -> None:
     service.program.kill()
     service.program.communicate()
     wait_for("it is gone", lambda: gone(pid))
+    (left,) = tmp_path.glob("casemate-ui-*")
+    next_one = Service(tmp_path)
+    hear(next_one.connect())
+    assert not left.exists()
+    next_one.program.kill()
+    next_one.program.communicate()
 
 
 def test_a_host_with_a_second_thread_does_not_fork() -> None:
