@@ -298,7 +298,8 @@ class TokenDialog(Dialog[m.Token | None]):
             soon = rest < SOON_SECONDS
             words = _("{time} left: it ends soon") if soon else _("{time} left")
             text.append(words.format(time=time), style="warning" if soon else "ok")
-            text.append(f" · {_('until {until}').format(until=shown.strftime('%Y-%m-%d %H:%M'))}")
+            ends = _("until {until}").format(until=shown.strftime("%Y-%m-%d %H:%M"))
+            text.append(f" · {ends}")
             more = translate_many("{count} renewal left", "{count} renewals left", token.renewals_left)
             text.append(f" · {more.format(count=token.renewals_left)}")
         place = self.query_one("#countdown", Static)

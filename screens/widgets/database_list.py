@@ -189,7 +189,7 @@ class DatabaseList(ScrollView):
         here = place == self._cursor
         favourite = entry.key in self._favourites
         if self._plain:
-            words = f"{_('favourite')} " if favourite else ""
+            words = _("favourite") + " " if favourite else ""
             line = Text(numbered(self._numbers[place], words, plain=True))
         else:
             line = Text("★ " if favourite else "  ")
