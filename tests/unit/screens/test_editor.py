@@ -555,7 +555,11 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["80x24", "160x48"])
-@pytest.mark.parametrize("name", PICTURES)
+SHOWN = [(name, (80, 24)) for name in PICTURES] + [
+    (name, (160, 48)) for name in ("editor-completion", "editor-history")
+]
+
+
+@pytest.mark.parametrize(("name", "size"), SHOWN, ids=[f"{name}-{size[0]}x{size[1]}" for name, size in SHOWN])
 async def test_pictures(picture: Compare, tmp_path: Path, name: str, size: tuple[int, int]) -> None:
     await picture(world(tmp_path).app, name, size, PICTURES[name])
