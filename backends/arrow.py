@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 from .interface import Cell, Column, Kind, Row
 
 BYTE_BUDGET = 256 * 1024 * 1024
-FIRST_ROWS = 100
 CHUNK_ROWS = 20_000
 CHUNK_SECONDS = 0.25
 CHUNK_BYTES = 8 * 1024 * 1024
@@ -77,12 +76,13 @@ class Gatherer:
         return self.bytes >= self.budget
 
     def add(self, rows: Sequence[Row]) -> pa.RecordBatch | None:
-        """Takes rows; gives a batch when it is time for one."""
+        """Takes rows (none: the server is silent); gives a batch when it is time for one."""
+        if not rows:
+            return self.flush()
         self._waiting.extend(rows)
-        if rows:
-            # Measured at the first row of each lot: exact enough for a bound, and free.
-            self._waiting_bytes += len(rows) * sum(map(len, filter(None, rows[0])))
-        enough = FIRST_ROWS if self.rows == 0 else CHUNK_ROWS
+        # Measured at the first row of each lot: exact enough for a bound, and free.
+        self._waiting_bytes += len(rows) * sum(map(len, filter(None, rows[0])))
+        enough = 1 if self.rows == 0 else CHUNK_ROWS
         if (
             self._waiting_bytes >= CHUNK_BYTES
             or len(self._waiting) >= enough

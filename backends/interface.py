@@ -85,7 +85,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of the result set that began last."""
+    """Some rows of the result set that began last; none: the server is silent, what has come can be shown."""
 
     rows: Sequence[Row]
 

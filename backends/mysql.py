@@ -35,7 +35,8 @@ from .plan import Plan
 from .tunnel import Way
 
 CONNECT_SECONDS = 30
-CHUNK_ROWS = 500
+CHUNK_ROWS = 64
+"""Rows that are held back until there are as many; the server itself holds back 16 KB."""
 BINARY_CHARSET = 63
 
 _NUMBERS = {

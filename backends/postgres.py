@@ -36,7 +36,10 @@ from .postgres_catalog import PostgresCatalog
 from .tunnel import Way
 
 CONNECT_SECONDS = 30
-CHUNK_ROWS = 500
+CHUNK_ROWS = 8
+"""Rows that libpq holds back until there are as many; the server itself holds back 8 KB."""
+QUIET_SECONDS = 0.2
+"""After so long without anything from the server, what has come is passed on."""
 PORT = 5432
 """Only names the socket file; libpq wants one."""
 QUERY_CANCELED = "57014"
@@ -190,7 +193,17 @@ class PostgresBackend(Backend):
         columns: tuple[Column, ...] | None = None
         rows = 0
         failure: DatabaseError | None = None
-        while (result := _next_result(pgconn)) is not None:
+        unsaid = False
+        while True:
+            if not _result_came(pgconn, QUIET_SECONDS if unsaid else None):
+                yield from self._taken_notices()
+                yield Rows(())
+                unsaid = False
+                continue
+            result = pgconn.get_result()
+            if result is None:
+                break
+            unsaid = True
             yield from self._taken_notices()
             status = result.status
             if status in (pq.ExecStatus.TUPLES_CHUNK, pq.ExecStatus.SINGLE_TUPLE, pq.ExecStatus.TUPLES_OK):
@@ -263,12 +276,20 @@ def _flush(pgconn: pq.abc.PGconn) -> None:
             pgconn.consume_input()
 
 
-def _next_result(pgconn: pq.abc.PGconn) -> pq.abc.PGresult | None:
-    pgconn.consume_input()
+def _result_came(pgconn: pq.abc.PGconn, limit: float | None) -> bool:
+    """Waits until a result can be taken; False when the server is silent for `limit` seconds."""
     while pgconn.is_busy():
-        # Without a limit: a statement may take hours; cancelling ends it.
-        select.select([pgconn.socket], [], [])
+        # Nothing is read ahead: libpq would move what it holds, once for every result.
+        readable, _, _ = select.select([pgconn.socket], [], [], limit)
+        if not readable:
+            return False
         pgconn.consume_input()
+    return True
+
+
+def _next_result(pgconn: pq.abc.PGconn) -> pq.abc.PGresult | None:
+    # Without a limit: a statement may take hours; cancelling ends it.
+    _result_came(pgconn, None)
     return pgconn.get_result()
 
 

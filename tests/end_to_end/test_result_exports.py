@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from backends import formats
-from backends.connection import DatabaseConnection, ResultBegan, ResultEnded, follow
+from backends.connection import DatabaseConnection, ResultBegan, ResultEnded, RunFailed, follow
 from backends.export import Export
 from backends.host_keys import HostKeys
 from backends.interface import Kind
@@ -133,6 +134,36 @@ def test_inserts_bring_the_same_rows_about(
         expression = run(connection, "select 1 + 1 as two", space)
         assert expression is not None
         assert expression.columns[0].origin is None
+    finally:
+        connection.close()
+
+
+def test_rows_that_have_come_are_shown_while_the_database_goes_on(link: Link, tmp_path: Path) -> None:
+    """The server waits for half a minute within the statement; what it sent before is there long before that."""
+    connection = connected(link, NAMES["postgresql"])
+    space = ResultSpace(SpillFolder(tmp_path), memory=1_000_000)
+    stores: list[RowStore] = []
+    enough, events = threading.Event(), []
+    statement = "select n, repeat('x', 3000), case when n = 33 then pg_sleep(30) end from generate_series(1, 40) n"
+
+    def keep(columns: Any) -> RowStore:
+        stores.append(RowStore(columns, space))
+        return stores[-1]
+
+    def work() -> None:
+        for event in follow(connection.backend, statement, connection.cancel_now, keep=keep):
+            events.append(event)
+            if stores and stores[0].rows >= 16:
+                enough.set()
+
+    try:
+        done = connection.submit(work)
+        assert enough.wait(15)
+        assert connection.cancel_now()
+        done.result(15)
+        assert isinstance(events[-1], RunFailed)
+        assert events[-1].error.cancelled
+        assert 16 <= stores[0].rows <= 32
     finally:
         connection.close()
 
