@@ -113,7 +113,8 @@ class KeysDialog(Dialog[None]):
                 keys + " " * (KEYS_CELLS - cell_len(keys)) + " ", style="bold", no_wrap=True, overflow="ellipsis"
             )
             line.append(_(entry.words), style="not bold")
-            line.append(f"  {entry.name}" + (f" ({_('changed')})" if entry.own else ""), style="not bold")
+            changed = " (" + _("changed") + ")" if entry.own else ""
+            line.append(f"  {entry.name}{changed}", style="not bold")
             options.add_option(Option(line))
         if self._shown:
             options.highlighted = min(row, len(self._shown) - 1)
