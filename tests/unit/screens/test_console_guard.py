@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,11 @@ def changes(console: ScriptedConsole, text: str, listener: Callable[[RunEvent], 
         if not console.autocommit:
             console.state = TransactionState.OPEN
         listener(ResultEnded("UPDATE 3", 3, None, 0.1))
+
+
+def before_the_end(seconds: int) -> Callable[[], datetime]:
+    """A clock that stands so long before the token's end."""
+    return lambda: ENDS - timedelta(seconds=seconds)
 
 
 def production(tmp_path: Path, **more: Any) -> World:
@@ -211,12 +216,12 @@ async def test_the_tokens_end_is_announced_and_the_transaction_rolled_back_befor
     async with scripted.app.run_test(size=SIZE, notifications=True) as pilot:
         await run_in_console(pilot, UPDATE, "f10", "m", "f5")
         for seconds, said in ((570, "9m"), (270, "4m"), (30, "<1m")):
-            scripted.app.services.now = lambda rest=seconds: ENDS - timedelta(seconds=rest)
+            scripted.app.services.now = before_the_end(seconds)
             pilot.app.screen._time_passed()  # type: ignore[attr-defined]
             await settled(pilot)
             assert f"The token ends in {said}, and the open transaction is rolled back then." in told(pilot)
         assert scripted.console.orders == []
-        scripted.app.services.now = lambda: ENDS - timedelta(seconds=3)
+        scripted.app.services.now = before_the_end(3)
         pilot.app.screen._time_passed()  # type: ignore[attr-defined]
         await settled(pilot)
         assert scripted.console.orders == ["rollback"]
@@ -231,7 +236,7 @@ async def test_an_open_question_is_answered_with_no_before_the_token_ends(tmp_pa
         page = pilot.app.screen_stack[0]
         if above:
             await press(pilot, "ctrl+backslash")
-        scripted.app.services.now = lambda: ENDS - timedelta(seconds=3)
+        scripted.app.services.now = before_the_end(3)
         page._time_passed()  # type: ignore[attr-defined]
         await settled(pilot)
         assert scripted.console.orders == ["begin", "rollback"]
