@@ -22,7 +22,7 @@ CTRL_BACKSLASH, F7 = "\x1c", "\x1b[18~"
 
 @pytest.fixture(scope="module")
 def granted(stock_bastion: BastionProcess, postgres_server: PostgresServer) -> BastionProcess:
-    """alice may use the database with its hosted account."""
+    """bob may use the database with its hosted account."""
     postgres_server.create_user("editor_app", PASSWORD)
     postgres_server.create_database(DATABASE, "editor_app")
     with postgres_server.admin(DATABASE) as connection:
@@ -40,7 +40,7 @@ def granted(stock_bastion: BastionProcess, postgres_server: PostgresServer) -> B
                     "accounts": [{"name": "editor_app", "password": {"env": "ACCOUNT_PASSWORD"}}],
                 }
             ],
-            "grants": [{"name": "alice-wseditor", "to": ["alice"], "on": [DATABASE], "accounts": ["*"]}],
+            "grants": [{"name": "bob-wseditor", "to": ["bob"], "on": [DATABASE], "accounts": ["*"]}],
         },
         {"ACCOUNT_PASSWORD": PASSWORD},
     )  # fmt: skip
@@ -50,15 +50,18 @@ def granted(stock_bastion: BastionProcess, postgres_server: PostgresServer) -> B
 @pytest.fixture
 def desk(granted: BastionProcess) -> Iterator[Desk]:
     opened = Desk(granted)
+    # What is open follows the person, also into other tests.
+    opened.call("bob", "personal.remove", kind="editor")
     yield opened
+    opened.call("bob", "personal.remove", kind="editor")
     opened.close()
 
 
 def workstation(bastion: BastionProcess) -> Terminal:
     """Logged in, with the console of the database open and its names known."""
-    opened = Terminal([*program(), "connect", f"alice@{HOST}:{bastion.address[1]}"], environment(bastion))
+    opened = Terminal([*program(), "connect", f"bob@{HOST}:{bastion.address[1]}"], environment(bastion))
     opened.wait("Password, or passphrase")
-    opened.press(bastion.password_of("alice") + ENTER)
+    opened.press(bastion.password_of("bob") + ENTER)
     opened.wait("1 Databases")
     opened.press(DATABASE)
     opened.wait(lambda text: f"{DATABASE} " in text and "editor_app" in text)
@@ -93,7 +96,7 @@ def test_completed_asked_for_and_there_again(granted: BastionProcess, desk: Desk
     finally:
         terminal.kill()
 
-    kept = [json.loads(item["value"]) for item in desk.call("alice", "personal.list", kind="history")["items"]]
+    kept = [json.loads(item["value"]) for item in desk.call("bob", "personal.list", kind="history")["items"]]
     assert [(entry["database"], entry["rows"]) for entry in kept if "parcels" in entry["text"]] == [(DATABASE, 1)]
     [altered] = [entry for entry in kept if "alter role" in entry["text"]]
     assert SECRET not in json.dumps(altered)
