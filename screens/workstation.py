@@ -137,6 +137,8 @@ class Start:
     password: str | None = None
     identity: Path | None = None
     trust_new: bool = False
+    plain: bool = False
+    """Plain pages, whatever the settings say."""
 
 
 class Workstation(App[int]):

@@ -56,13 +56,13 @@ def run(
         return 2
     if known_hosts is None and os.environ.get("CASEMATE_KNOWN_HOSTS"):
         known_hosts = Path(os.environ["CASEMATE_KNOWN_HOSTS"])
-    start = Start(target=target or "", password=password, identity=identity, trust_new=trust_new)
+    start = Start(target=target or "", password=password, identity=identity, trust_new=trust_new, plain=plain)
     complaints: list[str] = []
     app = CasemateApp(
         services(HostKeys(default_files(known_hosts))),
         start,
         settings=settings.load(complaints.append),
-        keep=settings.save,
+        keep=_keep,
     )
     for complaint in complaints:
         app.call_later(app.told, complaint, bad=True)

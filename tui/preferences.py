@@ -58,6 +58,7 @@ class Preferences:
         self, app: CasemateApp, settings: Settings, keep: Callable[[Settings], None] | None, personal: Personal
     ) -> None:
         self._app, self._keep, self._personal = app, keep, personal
+        self._always_plain = app.start.plain
         self.settings = settings
 
     def apply(self) -> None:
@@ -68,7 +69,7 @@ class Preferences:
             app.theme = theme.theme_for(app.colours, settings.theme)
         else:
             app.theme = app.theme_at_first
-        app.use_plain(settings.plain)
+        app.use_plain(settings.plain or self._always_plain)
         app.pace.want(settings.sparing)
         self._apply_keys()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from screens.palette import PaletteDialog
 from screens.widgets.editor import SqlEditor
 from screens.workstation import Dialog, Page
 from tui import keymap, settings
+from tui.app import CasemateApp
+from tui.local import run
 from tui.pace import Pace
 from tui.theme import CONTRAST, DARK, LIGHT, PLAIN_STYLES, SIXTEEN_STYLES, STYLES, THEMES, colours_of, styles, theme_for
 
@@ -410,6 +413,26 @@ async def test_a_setting_is_kept_at_the_bastion_and_here(tmp_path: Path) -> None
         assert kept[-1].theme == "light"
         await scripted.app.personal.flush()
         assert '"theme":"light"' in scripted.link.asked("personal.put")[-1].value
+
+
+def test_a_workstation_of_ones_own_has_the_settings_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.settings.user_config_path", lambda *_: tmp_path)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: True))
+    (tmp_path / "workstation.toml").write_text('theme = "light"\n', encoding="utf-8")
+    ran: list[Any] = []
+    monkeypatch.setattr(CasemateApp, "run", lambda self: ran.append(self) or 0)
+    assert run("alice@bastion.example.com", known_hosts=tmp_path / "known_hosts", plain=True) == 0
+    [app] = ran
+    assert app.preferences.settings.theme == "light"
+    assert app.start.plain
+    app.preferences._keep(settings.Settings(theme="contrast", keys={"databases.token": "f9"}))
+    complaints: list[str] = []
+    again = settings.load(complaints.append)
+    assert (again.theme, again.keys) == ("contrast", {"databases.token": "f9"})
+    assert complaints == []
 
 
 async def test_the_language_changes_while_it_runs(tmp_path: Path) -> None:
