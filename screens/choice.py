@@ -16,7 +16,7 @@ from backends.visible_text import visible_line
 from bastion.api.language import translate as _
 
 from .widgets.inputs import SearchInput
-from .words import mark
+from .words import mark, numbered
 from .workstation import Dialog
 
 
@@ -58,8 +58,8 @@ class ChoiceDialog(Dialog[str | None]):
         self._shown = [text for text in self._choices if all(word in text.lower() for word in words)]
         options = self.query_one(OptionList)
         options.clear_options()
-        for text in self._shown:
-            line = visible_line(" ".join(text[:500].split()))
+        for number, text in enumerate(self._shown, 1):
+            line = numbered(number, visible_line(" ".join(text[:500].split())), plain=self.workstation.plain)
             options.add_option(Option(Text(line, no_wrap=True, overflow="ellipsis")))
         if self._shown:
             options.highlighted = 0
