@@ -148,9 +148,9 @@ def follow(
 ) -> Iterator[RunEvent]:
     """Runs one statement and yields what is to be shown of it, errors too. On the connection's thread.
 
-    With `keep` each result set's rows are put into a store of its own, and only word of them is passed on.
-    When the budget is used up, or the store's room, a plain read outside a transaction is cancelled with `cancel`; anything else is let run
-    to its end and its rows are read away, since cancelling would undo what it does.
+    With `keep` each result set's rows are put into a store of its own, and only word of them is passed on. When the
+    budget is used up, or the store's room, a plain read outside a transaction is cancelled with `cancel`; anything
+    else is let run to its end and its rows are read away, since cancelling would undo what it does.
     """
     began = clock()
     alone = backend.autocommit and backend.transaction() is TransactionState.NONE
