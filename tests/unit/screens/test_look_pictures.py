@@ -26,6 +26,7 @@ def themed(folder: Path, theme: str, **more: Any) -> Any:
 
 
 async def with_rows(pilot: Pilot[Any]) -> None:
+    pilot.app.screen.stage.clock = lambda: 48.0  # type: ignore[attr-defined]
     editor = pilot.app.screen.query_one(SqlEditor)
     editor.load_text(SCRIPT)
     editor.move_cursor((3, 0))
