@@ -14,8 +14,8 @@ from functools import lru_cache
 
 _DELIMITER_LINE = re.compile(r"\s*delimiter[ \t]+(\S+)[^\n]*(?:\n|\Z)", re.IGNORECASE)
 _PLAIN = re.compile(r"""(?:[^;'"`\[\#$/\-]++|'[^'\\]*+'|"[^"\\]*+"|-(?!-)|/(?!\*))*+""")
-"""What neither ends a statement nor begins something long, strings without a backslash included: skipped at once, so that
-a statement of a megabyte is read in milliseconds."""
+"""What neither ends a statement nor begins something long, strings without a backslash included: skipped at once, so
+that a statement of a megabyte is read in milliseconds."""
 _DOLLAR_TAG = re.compile(r"\$(?:[^\W\d]\w*)?\$")
 _BLOCK = re.compile(r"/\*|\*/")
 _WORD = re.compile(r"[^\W\d]\w*")

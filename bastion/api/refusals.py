@@ -139,7 +139,9 @@ SENTENCES: dict[str, str] = {
     "too-many-workstations-yours": _(
         "You have {limit} workstations here already, as many as one person may. Leave one of them with Ctrl+Q, or take up one that waits for you."
     ),
-    "screen-unknown": _("There is no recording of a screen {screen}. `casemate audit screens` lists those that there are."),
+    "screen-unknown": _(
+        "There is no recording of a screen {screen}. `casemate audit screens` lists those that there are."
+    ),
     "screen-damaged": _(
         "The recording of {screen} cannot be read: {detail}. Keep the file as it is; `casemate audit verify` says more."
     ),

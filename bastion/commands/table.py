@@ -9,7 +9,9 @@ from functools import cache
 from . import audit, databases, exports, local, sessions, sql, why
 from .words import Parser, Place, Word, build_parser
 
-WORDS: tuple[Word, ...] = (*databases.WORDS, *why.WORDS, *sql.WORDS, *sessions.WORDS, *audit.WORDS, *exports.WORDS, *local.WORDS)
+WORDS: tuple[Word, ...] = (
+    *databases.WORDS, *why.WORDS, *sql.WORDS, *sessions.WORDS, *audit.WORDS, *exports.WORDS, *local.WORDS,
+)  # fmt: skip
 
 
 @cache
