@@ -30,9 +30,7 @@ FROM_BELOW = (
     mark("Several things together have no definition. Choose one of them."),
     mark("The server does not show this definition: the account has no right to see it."),
     mark("The catalog of the database did not answer in time."),
-    mark(
-        "The database does not say which table this value is from: it is computed, or the driver does not tell."
-    ),
+    mark("The database does not say which table this value is from: it is computed, or the driver does not tell."),
     mark("The transaction had failed: the database rolled it back instead of committing it."),
     mark("Not everything was taken back."),
     mark("There is no plan to show for this engine."),

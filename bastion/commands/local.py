@@ -120,7 +120,10 @@ WORDS = (
         "demo", "a bastion with sample databases, and the workstation signed in to it", _demo_arguments, None, PROGRAM
     ),
     Word(
-        "keys", "every action of the workstation with its keys, as the file that rebinds them", _no_arguments, None,
+        "keys",
+        "every action of the workstation with its keys, as the file that rebinds them",
+        _no_arguments,
+        None,
         PROGRAM,
     ),
     Word("init", "make a bastion: configuration, keys, first administrator", _init_arguments, None, PROGRAM),

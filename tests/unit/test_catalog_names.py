@@ -166,7 +166,7 @@ def test_numbers_that_are_none_and_bytes_are_quoted() -> None:
         ("", '""', "``"),
         ("数据", '"数据"', "`数据`"),
         ("a\\b", '"a\\b"', "`a\\b`"),
-        ("a\\\x1b\"", 'U&"a\\\\\\001b"""', "`a\\\x1b\"`"),
+        ('a\\\x1b"', 'U&"a\\\\\\001b"""', '`a\\\x1b"`'),
     ],
 )
 def test_names_are_quoted_where_they_must_be(name: str, postgres: str, mysql: str) -> None:
