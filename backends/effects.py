@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-import sqlglot
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
+from .bounded_parser import parse
 from .statements import first_word
 
 log = logging.getLogger(__name__)
@@ -244,8 +245,8 @@ def _tree(text: str, engine: str) -> exp.Expression | None:
     if len(text) > LONGEST_PARSED:
         return None
     try:
-        trees = sqlglot.parse(text, read=DIALECTS.get(engine))
-    except (sqlglot.errors.SqlglotError, RecursionError):
+        trees = parse(text, DIALECTS.get(engine))
+    except (SqlglotError, RecursionError):
         return None
     except Exception:
         # A defect of the parser must not make a write pass for a read, nor stop the person.

@@ -10,10 +10,10 @@ import logging
 from collections import Counter
 from itertools import pairwise
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from .bounded_parser import parse
 from .engine_words import words_of
 from .parameters import places
 from .sql_tokens import Token, TokenKind, tokens
@@ -110,7 +110,7 @@ def _laid_out(text: str, engine: str, hidden: list[tuple[int, int]]) -> str:
 
 def _tree(text: str, dialect: str | None) -> exp.Expression:
     try:
-        trees = sqlglot.parse(text, read=dialect)
+        trees = parse(text, dialect)
     except (SqlglotError, RecursionError) as error:
         raise NotFormatted(NOT_READ, _first_line(error)) from error
     if len(trees) != 1 or not isinstance(trees[0], exp.Expression):
