@@ -160,7 +160,7 @@ class UiChannel:
                 return
 
     def _resume(self, session: UiSession) -> None:
-        if session.over.is_set() or session.left is None:
+        if not session.waits:
             self.write((_("It has ended meanwhile. Here is a new one.") + "\r\n").encode())
             self._begin()
             return

@@ -109,7 +109,7 @@ class UiHost:
 
     async def _keep_running(self) -> None:
         loop = asyncio.get_running_loop()
-        failures = 0
+        failures = -1
         while True:
             began = loop.time()
             try:
@@ -118,7 +118,7 @@ class UiHost:
                 self._gone.set()
                 logger.error("the UI host cannot be started: %s", error)  # noqa: TRY400 - a sentence is enough
             failures = 0 if loop.time() - began > LONG_ENOUGH else failures + 1
-            await asyncio.sleep(AGAIN_SECONDS[min(failures, len(AGAIN_SECONDS)) - 1])
+            await asyncio.sleep(AGAIN_SECONDS[min(failures, len(AGAIN_SECONDS) - 1)])
 
     async def _run_once(self) -> None:
         """One host, from its start to its end."""

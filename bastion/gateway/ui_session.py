@@ -12,6 +12,7 @@ import contextlib
 import logging
 import secrets
 import socket
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -99,7 +100,14 @@ class UiSession(asyncio.Protocol):
         self._given_up: asyncio.TimerHandle | None = None
         self._exit: frames.Exit | None = None
         self._told_to_leave = False
+        self._full = False
+        self._size_to_tell: tuple[int, int] | None = None
         self.over = asyncio.Event()
+
+    @property
+    def waits(self) -> bool:
+        """Whether another terminal can go on with it."""
+        return self.left is not None and not self._told_to_leave and not self.over.is_set()
 
     # -- the person's terminal
 
@@ -115,6 +123,7 @@ class UiSession(asyncio.Protocol):
             self._given_up.cancel()
             self._given_up = None
         self._screen, self.where, self.left = screen, where, None
+        self._size_to_tell = None
         self._owner.note(self, RESUMED)
         if self.recording is not None:
             self.recording.mark(f"resumed from {where.source}")
@@ -122,6 +131,9 @@ class UiSession(asyncio.Protocol):
         self._send(frames.frame(frames.ATTACH, msgspec.json.encode(where.terminal)))
         if self._transport is not None:
             self._transport.resume_reading()
+        if self._full:
+            # The process did not read before its terminal was lost, and asyncio says so once only.
+            screen.pause_reading()
 
     def detach(self, screen: Screen) -> None:
         """The terminal is gone. The process is kept for `resume_for`; the screen is not drawn meanwhile."""
@@ -159,11 +171,16 @@ class UiSession(asyncio.Protocol):
         """The terminal has another size."""
         if self.recording is not None:
             self.recording.resized(*frames.clamped(columns, lines))
-        self._send(frames.size_frame(columns, lines))
+        if self._full:
+            # Clients may say a size at any time: of many only the last one waits.
+            self._size_to_tell = columns, lines
+        else:
+            self._send(frames.size_frame(columns, lines))
 
     def round_trip(self, seconds: float) -> None:
         """How long a round trip to the terminal takes."""
-        self._send(frames.round_trip_frame(seconds))
+        if not self._full:
+            self._send(frames.round_trip_frame(seconds))
 
     def terminal_is_full(self, *, full: bool) -> None:
         """The person's side does not keep up, or does again."""
@@ -267,10 +284,15 @@ class UiSession(asyncio.Protocol):
             self.leave()
 
     def pause_writing(self) -> None:
+        self._full = True
         if self._screen is not None:
             self._screen.pause_reading()
 
     def resume_writing(self) -> None:
+        self._full = False
+        if self._size_to_tell is not None:
+            size, self._size_to_tell = self._size_to_tell, None
+            self._send(frames.size_frame(*size))
         if self._screen is not None:
             self._screen.resume_reading()
 
@@ -313,7 +335,8 @@ class UiSessions:
         self._sessions: dict[int, UiSession] = {}
         self._bastion_sides: dict[int, tuple[socket.socket, asyncio.Task[None]]] = {}
         self._next = 1
-        self._opening = 0
+        self._opening: Counter[str] = Counter()
+        """Of each person, workstations whose processes are being made."""
         self._killing: set[asyncio.TimerHandle] = set()
 
     def start(self) -> None:
@@ -338,22 +361,25 @@ class UiSessions:
         await asyncio.gather(
             *(each.look_for_screen() for each in self._sessions.values() if each.person.name == person.name)
         )
-        waiting = [each for each in self._sessions.values() if each.person.name == person.name and each.left]
+        waiting = [each for each in self._sessions.values() if each.person.name == person.name and each.waits]
         return sorted(waiting, key=lambda each: each.left or datetime.now(UTC), reverse=True)
 
     async def open(self, person: Person, where: Attached) -> UiSession:
         """A new workstation; a screen is attached next. Raises Refused."""
         if not self.settings.served:
             raise Refused("no-terminal-here")
-        if len(self._sessions) + self._opening >= self.settings.sessions:
+        if len(self._sessions) + self._opening.total() >= self.settings.sessions:
             raise Refused("too-many-workstations", limit=self.settings.sessions)
-        if sum(each.person.name == person.name for each in self._sessions.values()) >= PER_PERSON:
+        theirs = sum(each.person.name == person.name for each in self._sessions.values())
+        if theirs + self._opening[person.name] >= PER_PERSON:
             raise Refused("too-many-workstations-yours", limit=PER_PERSON)
-        self._opening += 1
+        self._opening[person.name] += 1
         try:
             return await self._open(person, where)
         finally:
-            self._opening -= 1
+            self._opening[person.name] -= 1
+            if not self._opening[person.name]:
+                del self._opening[person.name]
 
     async def _open(self, person: Person, where: Attached) -> UiSession:
         id, self._next = self._next, self._next + 1
