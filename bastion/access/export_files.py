@@ -31,6 +31,8 @@ MOST_PART = 1024 * 1024
 """Bytes of one part."""
 MOST_EXPORTS = 200
 """Exports of one person at one time, finished or not."""
+MOST_READERS = 1000
+"""Readers whose next place is remembered."""
 FORMATS = frozenset({"csv", "tsv", "json", "jsonl", "insert", "parquet"})
 NONCE_BYTES = 12
 _LENGTH = struct.Struct(">I")
@@ -66,7 +68,7 @@ class _Writing:
 
 
 class ExportFiles:
-    """Every method blocks: called from threads."""
+    """Every method but `goes_on` and `expect` blocks: called from threads."""
 
     def __init__(
         self, folder: Path, vault: Vault, quota: int, clock: Callable[[], float], *, alone: bool = True
@@ -75,6 +77,7 @@ class ExportFiles:
         self._alone = alone
         """No other process writes exports: one that is unfinished and not ours was given up."""
         self._writing: dict[str, _Writing] = {}
+        self._expected: dict[tuple[str, int], None] = {}
         self._guard = threading.RLock()
 
     def begin(self, user: str, session: str, seq: int | None, database: str, format: str, name: str) -> Kept:
@@ -110,7 +113,11 @@ class ExportFiles:
                 raise Refused("export-quota", limit=self._quota)
             nonce = secrets.token_bytes(NONCE_BYTES)
             sealed = nonce + writing.sealing.encrypt(nonce, data, f"{id}:{number}".encode())
-            writing.file.write(_LENGTH.pack(len(sealed)) + sealed)
+            try:
+                writing.file.write(_LENGTH.pack(len(sealed)) + sealed)
+            except OSError:
+                self._remove(id)  # half a part may be on the disk
+                raise
             writing.digest.update(data)
             kept.parts += 1
             kept.bytes += len(data)
@@ -170,6 +177,19 @@ class ExportFiles:
                 return data, following
         except (OSError, InvalidTag, struct.error) as error:
             raise Refused("export-broken", id=kept.id) from error
+
+    def goes_on(self, kept: Kept, after: int) -> bool:
+        """Whether a reader was told to go on there, and nobody has since; anything else begins to read anew.
+
+        This and `expect` do not block: they are called on the event loop, and nowhere else.
+        """
+        return self._expected.pop((kept.id, after), self) is None
+
+    def expect(self, kept: Kept, after: int) -> None:
+        """A reader is told to go on there. Of very many the oldest is forgotten."""
+        self._expected[kept.id, after] = None
+        if len(self._expected) > MOST_READERS:
+            del self._expected[next(iter(self._expected))]
 
     def sweep(self) -> None:
         """Removes what is too old, and what cannot be read. Never raises."""

@@ -74,11 +74,14 @@ async def listing(parts: Parts, caller: Caller, _params: methods.Nothing) -> lis
 
 
 async def read(parts: Parts, caller: Caller, params: methods.ExportRead) -> m.ExportPiece:
-    """`export.read`: the first piece is on record before it is given."""
-    kept = await asyncio.to_thread(parts.exports.find, caller.person.name, params.id)
-    if params.after == 0:
+    """`export.read`: on record before the first piece is given, wherever it lies; what follows it is of that time."""
+    files = parts.exports
+    kept = await asyncio.to_thread(files.find, caller.person.name, params.id)
+    if not files.goes_on(kept, params.after):
         await _record(parts, caller, "export-fetched", kept)
-    data, following = await asyncio.to_thread(parts.exports.read, kept, params.after)
+    data, following = await asyncio.to_thread(files.read, kept, params.after)
+    if following is not None:
+        files.expect(kept, following)
     return m.ExportPiece(data=data, next=following)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bastion.access.export_files import KEPT_SECONDS, MOST_PART, UNFINISHED_SECONDS, ExportFiles, Kept, detail_of
+from bastion.api import methods
 from bastion.api.refusals import Refused
+from bastion.gateway import exports
 from bastion.vault import Vault
 
 DATA = [b"id,name\r\n" + b"1,secret tea\r\n" * 100, b"\x00\xff" * 500, b"end"]
@@ -158,3 +161,34 @@ def test_a_changed_or_cut_file_is_refused(files: ExportFiles, tmp_path: Path) ->
         with pytest.raises(Refused):
             assert files.read(kept, after) == (b"", None)
             raise Refused("export-broken", id=kept.id)
+
+
+@pytest.mark.asyncio
+async def test_no_part_of_an_export_is_given_without_a_record(files: ExportFiles) -> None:
+    records: list[Any] = []
+
+    async def record(act: Any) -> None:
+        records.append(act.act)
+
+    parts: Any = SimpleNamespace(exports=files, record=record)
+    caller: Any = SimpleNamespace(person=SimpleNamespace(name="alice"), source="192.0.2.1")
+    kept = exported(files)
+    after: int | None = 0
+    places = []
+    while after is not None:
+        places.append(after)
+        after = (await exports.read(parts, caller, methods.ExportRead(id=kept.id, after=after))).next
+    assert records == ["export-fetched"]
+    assert (await exports.read(parts, caller, methods.ExportRead(id=kept.id, after=places[1]))).data == DATA[1]
+    assert records == ["export-fetched"] * 2
+
+
+def test_a_part_that_the_disk_did_not_take_whole_ends_the_export(files: ExportFiles) -> None:
+    kept = files.begin("alice", "s-1", 3, "shop", "csv", "goods.csv")
+    files._writing[kept.id].file.close()
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        files._writing[kept.id].file = full
+        with pytest.raises(OSError, match="No space"):
+            files.part("alice", kept.id, 0, DATA[0])
+    with pytest.raises(Refused):
+        files.part("alice", kept.id, 0, DATA[0])
