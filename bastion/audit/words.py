@@ -31,7 +31,9 @@ _PIECE = re.compile(rf"[{_TOGETHER}]+|[^{_TOGETHER}]+")
 _WITHOUT_SPACES = re.compile(rf"[{_TOGETHER}]")
 
 _ASKED_OF_A_VALUE = re.compile(r"\b(?:extract|substring|trim|overlay|position)\([^()]*\)")
-_NAME = r"(?:[^\W\d][\w$#]*|\"[^\"]+\"|`[^`]+`|\[[^\]]+\])"
+# Quoted names have an end within reach (the longest of any engine has 128 characters): a statement full of quotes that
+# are never closed would be walked once from each of them.
+_NAME = r"(?:[^\W\d][\w$#]*|\"[^\"]{1,300}\"|`[^`]{1,300}`|\[[^\]]{1,300}\])"
 _QUALIFIED = rf"{_NAME}(?:\s*\.\s*{_NAME})*"
 _LISTED = rf"{_QUALIFIED}(?:(?:\s+as)?(?:\s+[^\W\d]\w*)?\s*,\s*{_QUALIFIED})*"
 _TABLES = re.compile(
