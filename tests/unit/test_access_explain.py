@@ -42,7 +42,7 @@ async def test_all_is_well_with_a_live_token(declared: BastionState) -> None:
         "person ok: alice may work here.",
         "grant ok: Granted by dba-orders, without an end.",
         "account ok: app_rw: the bastion has what it logs in with.",
-        "token ok: Live until 2026-11-22T17:30:00Z.",
+        "token ok: Live until 2026-11-22 17:30 UTC.",
     ]
     assert found.place is not None
     assert (found.place.host, found.place.port, found.account) == ("rm-example.test", 3306, "app_rw")
@@ -83,7 +83,7 @@ async def test_dates_of_a_grant(declared: BastionState) -> None:
         "Wait until then, or ask admin to let it start earlier."
     )
     declared.clock.advance(days=60)
-    assert words(await judged(declared))[1] == "grant ok: Granted by dba-orders until 2027-02-01T00:00:00Z."
+    assert words(await judged(declared))[1] == "grant ok: Granted by dba-orders until 2027-02-01 00:00 UTC."
     declared.clock.advance(days=60)
     found = await judged(declared)
     assert words(found)[1].startswith("grant no: Your grant for orders ended at 2027-02-01T00:00:00Z.")
