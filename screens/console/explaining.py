@@ -97,6 +97,7 @@ class Explaining:
         results = self._page.query_one(Results)
         if isinstance(error, DatabaseError):
             results.failed(error, 0.0)
+            results.action_messages()  # a result of before may be in view, where nobody would see why there is no plan
             if error.position is not None:
                 self._page.query_one(SqlEditor).show_error(piece.start + min(error.position, len(piece.text)))
             if ends_connection(error):
@@ -106,6 +107,7 @@ class Explaining:
             return
         said = visible(_(str(error))) if isinstance(error, PlanUnreadable) else sentence(error)
         results.write(Text(f"✗ {said}", style="danger"))
+        results.action_messages()
 
 
 def _inside(piece: Piece, engine: str) -> Piece:

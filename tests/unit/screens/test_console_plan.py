@@ -49,6 +49,20 @@ async def test_the_plan_is_a_tree_with_its_expensive_step_marked(tmp_path: Path)
         assert "Plan, estimated" not in shown(pilot)
 
 
+async def test_why_there_is_no_plan_is_seen_where_a_result_was_in_view(tmp_path: Path) -> None:
+    scripted = planned(tmp_path)
+    async with scripted.app.run_test(size=(120, 30)) as pilot:
+        await run_in_console(pilot, STATEMENT)
+        assert "all of them" in shown(pilot)
+
+        def fails(measured: bool) -> Plan:
+            raise DatabaseError("no such relation", code="42P01")
+
+        scripted.console.plan = fails
+        await press(pilot, "ctrl+e")
+        assert "42P01: no such relation" in shown(pilot)
+
+
 async def test_measuring_a_read_asks_nothing_and_marks_what_was_misjudged(tmp_path: Path) -> None:
     scripted = planned(tmp_path)
     async with scripted.app.run_test(size=(160, 40)) as pilot:
