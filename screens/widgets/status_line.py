@@ -36,12 +36,13 @@ class Status:
     """off, writes, everything"""
 
     def line(self, now: datetime, room: int = 0) -> Text:
-        """As text; nothing in it is interpreted. What matters least goes first where `room` is short (0: it is not)."""
+        """As text; nothing in it is interpreted. What matters least goes first where `room` is short (0: it is not);
+        what happens now is cut rather than left out."""
         if self.token is None:
             words = _("No database is open. Choose one on the databases page (Ctrl+G).")
             return Text(words, no_wrap=True, overflow="ellipsis")
         kept = sorted(self._pieces(now), key=lambda piece: piece[0])
-        while room and len(kept) > 1 and _width(kept) > room:
+        while room and kept[-1][0] > 1 and _width(kept) > room:
             kept.pop()
         line = Text(no_wrap=True, overflow="ellipsis")
         for _rank, place, piece in sorted(kept, key=lambda entry: entry[1]):
