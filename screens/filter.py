@@ -19,6 +19,12 @@ from .words import mark
 from .workstation import Dialog
 
 
+class FilterInput(LineInput):
+    """Shows its own Enter, which would hide the dialog's."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "submit", mark("Filter"))]
+
+
 class FilterDialog(Dialog[str | None]):
     """Gives what was typed, '' for every row; None when it is given up."""
 
@@ -31,7 +37,6 @@ class FilterDialog(Dialog[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", mark("Cancel")),
-        Binding("enter", "take", mark("Filter")),
     ]
 
     def __init__(self, text: str, column: Column | None) -> None:
@@ -47,7 +52,7 @@ class FilterDialog(Dialog[str | None]):
         value = "100" if self._column is not None and self._column.kind is Kind.NUMBER else "'x'"
         with Vertical():
             yield Static(Text(_("Show only rows with")), classes="title")
-            yield LineInput(self._text, placeholder=_("text in any column, or a comparison"))
+            yield FilterInput(self._text, placeholder=_("text in any column, or a comparison"))
             yield Static(
                 Text(
                     _("{name} >= {value}   {name} ~ part   {name} is null   and   · nothing shows every row").format(
@@ -61,9 +66,6 @@ class FilterDialog(Dialog[str | None]):
         self.query_one(LineInput).focus()
 
     def on_input_submitted(self) -> None:
-        self.action_take()
-
-    def action_take(self) -> None:
         self.dismiss(self.query_one(LineInput).value)
 
     def action_leave(self) -> None:

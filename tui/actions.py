@@ -136,7 +136,8 @@ def _is_ours(node: Any, binding: Binding) -> bool:
 def help_groups(app: CasemateApp, screen: Screen[Any]) -> list[tuple[str, list[Entry]]]:
     """Everything with a key, page by page; what does not work now is listed too."""
     page = dict(PAGES).get(app.current_mode, "")
-    groups = [(_(page) if page else _("Here"), list(_entries(app, type(screen))))]
+    here = "" if screen.is_modal else page
+    groups = [(_(here) if here else _("Here"), list(_entries(app, type(screen))))]
     seen: set[type] = set()
     for widget in screen.query(Widget):
         for owner in type(widget).__mro__:

@@ -45,7 +45,7 @@ class Result:
 
     def title(self) -> Text:
         """Says exactly what is shown: all of it, a part, or a part so far; which of these rows, and in which order."""
-        title = self._how_much()
+        title, cost = self._how_much()
         if self.table.store.cut:
             title.append(" · " + _("too long and cut: {count}").format(count=self.table.store.cut), style="warning")
         chosen = self.table.selection
@@ -57,30 +57,28 @@ class Result:
             title.append(f" · {self.arranging}", style="accent")
         elif self.table.arrangement:
             title.append(f" · {self._arranged()}", style="accent")
+        title.append(cost)  # after what a person must not miss where the line is short
         if self.table.arrange_columns.hidden:
             title.append(
                 " · " + _("hidden columns: {count}, Z shows them").format(count=len(self.table.arrange_columns.hidden))
             )
         return title
 
-    def _how_much(self) -> Text:
+    def _how_much(self) -> tuple[Text, str]:
+        """Which rows there are, and what they cost."""
         store = self.table.store
         rows, took = rows_text(store.rows), seconds(self.took)
         if self.state == "running":
-            return Text(_("{rows} so far, still running").format(rows=rows), style="warning")
+            return Text(_("{rows} so far, still running").format(rows=rows), style="warning"), ""
         bytes_text = size(store.bytes)
         if self.state == "exact":
-            return Text(_("{rows}, all of them · {size} · {time}").format(rows=rows, size=bytes_text, time=took))
+            return Text(_("{rows}, all of them").format(rows=rows)), f" · {bytes_text} · {took}"
         if self.state == "truncated":
-            return Text(
-                _("TRUNCATED: the first {rows} ({size}), no more are kept · {time}").format(
-                    rows=rows, size=bytes_text, time=took
-                ),
-                style="warning",
-            )
+            words = _("TRUNCATED: the first {rows} ({size}), no more are kept").format(rows=rows, size=bytes_text)
+            return Text(words, style="warning"), f" · {took}"
         if self.state == "cancelled":
-            return Text(_("CANCELLED after {rows} · {time}").format(rows=rows, time=took), style="warning")
-        return Text(_("FAILED after {rows} · {time}").format(rows=rows, time=took), style="danger")
+            return Text(_("CANCELLED after {rows}").format(rows=rows), style="warning"), f" · {took}"
+        return Text(_("FAILED after {rows}").format(rows=rows), style="danger"), f" · {took}"
 
     def _arranged(self) -> str:
         table, parts = self.table, []

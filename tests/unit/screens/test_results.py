@@ -153,7 +153,7 @@ async def test_filtering_says_how_many_match(tmp_path: Path) -> None:
     async with stage(tmp_path) as s:
         await s.show()
         await s.press("slash", *"total > 100 and status = paid", "enter")
-        assert "15 match total > 100 and status = paid" in s.lines[0]
+        assert ", all of them · 15 match total > 100 and status = paid · " in s.lines[0], "before size and time"
         assert "Customer 1 " not in s.text
         await s.press("g", *"2", "enter")
         assert s.told[-1] == "The filter leaves row 2 out."
