@@ -58,7 +58,7 @@ async def test_a_token_that_is_not_there_or_over_is_told_with_the_next_step(decl
     assert words(await judged(declared))[3] == f"token note: It ended at 2026-11-22 17:30 UTC. {step}"
     token = await declared.token()
     await declared.access.revoke_token(ADMIN, token.id, "", HERE)
-    assert words(await judged(declared))[3] == f"token note: It was revoked at 2026-11-22T18:30:00Z by admin. {step}"
+    assert words(await judged(declared))[3] == f"token note: It was revoked at 2026-11-22 18:30 UTC by admin. {step}"
 
 
 async def test_without_a_grant_it_is_said_whom_to_ask_and_nothing_else(declared: BastionState) -> None:
