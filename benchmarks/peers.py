@@ -25,7 +25,7 @@ PERSON = "alice"
 """The operator whose token is used (tests.servers.bastion_process)."""
 
 
-_LIMITS = """
+LIMITS = """
 [limits]
 sessions = 5000
 unauthenticated_per_source = 1000
@@ -134,7 +134,7 @@ class Bastion:
         text, found = re.subn(r'^durability = ".*"$', f'durability = "{durability}"', text, flags=re.M)
         if found != 1 or re.search(r"^\[limits\]", text, re.M):
             raise BenchmarkFailed(f"{file} is written otherwise now than this benchmark knows")
-        file.write_text(text + _LIMITS)
+        file.write_text(text + LIMITS)
         self._process.start()
 
     @property

@@ -17,6 +17,7 @@ from benchmarks.processes import BenchmarkFailed, cpu_seconds, memory_bytes, tre
 from benchmarks.program import CIPHER
 from benchmarks.report import Report, in_turns, ratio
 from benchmarks.setting import Setting
+from benchmarks.terminal import Reader
 
 
 def test_every_part_of_the_data_path_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,3 +89,12 @@ def test_a_tree_of_processes_is_counted_with_those_that_ended() -> None:
         assert cpu_seconds(root.pid) >= 0.29
         assert memory_bytes(root.pid) > 1_000_000
         root.communicate(b"")
+
+
+def test_the_reader_shows_what_a_terminal_would_however_the_bytes_are_cut() -> None:
+    data = "\x1b[>1u\x1b[?2026$p\x1bP+q544e\x1b\\\x1b[2;3H\x1b[31m行 7\x1b[0m\x1b[<u".encode()
+    for cut in range(len(data) + 1):
+        reader = Reader(10, 3)
+        reader.feed(data[:cut])
+        reader.feed(data[cut:])
+        assert [line.rstrip() for line in reader.text.splitlines()] == ["", "  行 7", ""], cut
