@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import signal
 import sys
 from pathlib import Path
 
@@ -136,6 +137,8 @@ def test_pgcli(postgres: Place, tmp_path: Path) -> None:
         timeout=30,
         encoding="utf-8",
         dimensions=(50, 160),
+        # Where the tests run in the background, an interrupt is ignored, and what they start would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     terminal.expect_exact("ready> ")
     terminal.sendline("SELECT id, name FROM items WHERE id = 2;")
