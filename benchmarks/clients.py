@@ -64,7 +64,7 @@ def transaction_times(
     return times
 
 
-def percentile(ordered: Sequence[int], share: float) -> float:
+def percentile(ordered: Sequence[float], share: float) -> float:
     """The value below which `share` of them lie (nearest rank)."""
     return float(ordered[min(len(ordered) - 1, int(len(ordered) * share))])
 
