@@ -81,6 +81,7 @@ class WorkstationSettings:
 
     served      whether a login with a terminal gets one
     sessions    workstations at one time, also those that wait for their terminal
+    per_person  of them of one person
     resume_for  seconds that a workstation whose connection was lost is kept; 0: not at all
     memory      bytes that the process of one may have for data; 0: as many as there are
     export_quota  bytes that one person's exported results may take on the bastion together; 0: nothing is exported
@@ -90,6 +91,7 @@ class WorkstationSettings:
 
     served: bool = True
     sessions: int = 100
+    per_person: int = 10
     resume_for: int = 300
     memory: int = 1024 * 1024 * 1024
     export_quota: int = 1024 * 1024 * 1024
@@ -342,6 +344,7 @@ def _workstation(folder: Path, table: _Table) -> WorkstationSettings:
     settings = WorkstationSettings(
         served=table.choice("served", "on", ("on", "off")) == "on",
         sessions=table.number("sessions", defaults.sessions, 1, 10_000),
+        per_person=table.number("per_person", defaults.per_person, 1, 10_000),
         resume_for=table.number("resume_for", defaults.resume_for, 0, 24 * 3600),
         memory=table.number("memory", defaults.memory, 0, 1024**4),
         export_quota=table.number("export_quota", defaults.export_quota, 0, 1024**5),
@@ -451,6 +454,7 @@ per_upload = {RecordingSettings().per_upload}
 [workstation]
 served = "on"
 sessions = {WorkstationSettings().sessions}
+per_person = {WorkstationSettings().per_person}
 # seconds that a workstation waits for its person after a lost connection, with its query and its transaction
 resume_for = {WorkstationSettings().resume_for}
 # bytes that one person's exported results may take here, for a day at most; 0: nothing is exported

@@ -43,7 +43,7 @@ class Served:
         text, found = re.subn(r"^resume_for = .*$", "resume_for = 0", file.read_text(), flags=re.M)
         if found != 1:
             raise BenchmarkFailed(f"{file} is written otherwise now than this benchmark knows")
-        file.write_text(text + LIMITS)
+        file.write_text(re.sub(r"^per_person = .*$", "per_person = 100", text, flags=re.M) + LIMITS)
         self.process.start()
 
     def _declare(self, database: PostgresDatabase, databases: list[str]) -> None:

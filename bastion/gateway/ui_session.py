@@ -37,8 +37,6 @@ WRITE_AHEAD = 64 * 1024
 """Bytes of a person's keys that wait for a process which does not read them, before their client must wait."""
 
 READ_AT_ONCE = 64 * 1024
-PER_PERSON = 10
-"""Workstations that one person may have at one time, so that nobody takes everybody's."""
 
 LEAVE_SECONDS, TERMINATE_SECONDS = 3.0, 2.0
 """From being told to leave to TERM, and from there to KILL."""
@@ -371,8 +369,8 @@ class UiSessions:
         if len(self._sessions) + self._opening.total() >= self.settings.sessions:
             raise Refused("too-many-workstations", limit=self.settings.sessions)
         theirs = sum(each.person.name == person.name for each in self._sessions.values())
-        if theirs + self._opening[person.name] >= PER_PERSON:
-            raise Refused("too-many-workstations-yours", limit=PER_PERSON)
+        if theirs + self._opening[person.name] >= self.settings.per_person:
+            raise Refused("too-many-workstations-yours", limit=self.settings.per_person)
         self._opening[person.name] += 1
         try:
             return await self._open(person, where)

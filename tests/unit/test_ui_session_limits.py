@@ -14,7 +14,7 @@ from bastion.api import screen_frames as frames
 from bastion.api.refusals import Refused
 from bastion.configuration import WorkstationSettings
 from bastion.gateway import ui_host
-from bastion.gateway.ui_session import PER_PERSON, Attached, UiSession, UiSessions
+from bastion.gateway.ui_session import Attached, UiSession, UiSessions
 
 ALICE = Person("alice", frozenset())
 
@@ -89,10 +89,12 @@ def held_for(session: UiSession) -> int:
 @pytest.mark.asyncio
 async def test_logins_at_one_moment_are_counted_too(processes: list[tuple[socket.socket, ...]]) -> None:
     owner = sessions()
-    found = await asyncio.gather(*(owner.open(ALICE, where()) for _ in range(PER_PERSON + 5)), return_exceptions=True)
+    found = await asyncio.gather(
+        *(owner.open(ALICE, where()) for _ in range(owner.settings.per_person + 5)), return_exceptions=True
+    )
     refused = [each for each in found if isinstance(each, Refused)]
     assert [each.code for each in refused] == ["too-many-workstations-yours"] * 5
-    assert len(owner) == PER_PERSON
+    assert len(owner) == owner.settings.per_person == 10
     assert isinstance(await owner.open(Person("bob", frozenset()), where()), UiSession)
     close(owner, processes)
 
