@@ -40,8 +40,8 @@ LINGER = 0.5
 PATIENCE = 10.0
 """Seconds that the store may fail before those who wait for it are told."""
 
-INDEX_BEHIND = 50_000
-"""Records after which the words of statements are indexed although there is more to ship."""
+INDEX_BEHIND = 200_000
+"""Records after which the words of statements are indexed although there is more to ship; till then load goes first."""
 
 RETRY = (0.1, 5.0)
 """Seconds between tries while the store fails: the first pause, and the longest."""

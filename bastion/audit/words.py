@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 
 from bastion.protocols.sql_shape import shape_of
@@ -88,6 +89,7 @@ def _term(word: str) -> str:
     return _NOT_ASCII.sub(lambda found: f"_{found[0].encode('utf-8', 'surrogatepass').hex()}", word)
 
 
+@lru_cache(maxsize=16 * 1024)
 def mark(kind: str, name: str) -> str:
     """The term that stands for a fact of a statement (its person, its database, a table) beside those of its text."""
     return f"{kind}_{blake2b(name.lower().encode('utf-8', 'surrogatepass'), digest_size=9).hexdigest()}"
