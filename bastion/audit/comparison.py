@@ -36,6 +36,9 @@ SHOWN = 200
 _TABLES = (schema.sessions, schema.statements, schema.acts)
 _NOT_COMPARED = frozenset({"id", "digest"})
 """The digest of a shape is for finding only: it follows from the text, in the way of the version that wrote the row."""
+_NOTHING = object()
+_LATER = {("sessions", "backend"): ""}
+"""What a column holds in rows from before there was such a column; that the journal knows better is no fault then."""
 _KEYS = {"sessions": ("session",), "statements": ("session", "seq"), "acts": ("number",)}
 
 
@@ -232,6 +235,6 @@ def _difference(
     if ours is None:
         return Difference(table, key, "added")
     for name in columns:
-        if ours[name] != theirs[name]:
+        if ours[name] != theirs[name] and theirs[name] != _LATER.get((table, name), _NOTHING):
             return Difference(table, key, "changed", name, str(ours[name])[:SHOWN], str(theirs[name])[:SHOWN])
     return None

@@ -162,3 +162,22 @@ async def test_a_journal_that_was_cut_is_seen_by_the_store(tmp_path: Path, store
 def test_no_journal_is_said_so(tmp_path: Path, store: Store) -> None:  # noqa: F811
     with pytest.raises(NothingToVerify):
         compare_with_store(store, tmp_path)
+
+
+async def test_a_row_from_before_a_column_agrees_and_another_value_in_it_does_not(
+    tmp_path: Path,
+    store: Store,  # noqa: F811
+) -> None:
+    journal = open_journal(tmp_path)
+    audit = Audit(journal, store)
+    await audit.start()
+    journal.append(opened("S1"), msgspec.structs.replace(closed("S1", 0), backend="idle"))
+    await audit.settle()
+    await audit.stop()
+    journal.close("over")
+    change(store, sa.update(schema.sessions).values(backend=""))
+    assert compare_with_store(store, tmp_path).difference is None
+    change(store, sa.update(schema.sessions).values(backend="gone"))
+    found = compare_with_store(store, tmp_path).difference
+    assert found is not None
+    assert (found.table, found.column) == ("sessions", "backend")
