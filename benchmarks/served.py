@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tests.servers.bastion_process import BastionProcess
 from .databases import ACCOUNT, PostgresDatabase
 from .peers import LIMITS, PERSON
 from .processes import BenchmarkFailed
-from .terminal import Terminal
+from .terminal import LIMIT, Terminal
 
 ENTER, ESCAPE, F5, F6, CTRL_J, CTRL_U = b"\r", b"\x1b", b"\x1b[15~", b"\x1b[17~", b"\n", b"\x15"
 PASTE_BEGIN, PASTE_END = b"\x1b[200~", b"\x1b[201~"
@@ -63,12 +64,14 @@ class Served:
         """Of the workstations that are open."""
         return set(ui_processes_of(self.host))
 
-    def ssh(self, port: int | None = None, compressed: bool = False) -> tuple[list[str], dict[str, str]]:
-        """The client's words and environment. `port`: by way of a relay of this machine."""
+    def ssh(
+        self, port: int | None = None, compressed: bool = False, more: Mapping[str, str] | None = None
+    ) -> tuple[list[str], dict[str, str]]:
+        """The client's words and environment. `port`: by way of a relay of this machine; `more`: options of ssh."""
         host, own = self.process.address
         place = self._folder / "askpass"
         place.mkdir(exist_ok=True)
-        options = {"Compression": "yes" if compressed else "no", "HostKeyAlias": f"[{host}]:{own}"}
+        options = {"Compression": "yes" if compressed else "no", "HostKeyAlias": f"[{host}]:{own}", **(more or {})}
         words = ssh_command(PERSON, host, port or own, self.process.known_hosts, options)
         environment = askpass(place, self.process.password_of(PERSON))
         return words, {**environment, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
@@ -78,6 +81,22 @@ class Served:
         """A terminal on which `ssh` has been started; `milliseconds_to_first_page` waits for the page."""
         with Terminal(*self.ssh(port, compressed)) as terminal:
             yield terminal
+
+    @contextmanager
+    def logged_in(self) -> Iterator[Callable[[], Terminal]]:
+        """A connection that has been logged in and has no terminal yet; each call asks for one on it."""
+        shared = {"ControlPath": str(self._folder / "shared")}
+        with Terminal(*self._without_a_command({"ControlMaster": "yes", **shared})) as connection:
+            end = time.monotonic() + LIMIT
+            while not (self._folder / "shared").exists():
+                if time.monotonic() > end:
+                    raise BenchmarkFailed(f"ssh was not logged in within {LIMIT:g} s")
+                connection.drain()
+            yield lambda: Terminal(*self.ssh(more={"ControlMaster": "no", **shared}))
+
+    def _without_a_command(self, more: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+        words, environment = self.ssh(more=more)
+        return [words[0], "-N", *words[1:]], environment
 
     @contextmanager
     def console(self, database: str, port: int | None = None, compressed: bool = False) -> Iterator[Terminal]:

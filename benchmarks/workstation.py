@@ -86,9 +86,22 @@ def _logins(setting: Setting, served: Served, options: argparse.Namespace) -> No
                 pages.append(milliseconds_to_first_page(terminal))
                 terminal.drain()
                 stalls.append(longest())
+    frames = _after_login(served, options.logins)
     setting.report.row("ssh begun to first page", "ms", statistics.median(pages), max(pages))
+    setting.report.row("terminal asked for, after the login, to first page", "ms", statistics.median(frames), max(frames))
     setting.report.row("longest answer of a control channel, idle", "ms", statistics.median(idle), max(idle))
     setting.report.row("the same during a login", "ms", statistics.median(stalls), max(stalls))
+
+
+def _after_login(served: Served, count: int) -> list[float]:
+    """Milliseconds, with the start of the `ssh` that asks for the terminal on a connection which is there."""
+    times = []
+    for _ in range(count):
+        with served.logged_in() as terminal_on_it:
+            with terminal_on_it() as terminal:
+                times.append(milliseconds_to_first_page(terminal))
+            _until_gone(served)
+    return times
 
 
 @contextmanager
