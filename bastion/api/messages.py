@@ -192,6 +192,14 @@ class StatementFilter(Message):
     with a `*` before it, anywhere. digest: those of this shape. like: those of the same shape as the statement
     `SESSION/SEQ`, or of this digest. table: named after FROM, JOIN, INTO, UPDATE and the like, without its schema.
     client: in the client program's own words. `after` continues a listing: the `cursor` of the page before.
+
+    since, until: RFC 3339, or a period before now (`30m`, `2h`, `3d`, `1w`).
+    any_of, none_of: the same fields (user, database, account, session, token, source, client, kind, verdict, state;
+    any_of table too, none_of words too) with several values, or none of them.
+    tools: False leaves out what was recognised as a program's start-up chatter. seq: one statement of a session.
+    order: '' the record's own, or `rows`, `duration`: largest first as far as they reach 100 (rows, milliseconds), then
+    the others, newest first; `after_value` is then the page's `cursor_value`.
+    stream: a search of the same stream on the same connection takes the place of one that is still at work.
     """
 
     words: list[str] = []
@@ -214,17 +222,41 @@ class StatementFilter(Message):
     least_rows: int | None = None
     least_ms: float | None = None
     newest: bool = False
+    most_rows: int | None = None
+    most_ms: float | None = None
+    state: str | None = None
+    token: str | None = None
+    seq: int | None = None
+    tools: bool | None = None
+    any_of: dict[str, list[str]] = {}
+    none_of: dict[str, list[str]] = {}
+    order: str = ""
+    after_value: float | None = None
+    stream: str = ""
 
 
 class StatementPage(Message):
-    """At most 1,000 statements; `cursor` continues, None at the end."""
+    """At most 1,000 statements; `cursor` (and with an `order` `cursor_value`) continues, None at the end."""
 
     statements: list[Statement]
     cursor: int | None
+    cursor_value: float | None = None
+
+
+class Count(Message):
+    """How many there are: `count` exactly, or at least so many."""
+
+    count: int
+    exact: bool
 
 
 class SessionFilter(Message):
-    """Newest first when `newest` is set, else oldest first. At most `limit` (1,000) sessions."""
+    """Newest first when `newest` is set, else oldest first. At most `limit` (1,000) sessions.
+
+    after: the id of the last session of the page before. words: each in the client's or the server's words, the login,
+    the end's reason, the source, the person's or the database's name. unattributed: with bytes that were not understood.
+    order: '' or `statements`, `bytes` (largest first). The other fields as in StatementFilter.
+    """
 
     live: bool = False
     user: str | None = None
@@ -232,6 +264,46 @@ class SessionFilter(Message):
     id: str | None = None
     newest: bool = False
     limit: int = 1000
+    account: str | None = None
+    source: str | None = None
+    client: str | None = None
+    token: str | None = None
+    state: str | None = None
+    since: str | None = None
+    until: str | None = None
+    words: list[str] = []
+    unattributed: bool | None = None
+    any_of: dict[str, list[str]] = {}
+    none_of: dict[str, list[str]] = {}
+    order: str = ""
+    after: str | None = None
+    stream: str = ""
+
+
+class AuditNames(Message):
+    """Names that occur in the record, for completion; the most recent ones, a bounded number of each."""
+
+    users: list[str] = []
+    databases: list[str] = []
+    accounts: list[str] = []
+    sources: list[str] = []
+    clients: list[str] = []
+    tables: list[str] = []
+    kinds: list[str] = []
+
+
+class SavedFilter(Message):
+    """A filter that is kept under a name: `text` is the line as it is typed (bastion.api.audit_filter).
+
+    what: `statements` or `sessions`. shared: other auditors see and use it; only its owner changes it.
+    """
+
+    name: str
+    owner: str
+    text: str
+    what: str = "statements"
+    shared: bool = False
+    changed_at: str = ""
 
 
 class Finding(Message):
@@ -456,8 +528,9 @@ class Event(Message):
     """A server notification on a subscribed topic.
 
     topic: `sessions` (kinds `opened`, `changed`, `closed`; data: Session), `statements` (kinds `sent`, `done`;
-    data: Statement), `tokens` (kinds `issued`, `renewed`, `revoked`, `expiring`; data: TokenState), `missed` (the
-    reader was too slow; data: `{"count": …}` of the events that were dropped).
+    data: Statement), `tokens` (kinds `issued`, `renewed`, `revoked`, `expiring`; data: TokenState), `notices` (kind
+    `message`: an auditor's words to this person; data: live.Notice), `missed` (the reader was too slow; data:
+    `{"count": …}` of the events that were dropped).
     """
 
     topic: str

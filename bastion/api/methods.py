@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from . import live
 from . import messages as m
 
 
@@ -215,6 +216,17 @@ SESSION_CANCEL = Method("session.cancel", ById, bool)
 """Cancels the running statement of one's own session on the database; True when the database took the order."""
 SESSION_END = Method("session.end", ById, m.Session)
 SESSIONS = Method("sessions.list", m.SessionFilter, list[m.Session])
+LIVE = Method("sessions.live", live.LiveRequest, live.LiveChanges)
+"""What runs now; operators see their own sessions. Each answer has what is new since the one before on this channel."""
+WATCH = Method("session.watch", live.WatchRequest, live.Watched, AUDITOR_ALONE)
+"""The statements of one session as they happen. On record once a watch; a closed channel ends it."""
+UNWATCH = Method("session.unwatch", live.WatchRequest, type(None), AUDITOR_ALONE)
+MESSAGE = Method("session.message", live.MessageRequest, live.Delivered, AUDITOR_ALONE)
+HOLD = Method("session.hold", live.HoldRequest, live.Hold, AUDITOR_ALONE)
+RELEASE = Method("session.release", live.ReleaseRequest, live.Hold, AUDITOR_ALONE)
+USER_LOCK = Method("user.lock", live.LockRequest, live.Lock, AUDITOR_ALONE)
+USER_UNLOCK = Method("user.unlock", live.UnlockRequest, type(None), AUDITOR)
+USER_LOCKS = Method("user.locks", Nothing, list[live.Lock], AUDITOR)
 STATEMENTS = Method("audit.search", m.StatementFilter, m.StatementPage)
 VERIFY = Method("audit.verify", VerifyRequest, m.Proof, AUDITOR)
 RESULT = Method("audit.show", ShowRequest, m.StatementResult, AUDITOR_ALONE)
@@ -244,6 +256,7 @@ ALL: tuple[Method, ...] = (
     SESSION_END, SESSIONS, STATEMENTS, RESULT, VERIFY, ANCHOR, SUBSCRIBE, SCREENS, SCREEN, CA, APPLY, EXPORT,
     EXPORT_BEGIN, EXPORT_PART, EXPORT_FINISH, EXPORT_ABANDON, EXPORT_LIST, EXPORT_READ,
     EXPLAIN, PERSONAL_LIST, PERSONAL_PUT, PERSONAL_REMOVE,
+    LIVE, WATCH, UNWATCH, MESSAGE, HOLD, RELEASE, USER_LOCK, USER_UNLOCK, USER_LOCKS,
 )  # fmt: skip
 BY_NAME = {method.name: method for method in ALL}
 EVENT = "event"
