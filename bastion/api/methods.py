@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from . import live
+from . import live, screens
 from . import messages as m
 
 
@@ -246,6 +246,11 @@ EXPORT_READ = Method("export.read", ExportRead, m.ExportPiece, OPERATOR)
 """Results that a served workstation exports: they wait on the bastion, sealed. Each, and each look, is on record."""
 SCREENS = Method("screen.list", ScreenFilter, list[m.Screen], AUDITOR)
 SCREEN = Method("screen.show", ScreenRequest, m.ScreenPart, AUDITOR_ALONE)
+SCREEN_OF = Method("screen.of", screens.ScreenOfRequest, screens.ScreenSessions | None, AUDITOR)
+"""The workstation that a session was opened in, and its other sessions; None where it was not in a served one."""
+SCREEN_READ = Method("screen.read", screens.ScreenReadRequest, screens.ScreenPiece, AUDITOR_ALONE)
+SCREEN_FOLLOW = Method("screen.follow", screens.ScreenFollowRequest, screens.ScreenPiece, AUDITOR_ALONE)
+"""The screen as it is now: on record once a watch. Who asks slowly gets fewer and fuller answers, or a new picture."""
 CA = Method("ca.show", Nothing, m.Certificate)
 APPLY = Method("state.apply", ApplyRequest, m.Applied, ADMINISTRATOR)
 EXPORT = Method("state.export", Nothing, dict[str, Any], ADMINISTRATOR)
@@ -256,6 +261,7 @@ ALL: tuple[Method, ...] = (
     SESSION_END, SESSIONS, STATEMENTS, RESULT, VERIFY, ANCHOR, SUBSCRIBE, SCREENS, SCREEN, CA, APPLY, EXPORT,
     EXPORT_BEGIN, EXPORT_PART, EXPORT_FINISH, EXPORT_ABANDON, EXPORT_LIST, EXPORT_READ,
     EXPLAIN, PERSONAL_LIST, PERSONAL_PUT, PERSONAL_REMOVE,
+    SCREEN_OF, SCREEN_READ, SCREEN_FOLLOW,
     LIVE, WATCH, UNWATCH, MESSAGE, HOLD, RELEASE, USER_LOCK, USER_UNLOCK, USER_LOCKS,
 )  # fmt: skip
 BY_NAME = {method.name: method for method in ALL}
