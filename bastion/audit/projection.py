@@ -22,11 +22,11 @@ from bastion.store import schema
 from bastion.store.store import Store
 
 from .durability import resolve, waiting
+from .indexing import Indexing
 from .journal import NotStored, now
 from .records import AnyRecord
 from .rows import UNKNOWN, Batch, Owner, write
 from .segments import JournalUnreadable, SegmentReader
-from .word_index import WordIndex
 
 BATCH = 2000
 """Records in one transaction at most."""
@@ -39,9 +39,6 @@ LINGER = 0.5
 
 PATIENCE = 10.0
 """Seconds that the store may fail before those who wait for it are told."""
-
-INDEX_BEHIND = 200_000
-"""Records after which the words of statements are indexed although there is more to ship; till then load goes first."""
 
 RETRY = (0.1, 5.0)
 """Seconds between tries while the store fails: the first pause, and the longest."""
@@ -107,9 +104,7 @@ class Projection:
         self._reader = SegmentReader(journal.folder)
         self._shipped = 0
         self._failing_since: float | None = None
-        self._words = WordIndex()
-        self._words_left = True
-        self._shipped_since_words = 0
+        self._indexing = Indexing(store, brief)
         self._thread = threading.Thread(target=self._run, name="journal-projection", daemon=True)
 
     @property
@@ -185,11 +180,13 @@ class Projection:
             if self._shipped >= self._journal.number:
                 if self._stopping:
                     return
-                if self._index_words():
+                until_index = self._indexing.pause()
+                if until_index == 0:
+                    self._indexing.go_on()
                     continue
                 self._idle = True
                 if self._shipped >= self._journal.number:
-                    self._wake.wait(_IDLE)
+                    self._wake.wait(_IDLE if until_index is None else min(until_index, _IDLE))
                 self._idle = False
                 self._wake.clear()
                 continue
@@ -210,27 +207,14 @@ class Projection:
                 self._failing_since = None
                 self.store_goes_on()
             pause = RETRY[0]
-            self._words_left = True
-            if self._shipped_since_words >= INDEX_BEHIND:
-                self._index_words()
-
-    def _index_words(self) -> bool:
-        """Indexes the words of some statements; whether there may be more. Searches do without what is not indexed."""
-        if not self._words_left:
-            return False
-        self._shipped_since_words = 0
-        try:
-            self._words_left = self._store.run_now(self._words.go_on) > 0
-        except Exception as error:  # noqa: BLE001 - whatever the store raises: the next batch brings another try
-            self._words_left = False
-            _log.warning("the words of statements are not indexed for now: %s", brief(error))
-        return self._words_left
+            self._indexing.more_came()
+            if self._indexing.pause() == 0:  # also where the load has no end: the pauses bound its share
+                self._indexing.go_on()
 
     def _ship(self) -> None:
         """Applies the next records."""
         records = self._next_records()
         last = records[-1][0]
-        self._shipped_since_words += len(records)
         with_owners = self._owners.copy()
 
         def work(connection: sa.Connection) -> Batch:

@@ -8,17 +8,19 @@ LONGEST) are looked at one by one by whoever searches, so that an index which is
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from bastion.api import messages as m
 from bastion.store import schema
 
-from .long_texts import statements_with_texts, whole_text
 from .words import mark, tables_of, terms_of, terms_wanted
 
 PASS = 2000
@@ -30,7 +32,12 @@ RETURNING = 500
 LONGEST = 256 * 1024
 """Characters of a text, and of the values bound to it as JSON, whose words are indexed; longer ones stay pending."""
 
-KNOWN_SHAPES = 4096
+KNOWN = 4096
+"""Shapes, sessions and combinations of facts that are remembered."""
+
+REMEMBERED = 2000
+"""Characters of a text whose words are remembered."""
+
 MOST_DAYS = 45
 """Days of a period that are asked for one by one; of a longer one the months are."""
 
@@ -49,93 +56,181 @@ class Indexed:
     pending: bool
 
 
+@dataclass(frozen=True)
+class Part:
+    """The next statements, read and taken apart, for the index: after number `before`, up to `to`."""
+
+    before: int
+    to: int
+    new: int
+    documents: list[tuple[int, str]]
+    waiting: list[int]
+    again: list[int]
+
+
+class IndexMoved(Exception):
+    """Somebody else has indexed the same statements meanwhile."""
+
+
 class WordIndex:
-    """Fills the index. One at a time for a store: SQLite has one writer, PostgreSQL is asked for a lock."""
+    """Fills the index: `read` and `write` in transactions of their own, so that nobody waits while texts are read."""
 
     def __init__(self) -> None:
-        self._tables: dict[str, frozenset[str]] = {}
+        self._tables: dict[str, str] = {}
+        self._facts: dict[tuple[str, ...], str] = {}
+        self._sessions: dict[str, tuple[str, str]] = {}
 
-    def go_on(self, connection: sa.Connection) -> int:
+    def go_on(self, connection: sa.Connection, most: int = PASS) -> int:
         """Indexes the next statements, in the caller's transaction; how many were new. 0: there is nothing left."""
+        part = self.read(connection, most)
+        self.write(connection, part)
+        return part.new
+
+    def read(self, connection: sa.Connection, most: int = PASS) -> Part:
+        """The next statements, `most` at most, and some of those that were pending and are ready now."""
+        at = indexed(connection).number
+        new = connection.execute(_NEXT, {"at": at, "longest": LONGEST, "most": most}).all()
+        returning = connection.execute(_RETURNING, {"longest": LONGEST, "most": RETURNING}).all()
+        ready = [row for row in new if row[-1]]
+        self._learn_sessions(connection, [*returning, *ready])
+        # The index takes numbers that grow best.
+        document = self._terms if connection.dialect.name == "postgresql" else self._words_and_marks
+        return Part(
+            before=at,
+            to=new[-1][0] if new else at,
+            new=len(new),
+            documents=[(row[0], document(row)) for row in (*returning, *ready)],
+            waiting=[row[0] for row in new if not row[-1]],
+            again=[row[0] for row in returning],
+        )
+
+    def write(self, connection: sa.Connection, part: Part) -> None:
+        """Puts what was read into the index. Raises IndexMoved; then nothing may be committed."""
         if connection.dialect.name == "postgresql" and not connection.scalar(
             sa.select(sa.func.pg_try_advisory_xact_lock(sa.func.hashtext("casemate words")))
         ):
-            return 0
-        at = indexed(connection).number
-        statements, sessions, pending = schema.statements, schema.sessions, schema.words_pending
-        query = (
-            sa.select(*_COLUMNS)
-            .select_from(statements_with_texts().outerjoin(sessions, sessions.c.session == statements.c.session))
-            .limit(PASS)
-        )
-        new = connection.execute(query.where(statements.c.id > at).order_by(statements.c.id)).all()
-        ready = [row for row in new if row.ready]
-        waiting = [{"statement_id": row.id} for row in new if not row.ready]
-        again = connection.execute(
-            query.where(statements.c.id.in_(sa.select(pending.c.statement_id)), _READY).limit(RETURNING)
-        ).all()
-        self._add(connection, [*ready, *again])
-        if waiting:
-            connection.execute(sa.insert(pending), waiting)
-        if again:
-            connection.execute(sa.delete(pending).where(pending.c.statement_id.in_([row.id for row in again])))
-        if new:
-            _move(connection, at, new[-1].id)
-        return len(new)
-
-    def _add(self, connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> None:
-        if not rows:
+            raise IndexMoved
+        pending = schema.words_pending
+        if part.to != part.before:
+            _move(connection, part.before, part.to)
+        if part.again:
+            gone = connection.execute(sa.delete(pending).where(pending.c.statement_id.in_(part.again)))
+            if gone.rowcount != len(part.again):
+                raise IndexMoved
+        if part.waiting:
+            connection.execute(sa.insert(pending), [{"statement_id": number} for number in part.waiting])
+        if not part.documents:
             return
-        values = [{"id": row.id, "terms": self._terms(row)} for row in rows]
         if connection.dialect.name == "postgresql":
-            insert = sa.text(
-                "INSERT INTO statement_words (id, words) VALUES (:id, array_to_tsvector(:terms)) ON CONFLICT DO NOTHING"
-            )
-            connection.execute(insert, [{"id": each["id"], "terms": sorted(each["terms"])} for each in values])
+            numbers, documents = zip(*part.documents, strict=True)
+            connection.exec_driver_sql(_INTO_TSVECTOR, (list(numbers), list(documents)))
         else:
-            insert = sa.text("INSERT INTO statement_words (rowid, words) VALUES (:id, :terms)")
-            connection.execute(insert, [{"id": each["id"], "terms": " ".join(each["terms"])} for each in values])
+            connection.exec_driver_sql("INSERT INTO statement_words (rowid, words) VALUES (?, ?)", part.documents)
 
-    def _terms(self, row: sa.Row[Any]) -> set[str]:
-        terms = terms_of(row.text)
-        for bind in row.binds or ():
+    # --------------------------------------------------------------------------------------------- of one statement
+
+    def _words_and_marks(self, row: Sequence[Any]) -> str:
+        """For FTS5, which finds the words of plain text itself: what is not a letter, a digit or `_` parts them."""
+        text, binds = row[1], row[2]
+        words = text.replace("_", " ") if text.isascii() else " ".join(_terms_of(text))
+        for bind in () if binds is None else msgspec.json.decode(binds):
+            if bind is not None:
+                words += " " + (bind.replace("_", " ") if bind.isascii() else " ".join(terms_of(bind)))
+        return words + self._marks(row)
+
+    def _terms(self, row: Sequence[Any]) -> str:
+        """For PostgreSQL, which takes terms as they are: each parted from the next by one space."""
+        terms = set(_terms_of(row[1]))
+        for bind in () if row[2] is None else msgspec.json.decode(row[2]):
             if bind is not None:
                 terms |= terms_of(bind)
-        terms.update(mark(fact, getattr(row, fact) or "") for fact in _FACTS)
-        terms.update(mark("table", table) for table in self._tables_of(row))
-        terms.update((mark("day", row.at[:10]), mark("month", row.at[:7])))
-        terms.update(f"rows_{power}" for power in _POWERS if (row.rows or 0) >= 10**power)
-        terms.update(f"ms_{power}" for power in _POWERS if (row.duration_ms or 0) >= 10**power)
-        if row.error is not None:
-            terms.add("error_")
-        return terms
+        return " ".join(terms) + self._marks(row)
 
-    def _tables_of(self, row: sa.Row[Any]) -> frozenset[str]:
-        if not row.digest:
-            return tables_of(row.text, row.engine or "")
-        tables = self._tables.get(row.digest)
+    def _marks(self, row: Sequence[Any]) -> str:
+        """The facts of a statement, a space before each."""
+        _, text, _, digest, at, session, user, database, account, kind, verdict, rows, duration, failed, _ = row
+        engine, source = self._sessions.get(session, ("", ""))
+        whose = self._facts_of("user", user, "database", database, "account", account, "session", session,
+                               "source", source)  # fmt: skip
+        what = self._facts_of("kind", kind, "verdict", verdict, "day", at[:10], "month", at[:7])
+        tables = self._tables_of(text, digest, engine)
+        numbers = f"{_REACHED['rows'][_power(rows)]}{_REACHED['ms'][_power(duration)]}"
+        return f"{whose}{what}{tables}{numbers}{' error_' if failed else ''}"
+
+    def _facts_of(self, *facts: str) -> str:
+        known = self._facts.get(facts)
+        if known is None:
+            if len(self._facts) >= KNOWN:
+                self._facts.clear()
+            known = "".join(f" {mark(fact, value or '')}" for fact, value in zip(facts[::2], facts[1::2], strict=True))
+            self._facts[facts] = known
+        return known
+
+    def _tables_of(self, text: str, digest: str, engine: str) -> str:
+        tables = self._tables.get(digest) if digest else None
         if tables is None:
-            if len(self._tables) >= KNOWN_SHAPES:
-                self._tables.clear()
-            tables = self._tables[row.digest] = tables_of(row.text, row.engine or "")
+            tables = "".join(f" {mark('table', table)}" for table in sorted(tables_of(text, engine)))
+            if digest:
+                if len(self._tables) >= KNOWN:
+                    self._tables.clear()
+                self._tables[digest] = tables
         return tables
 
+    def _learn_sessions(self, connection: sa.Connection, rows: Iterable[Sequence[Any]]) -> None:
+        """Engine and source of the sessions of these rows, which do not change."""
+        unknown = {row[5] for row in rows} - self._sessions.keys()
+        if len(self._sessions) + len(unknown) > KNOWN:
+            self._sessions.clear()
+            unknown = {row[5] for row in rows}
+        if unknown:
+            table = schema.sessions
+            query = sa.select(table.c.session, table.c.engine, table.c.source).where(table.c.session.in_(unknown))
+            self._sessions.update((row[0], (row[1], row[2])) for row in connection.execute(query))
 
-_STATEMENTS = schema.statements
+
+@lru_cache(maxsize=1024)
+def _remembered(text: str) -> frozenset[str]:
+    return frozenset(terms_of(text))
+
+
+def _terms_of(text: str) -> Iterable[str]:
+    """Those of a text that may come again as it is, without its values, are remembered."""
+    return _remembered(text) if len(text) <= REMEMBERED else terms_of(text)
+
+
+_REACHED = {
+    name: ["".join(f" {name}_{power}" for power in _POWERS[:count]) for count in range(len(_POWERS) + 1)]
+    for name in ("rows", "ms")
+}
+_TENS = [10**power for power in _POWERS]
+
+
+def _power(number: float | None) -> int:
+    """How many of the powers of ten, from 1 on, a number reaches."""
+    return 0 if number is None else bisect_right(_TENS, number)
+
+
 _READY = (
-    _STATEMENTS.c.complete
-    & (sa.func.length(whole_text) <= LONGEST)
-    & (sa.func.coalesce(sa.func.length(sa.cast(_STATEMENTS.c.binds, sa.Text)), 0) <= LONGEST)
-    & ((_STATEMENTS.c.state != "sent") | schema.sessions.c.ended_at.is_not(None))
+    "(s.complete AND length(coalesce(t.text, s.text)) <= :longest"
+    " AND coalesce(length(CAST(s.binds AS TEXT)), 0) <= :longest AND (s.state <> 'sent' OR"
+    " EXISTS (SELECT 1 FROM sessions WHERE sessions.session = s.session AND sessions.ended_at IS NOT NULL)))"
 )
-_COLUMNS = (
-    _STATEMENTS.c.id, whole_text.label("text"), *(
-        _STATEMENTS.c[name]
-        for name in ("binds", "digest", "at", "user", "database", "account", "session", "kind", "verdict", "rows",
-                     "duration_ms", "error")
-    ),
-    schema.sessions.c.engine, schema.sessions.c.source, sa.func.coalesce(_READY, sa.false()).label("ready"),
-)  # fmt: skip
+# As the driver has them: a row's way through SQLAlchemy's types costs as much as all the rest.
+_ROWS = (
+    "SELECT id, CASE WHEN ready THEN text END, CASE WHEN ready THEN binds END, digest, at, session, owner, base,"  # noqa: S608
+    " account, kind, verdict, lines, duration_ms, failed, coalesce(ready, FALSE) FROM ("
+    "SELECT s.id, coalesce(t.text, s.text) AS text, CAST(s.binds AS TEXT) AS binds, s.digest, s.at, s.session,"
+    ' s."user" AS owner, s."database" AS base, s.account, s.kind, s.verdict, s.rows AS lines, s.duration_ms,'
+    f" s.error IS NOT NULL AS failed, {_READY} AS ready"
+    " FROM statements AS s LEFT JOIN texts AS t ON t.digest = s.text_digest WHERE "
+)
+_IN_ORDER = " ORDER BY s.id LIMIT :most) AS part ORDER BY id"
+_NEXT = sa.text(f"{_ROWS} s.id > :at {_IN_ORDER}")
+_RETURNING = sa.text(f"{_ROWS} s.id IN (SELECT statement_id FROM words_pending) AND {_READY} {_IN_ORDER}")  # noqa: S608
+_INTO_TSVECTOR = (
+    "INSERT INTO statement_words (id, words) SELECT each.id, array_to_tsvector(string_to_array(each.words, ' '))"
+    " FROM unnest(CAST(%s AS bigint[]), CAST(%s AS text[])) AS each (id, words) ON CONFLICT DO NOTHING"
+)
 
 
 def indexed(connection: sa.Connection) -> Indexed:
@@ -224,5 +319,8 @@ def _move(connection: sa.Connection, before: int, to: int) -> None:
     moved = connection.execute(
         sa.update(table).where(table.c.name == _NAME, table.c.number == before).values(number=to)
     )
-    if not moved.rowcount:
-        connection.execute(sa.insert(table).values(name=_NAME, number=to))
+    if moved.rowcount:
+        return
+    if connection.scalar(sa.select(table.c.number).where(table.c.name == _NAME)) is not None:
+        raise IndexMoved
+    connection.execute(sa.insert(table).values(name=_NAME, number=to))

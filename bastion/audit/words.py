@@ -23,6 +23,7 @@ LONGEST = 64
 """Characters of a word that count, and of a term."""
 
 _RUN = re.compile(r"[^\W_]+")
+_PLAIN_RUN = re.compile(r"[a-z0-9]+")
 _TOGETHER = (
     "\u0e00-\u0eff"  # Thai, Lao
     "\u1100-\u11ff\u3040-\u30ff\u3130-\u318f\u31f0-\u31ff\uac00-\ud7ff"  # Jamo, Hangul, kana
@@ -47,6 +48,8 @@ _NO_TABLE = frozenset({"select", "set", "values", "lateral", "unnest", "stdin", 
 
 def terms_of(text: str) -> set[str]:
     """All terms of a text."""
+    if text.isascii():
+        return {run[:LONGEST] for run in _PLAIN_RUN.findall(text.lower())}
     terms: set[str] = set()
     for run in _RUN.findall(text.lower()):
         if run.isascii():
@@ -75,8 +78,10 @@ def terms_wanted(words: Iterable[str]) -> tuple[set[str], set[str]]:
                 whole.update(_term(piece[at : at + 2]) for at in range(len(piece) - 1))
                 if len(piece) == 1:
                     begins.add(_term(piece))
-            elif len(piece) > LONGEST or not last:
-                whole.add(_term(piece[:LONGEST]))
+            elif len(piece) <= LONGEST and not last:
+                whole.add(_term(piece))
+            elif len(piece) > LONGEST:
+                begins.add(_term(piece[:LONGEST]))  # an index may have more of it
             else:
                 begins.add(_term(piece))
     return whole, begins

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,14 @@ STATEMENT_LIMIT = 60
 """Seconds that one statement may run on PostgreSQL. Migrations have no such limit."""
 
 _APPLICATION_LOCK = 0x6361_7365_6D61_7465  # "casemate", so that the number is ours alone on a shared server
+
+
+AT_ONCE = 50
+"""Milliseconds that `run_at_once` waits for a lock on PostgreSQL; on SQLite it does not wait at all."""
+
+
+class StoreBusy(Exception):
+    """Somebody else writes to the store at this moment; nothing was done."""
 
 
 class StoreUnusable(Exception):
@@ -94,6 +103,37 @@ class Store:
         with self._transaction(write=False) as connection:
             return work(connection)
 
+    def run_at_once(self, work: Work[T]) -> T:
+        """`run_now` for work that can be done another time: where it would wait for a lock it raises StoreBusy."""
+        try:
+            if self.is_sqlite:
+                with self._without_waiting() as connection, connection.begin():
+                    return work(connection)
+            with self.engine.connect() as connection, connection.begin():
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {AT_ONCE}")
+                return work(connection)
+        except sa.exc.OperationalError as error:
+            if _is_busy(error.orig):
+                raise StoreBusy("Somebody else writes to the store now.") from error
+            raise
+
+    @contextlib.contextmanager
+    def _without_waiting(self) -> Iterator[sa.Connection]:
+        """A connection to SQLite whose transactions wait for nobody."""
+        if not self._writer.acquire(blocking=False):
+            raise StoreBusy("Somebody else writes to the store now.")
+        try:
+            with self.engine.connect() as connection:
+                raw = connection.connection.driver_connection
+                assert raw is not None
+                raw.execute("PRAGMA busy_timeout = 0")
+                try:
+                    yield connection
+                finally:
+                    raw.execute(f"PRAGMA busy_timeout = {WAIT * 1000}")
+        finally:
+            self._writer.release()
+
     async def run(self, work: Work[T]) -> T:
         """`run_now` in a worker thread. When the caller is cancelled the work still ends by itself, done or not."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self.run_now, work)
@@ -121,6 +161,13 @@ class Store:
                 connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
                 yield connection
+
+
+def _is_busy(error: BaseException | None) -> bool:
+    """Whether a lock was not to be had: SQLITE_BUSY and SQLITE_LOCKED, or PostgreSQL's lock_not_available."""
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return getattr(error, "sqlstate", None) == "55P03"
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:
