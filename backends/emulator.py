@@ -1,8 +1,9 @@
 """A terminal that is only looked at: output goes in, pictures come out, and nothing of it reaches any real terminal.
 
 What is fed may be hostile. Only sequences of a short list have an effect, and only on cells: no title, no clipboard, no
-mode of a terminal, no answer, no link. A picture is text and looks. pyte keeps the cells; it is fed here piece by piece
-instead of by its own parser, which draws parameters of sequences that it does not know, and takes a character at a time.
+mode of a terminal, no answer, no link. A picture is text and looks. pyte keeps the cells; it is fed here piece by
+piece instead of by its own parser, which draws parameters of sequences that it does not know, and takes a character
+at a time.
 """
 
 from __future__ import annotations

@@ -20,12 +20,14 @@ from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.strip import Strip
 
 from backends.visible_text import visible_line
+from bastion.api.screens import PICTURE_BEGINS
 
 from .safe_output import NOTHING, Look, change, colours_of, look_of
 
 Cell = tuple[str, Look]
 """A character with what combines with it, and what it looks like. The second cell of a wide character has no text."""
 
+_BLANK: Cell = (" ", NOTHING)
 GAP = 5
 """Cells that are rather sent again than jumped over: moving the cursor costs as much."""
 
@@ -67,6 +69,24 @@ class ShownCells:
         if (width, height) != (self._width, len(self._lines)):
             self._width = width
             self._lines = [[None] * width for _line in range(height)]
+
+    def picture(self) -> str:
+        """All of it, for a terminal that knows nothing of what was before."""
+        pieces = [PICTURE_BEGINS]
+        for y, line in enumerate(self._lines, 1):
+            start = 0
+            while start < len(line):
+                if line[start] is None:
+                    start += 1
+                    continue
+                stop = line.index(None, start) if None in line[start:] else len(line)
+                cells = [cell for cell in line[start:stop] if cell is not None]
+                while cells and cells[-1] == _BLANK:
+                    cells.pop()
+                if cells:
+                    pieces.append(f"\x1b[{y};{start + 1}H{_sequence(cells)}")
+                start = stop
+        return "".join(pieces)
 
     def put(self, x: int, y: int, segments: Iterable[Segment], console: Console) -> Iterator[str]:
         """What has to be sent so that `segments` stand at column `x` of line `y`."""

@@ -93,6 +93,10 @@ class TerminalApp(Workstation):
             self._shown.forget()
         return super().refresh(repaint=repaint, layout=layout, recompose=recompose)
 
+    def picture(self) -> str:
+        """What the terminal shows, as one output."""
+        return self._shown.picture()
+
     def on_resize(self) -> None:
         # The terminal has moved its lines about.
         self._shown.forget()

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from .language import translate
+from .moments import MOMENT, spoken
 
 
 class Refused(Exception):
@@ -94,6 +95,9 @@ SENTENCES: dict[str, str] = {
     "database-name-not-allowed": _("The database {name} may not be opened through {database}; allowed are: {names}."),
     "client-token-needed": _("The password of the database login must be the O&M token here."),
     "replication-not-allowed": _("Replication connections to {database} are not granted."),
+    "redirect-not-allowed": _(
+        "The database {database} sends this connection on to {host}:{port}, which is not among the databases that you may use. Ask an administrator to declare that address as a database, and to grant it."
+    ),
     "login-timeout": _("The login to the database {database} took longer than {seconds} seconds and was given up."),
     "not-understood": _(
         "The bastion could not read what was sent as {engine} ({detail}). Nothing of it was passed on; the session is ended."
@@ -103,6 +107,25 @@ SENTENCES: dict[str, str] = {
     ),
     "session-ended": _("The session was ended by {by}: {reason}."),
     "bastion-stopping": _("The bastion is being stopped. Connect again in a moment."),
+    "session-ended-by-auditor": _("An auditor ({by}) ended this session: {reason}."),
+    "statement-refused": _("An auditor ({by}) held this statement and refused it: {reason}. It was not run."),
+    "hold-too-long": _(
+        "An auditor ({by}) held this statement for {seconds} seconds and did not let it go: {reason}. It was not run."
+    ),
+    "held-cancelled": _("The statement was held by an auditor, and given up before it was let go. It was not run."),
+    "said-by-auditor": _("A message of the auditor {by}: {text}"),
+    "already-held": _("{by} holds the next statement of this session already. Let it go first."),
+    "nothing-held": _("No statement of this session is held, and none is to be."),
+    "reason-needed": _("Say why: what auditors do to a session is on record with its reason."),
+    "words-too-long": _("This is too long: {length} characters, of {limit} at most."),
+    "hold-time": _("A statement can be held for 1 to {limit} seconds."),
+    "lock-time": _("A person can be locked for one minute to {limit} days."),
+    "not-yourself": _("You cannot lock yourself."),
+    "user-unknown": _("There is no user {user}."),
+    "not-locked": _("{user} is not locked by an auditor."),
+    "user-locked-until": _("{user} is locked until {until}, by {by}: {reason}."),
+    "watch-unknown": _("This watch has ended. Begin a new one."),
+    "too-many-watches": _("One connection can watch {limit} sessions at one time."),
     "session-unknown": _("There is no session {session} that you may see."),
     "statement-unknown": _("There is no statement {seq} of a session {session} on record."),
     "session-not-live": _("The session {session} is not live any more."),
@@ -122,8 +145,27 @@ SENTENCES: dict[str, str] = {
     "export-quota": _(
         "Your exported results would take more than {limit} bytes on the bastion. Fetch and remove others (`export list`), or export fewer rows."
     ),
+    "exports-total": _(
+        "The exports of everybody would take more than {limit} bytes on the bastion. Fetch and remove yours (`export list`), or ask an administrator for more room (workstation.exports_total)."
+    ),
     "export-unknown": _("There is no export {id} of yours. Exports are kept for a day: `export list` shows them."),
+    "evidence-reason": _("Say why: it is recorded with your name."),
+    "bundle-impossible": _("No bundle of evidence can be made of the session {session}: {detail}"),
     "export-broken": _("The export {id} is not whole and cannot be used. Export the result again."),
+    "filter-unreadable": _("The filter cannot be read: {detail}"),
+    "filter-name": _("A filter's name has 1 to {limit} characters, can be shown, and has no / in it."),
+    "filter-unknown": _("There is no filter {name} of yours. `casemate audit filters` lists those that there are."),
+    "filters-full": _("You keep {limit} filters, which is the most. Remove some of them first."),
+    "search-too-long": _(
+        "The search took longer than {seconds} seconds and was given up. Narrow it with a person, a database, a table or a time; *words and client: read everything."
+    ),
+    "search-replaced": _("The search was given up for a newer one."),
+    "results-masked": _(
+        "What databases return is masked here. Give a reason to see it: it goes on record with your name."
+    ),
+    "audit-export-unknown": _("There is no export {id} of yours at work. Begin it again."),
+    "audit-exports-busy": _("{limit} exports of the record are at work, which is the most. Wait for one to end."),
+    "audit-export-failed": _("The export did not come to its end: {detail}. What came of it is not whole; begin it again."),
     "no-terminal-here": _(
         "The workstation is not served over plain SSH by this bastion. Run `casemate connect` on your side, or give a command: databases, token, sessions, sql."
     ),
@@ -142,6 +184,9 @@ SENTENCES: dict[str, str] = {
     "screen-unknown": _(
         "There is no recording of a screen {screen}. `casemate audit screens` lists those that there are."
     ),
+    "screen-not-live": _(
+        "Nothing is shown on a workstation {screen} now: it is closed, or runs on another node. Its recording can be replayed."
+    ),
     "screen-damaged": _(
         "The recording of {screen} cannot be read: {detail}. Keep the file as it is; `casemate audit verify` says more."
     ),
@@ -152,11 +197,17 @@ SENTENCES: dict[str, str] = {
 
 
 def sentence(code: str, params: dict[str, Any]) -> str:
-    """The sentence in the language of whoever is shown it. An unknown code (a newer bastion) is shown as it is."""
+    """The sentence in the language of whoever is shown it, times by their clock. An unknown code (a newer bastion) is
+    shown as it is."""
     template = SENTENCES.get(code)
     if template is None:
         return f"{code} {params}" if params else code
     try:
-        return translate(template).format(**params)
+        return translate(template).format(**{name: _told(value) for name, value in params.items()})
     except (KeyError, IndexError):
         return f"{code} {params}"
+
+
+def _told(value: Any) -> Any:
+    """A time as people read it; anything else as it is."""
+    return spoken(value) if isinstance(value, str) and MOMENT.fullmatch(value) else value

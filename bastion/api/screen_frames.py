@@ -12,13 +12,14 @@ from collections.abc import Iterator
 
 import msgspec
 
-INPUT, SIZE, ROUND_TRIP, ATTACH, DETACH, LEAVE_NOW = b"I", b"S", b"P", b"A", b"D", b"Q"
+INPUT, SIZE, ROUND_TRIP, ATTACH, DETACH, LEAVE_NOW, PICTURE_WANTED = b"I", b"S", b"P", b"A", b"D", b"Q", b"W"
 """To the UI process: bytes of the terminal; its size; how long a round trip to it takes; a terminal (again), with its
-`Terminal`; the terminal is gone; end yourself, without questions."""
+`Terminal`; the terminal is gone; end yourself, without questions; say what the whole screen shows, for the record."""
 
-OUTPUT, SECRET, CONCEALED, EXIT = b"O", b"T", b"R", b"X"
-"""From it: bytes for everybody; bytes for the terminal only, and what stands in their place for the record; the end,
-with its `Exit`."""
+OUTPUT, SECRET, CONCEALED, PICTURE, EXIT = b"O", b"T", b"R", b"F", b"X"
+"""From it: bytes for everybody; bytes for the terminal only, and what stands in their place for the record; the whole
+screen, for the record only (where it is longer than a frame, the rest follows as CONCEALED); the end, with its
+`Exit`."""
 
 MOST = 1024 * 1024
 """Bytes of a payload. A longer frame is nobody's of ours."""

@@ -8,7 +8,7 @@ import logging
 import secrets
 import tempfile
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from bastion.audit.records import Act
 from bastion.audit.shown_results import asked_for, shown
 from bastion.audit.verify import NothingToVerify, verify
 
-from . import explain, exports, personal
+from . import evidence, explain, exports, personal, screens
 from .parts import Parts
 from .state import apply_state, export_state
 from .tunnel import Promises
@@ -46,7 +46,8 @@ _SEES_ALL = frozenset({"auditor", "administrator"})
 class Caller:
     """Who calls, from where. `local`: on the bastion's own machine, with access to its files; no user of the store.
 
-    promises and subscribe are there where the connection can use what they give.
+    promises and subscribe are there where the connection can use what they give. workstation: the name of the served
+    one that calls. looks: at which screens the caller has looked, and when last (see gateway.screens).
     """
 
     person: Person
@@ -54,6 +55,8 @@ class Caller:
     local: bool = False
     promises: Promises | None = None
     subscribe: Callable[[Person, list[str]], None] | None = None
+    workstation: str = ""
+    looks: dict[tuple[str, str], float] = field(default_factory=dict)
 
     @property
     def sees_all(self) -> bool:
@@ -141,7 +144,9 @@ class Calls:
         if params.purpose not in ("console", "client", "catalog"):
             raise Refused("invalid-params", method="tunnel.open", detail="purpose is console, client or catalog")
         admission = await self._parts.access.admit(caller.person.name, params.token)
-        return caller.promises.add(caller.person.name, caller.source, admission, params.purpose)
+        tunnel = caller.promises.add(caller.person.name, caller.source, admission, params.purpose)
+        await screens.note_session(self._parts, caller, tunnel.session, tunnel.database)
+        return tunnel
 
     async def ca(self, _caller: Caller, _params: methods.Nothing) -> m.Certificate:
         return m.Certificate(pem=self._parts.authority.certificate_pem)
@@ -303,6 +308,9 @@ _HANDLERS: dict[str, Handler] = {
     methods.RESULT.name: Calls.result,
     methods.SCREENS.name: Calls.screens,
     methods.SCREEN.name: Calls.screen,
+    methods.SCREEN_OF.name: _on_parts(screens.screen_of),
+    methods.SCREEN_READ.name: _on_parts(screens.read),
+    methods.SCREEN_FOLLOW.name: _on_parts(screens.follow),
     methods.VERIFY.name: Calls.verify,
     methods.ANCHOR.name: Calls.anchor,
     methods.SUBSCRIBE.name: Calls.subscribe,
@@ -315,6 +323,9 @@ _HANDLERS: dict[str, Handler] = {
     methods.EXPORT_ABANDON.name: _on_parts(exports.abandon),
     methods.EXPORT_LIST.name: _on_parts(exports.listing),
     methods.EXPORT_READ.name: _on_parts(exports.read),
+    methods.BUNDLE.name: _on_parts(evidence.bundle),
+    methods.BUNDLE_READ.name: _on_parts(evidence.read),
+    methods.BUNDLE_REMOVE.name: _on_parts(evidence.remove),
     methods.EXPLAIN.name: _on_parts(explain.why),
     methods.PERSONAL_LIST.name: _on_parts(personal.items),
     methods.PERSONAL_PUT.name: _on_parts(personal.put),

@@ -32,9 +32,13 @@ logger = logging.getLogger(__name__)
 
 
 class Connection(asyncssh.SSHServer):
-    """asyncssh's view of one connection. `served` is the identity of a connection that is logged in already."""
+    """asyncssh's view of one connection. `served` is the identity of a connection that is logged in already, and
+    `workstation` the name of the served workstation that it is of."""
 
-    def __init__(self, gateway: Gateway, served: Identity | None = None, source: str = "") -> None:
+    def __init__(
+        self, gateway: Gateway, served: Identity | None = None, source: str = "", workstation: str = ""
+    ) -> None:
+        self._workstation = workstation
         self._gateway = gateway
         self._served = served
         self._rounds = 0
@@ -121,7 +125,7 @@ class Connection(asyncssh.SSHServer):
         identity = self.identity
         if identity.person is None:
             raise Refused("token-only-tunnels")
-        return Caller(identity.person, self.source, promises=self.promises)
+        return Caller(identity.person, self.source, promises=self.promises, workstation=self._workstation)
 
     def session_requested(self) -> Any:
         self._count_channel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bastion.access.door import Access
 from bastion.access.export_files import ExportFiles
@@ -16,6 +17,9 @@ from bastion.configuration import Configuration
 from bastion.sessions.registry import Sessions
 from bastion.store.store import Store
 from bastion.vault import Vault
+
+if TYPE_CHECKING:
+    from .ui_session import UiSessions
 
 
 @dataclass(slots=True)
@@ -34,6 +38,8 @@ class Parts:
     exports: ExportFiles
     screens: Recorder | None = None
     """What keeps the screens of served workstations, where they are kept."""
+    workstations: UiSessions | None = None
+    """The served workstations, once the gateway is made."""
 
     async def record(self, *records: AnyRecord) -> None:
         """Writes records and waits until they hold as the durability asks. Raises JournalFailed."""

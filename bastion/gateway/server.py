@@ -57,8 +57,9 @@ class Gateway:
             parts.advertise,
             parts.screens,
             self._record_soon,
-            lambda ours, person, source: self.start_task(self.serve_socket(ours, person, source)),
+            lambda ours, person, source, name: self.start_task(self.serve_socket(ours, person, source, name)),
         )
+        parts.workstations = self.workstations
         self._local = LocalSocket(self.calls)
         self._listener: asyncssh.SSHAcceptor | None = None
         self._people_listener: asyncssh.SSHAcceptor | None = None
@@ -189,11 +190,14 @@ class Gateway:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("a task of a connection failed", exc_info=error)
 
-    async def serve_socket(self, ours: socket.socket, person: Person, source: str) -> None:
-        """Serves SSH on a socket whose other end works for `person`, until it closes."""
+    async def serve_socket(self, ours: socket.socket, person: Person, source: str, workstation: str = "") -> None:
+        """Serves SSH on a socket whose other end works for `person`, until it closes.
+
+        workstation: the name of the served one that it is, where it is one.
+        """
         identity = Identity(person.name, "served", person=person)
         connection = await asyncssh.run_server(
-            ours, server_factory=lambda: Connection(self, identity, source), **self._options
+            ours, server_factory=lambda: Connection(self, identity, source, workstation), **self._options
         )
         try:
             await connection.wait_closed()

@@ -31,6 +31,7 @@ from bastion.audit.records import Act
 from bastion.audit.screen_recording import ENDED, LOST, OPENED, RESUMED, ScreenRecording, new_id
 from bastion.configuration import WorkstationSettings
 
+from .screen_watch import ScreenWatch
 from .ui_host import UiHost
 
 WRITE_AHEAD = 64 * 1024
@@ -38,8 +39,14 @@ WRITE_AHEAD = 64 * 1024
 
 READ_AT_ONCE = 64 * 1024
 
+WATCHERS_EVERY = 15.0
+"""Seconds between two looks whether a screen is still watched."""
+
 LEAVE_SECONDS, TERMINATE_SECONDS = 3.0, 2.0
 """From being told to leave to TERM, and from there to KILL."""
+
+PICTURE_EVERY = 256 * 1024
+"""Bytes of output after which a picture of the whole screen is put into the recording: a replay can begin there."""
 
 ENDED_BY_ITSELF = 1
 
@@ -81,9 +88,13 @@ class UiSession(asyncio.Protocol):
         self.id = id
         self.name = name
         self.recording = recording
+        self.watch: ScreenWatch | None = None
+        """There while somebody watches."""
+        self._picture_wanted = False
         self.person = person
         self.began = where
         self.where = where
+        self.size = where.terminal.columns, where.terminal.lines
         self.left: datetime | None = None
         """When its terminal was lost; None while there is one."""
         self.pid = 0
@@ -122,6 +133,7 @@ class UiSession(asyncio.Protocol):
             self._given_up = None
         self._screen, self.where, self.left = screen, where, None
         self._size_to_tell = None
+        self.size = where.terminal.columns, where.terminal.lines
         self._owner.note(self, RESUMED)
         if self.recording is not None:
             self.recording.mark(f"resumed from {where.source}")
@@ -167,6 +179,7 @@ class UiSession(asyncio.Protocol):
 
     def resized(self, columns: int, lines: int) -> None:
         """The terminal has another size."""
+        self.size = frames.clamped(columns, lines)
         if self.recording is not None:
             self.recording.resized(*frames.clamped(columns, lines))
         if self._full:
@@ -187,6 +200,33 @@ class UiSession(asyncio.Protocol):
                 self._transport.pause_reading()
             else:
                 self._transport.resume_reading()
+
+    def watched(self) -> ScreenWatch:
+        """Its screen, to be watched; from now on, until nobody asks for a while."""
+        if self.watch is None:
+            recording = self.recording
+            if recording is None:
+                # Nothing is kept of it: a cast for those who watch alone.
+                recording = self.recording = self._owner.cast_of(self, None)
+            self.watch = ScreenWatch(recording, self._want_picture)
+            self._look_for_watchers()
+        return self.watch
+
+    def _look_for_watchers(self) -> None:
+        watch = self.watch
+        if watch is None or self.over.is_set():
+            return
+        if watch.unwatched:
+            watch.over()
+            self.watch = None
+            if self.recording is not None and not self.recording.kept:
+                self.recording = None
+            return
+        asyncio.get_running_loop().call_later(WATCHERS_EVERY, self._look_for_watchers)
+
+    def _want_picture(self) -> None:
+        self._picture_wanted = True
+        self._send(frames.frame(frames.PICTURE_WANTED))
 
     # -- its end
 
@@ -231,6 +271,8 @@ class UiSession(asyncio.Protocol):
         self._say_goodbye()
         if self.recording is not None:
             self.recording.close(self._code)
+        if self.watch is not None:
+            self.watch.over()
         self._owner.ended(self)
 
     def _say_goodbye(self) -> None:
@@ -272,8 +314,15 @@ class UiSession(asyncio.Protocol):
         if kind in (frames.OUTPUT, frames.SECRET) and self._screen is not None:
             self._dirty = True
             self._screen.write(payload)
-        if kind in (frames.OUTPUT, frames.CONCEALED) and self.recording is not None:
-            self.recording.output(payload)
+        recording = self.recording
+        if recording is not None:
+            if kind in (frames.OUTPUT, frames.CONCEALED):
+                recording.output(payload)
+                if recording.unpainted > PICTURE_EVERY and not self._picture_wanted:
+                    self._want_picture()
+            elif kind == frames.PICTURE:
+                self._picture_wanted = False
+                recording.picture(payload)
         if kind == frames.EXIT:
             self._exit = msgspec.json.decode(payload, type=frames.Exit)
             self._has_left, self._code = True, self._exit.code
@@ -313,7 +362,7 @@ class UiSessions:
     advertise      the bastion's address as people know it
     recorder       keeps the screens, where they are kept
     record         writes what happens to a workstation into the journal
-    serve_bastion  serves SSH on a socket for a person, from a source, until it closes
+    serve_bastion  serves SSH on a socket for a person, from a source, in a workstation, until it closes
     """
 
     def __init__(
@@ -322,7 +371,7 @@ class UiSessions:
         advertise: m.Address,
         recorder: Recorder | None,
         record: Callable[[Act], None],
-        serve_bastion: Callable[[socket.socket, Person, str], asyncio.Task[None]],
+        serve_bastion: Callable[[socket.socket, Person, str, str], asyncio.Task[None]],
     ) -> None:
         self.settings = settings
         self._advertise = advertise
@@ -357,9 +406,9 @@ class UiSessions:
         they do.
         """
         await asyncio.gather(
-            *(each.look_for_screen() for each in self._sessions.values() if each.person.name == person.name)
+            *(each.look_for_screen() for each in self._sessions.values() if each.person.key == person.key)
         )
-        waiting = [each for each in self._sessions.values() if each.person.name == person.name and each.waits]
+        waiting = [each for each in self._sessions.values() if each.person.key == person.key and each.waits]
         return sorted(waiting, key=lambda each: each.left or datetime.now(UTC), reverse=True)
 
     async def open(self, person: Person, where: Attached) -> UiSession:
@@ -368,26 +417,22 @@ class UiSessions:
             raise Refused("no-terminal-here")
         if len(self._sessions) + self._opening.total() >= self.settings.sessions:
             raise Refused("too-many-workstations", limit=self.settings.sessions)
-        theirs = sum(each.person.name == person.name for each in self._sessions.values())
-        if theirs + self._opening[person.name] >= self.settings.per_person:
+        theirs = sum(each.person.key == person.key for each in self._sessions.values())
+        if theirs + self._opening[person.key] >= self.settings.per_person:
             raise Refused("too-many-workstations-yours", limit=self.settings.per_person)
-        self._opening[person.name] += 1
+        self._opening[person.key] += 1
         try:
             return await self._open(person, where)
         finally:
-            self._opening[person.name] -= 1
-            if not self._opening[person.name]:
-                del self._opening[person.name]
+            self._opening[person.key] -= 1
+            if not self._opening[person.key]:
+                del self._opening[person.key]
 
     async def _open(self, person: Person, where: Attached) -> UiSession:
         id, self._next = self._next, self._next + 1
         session = UiSession(self, id, new_id(), person, where, None)
         if self._recorder is not None:
-            terminal = where.terminal
-            session.recording = ScreenRecording(
-                self._recorder, session.name, person.name, where.source, terminal.columns, terminal.lines,
-                terminal.environment.get("TERM", ""),
-            )  # fmt: skip
+            session.recording = self.cast_of(session, self._recorder)
         self.note(session, OPENED)
         screen, screen_theirs = socket.socketpair()
         bastion, bastion_theirs = socket.socketpair()
@@ -410,10 +455,22 @@ class UiSessions:
             self.note(session, ENDED)
             raise
         self._sessions[id] = session
-        self._bastion_sides[id] = (bastion, self._serve_bastion(bastion, person, where.source))
+        self._bastion_sides[id] = (bastion, self._serve_bastion(bastion, person, where.source, session.name))
         screen.setblocking(False)
         await asyncio.get_running_loop().create_unix_connection(lambda: session, sock=screen)
         return session
+
+    def cast_of(self, session: UiSession, recorder: Recorder | None) -> ScreenRecording:
+        """The asciicast of a workstation's screen, from now on."""
+        terminal = session.where.terminal
+        return ScreenRecording(
+            recorder, session.name, session.person.name, session.where.source, *session.size,
+            terminal.environment.get("TERM", ""),
+        )  # fmt: skip
+
+    def named(self, name: str) -> UiSession | None:
+        """The workstation with this name, while there is one."""
+        return next((session for session in self._sessions.values() if session.name == name), None)
 
     def note(self, session: UiSession, act: str) -> None:
         """What happens to a workstation is on record."""
@@ -423,7 +480,8 @@ class UiSessions:
                 at=now(), user=session.person.name, source=session.where.source, act=act, subject=session.name,
                 detail={
                     "terminal": terminal.environment.get("TERM", ""), "columns": terminal.columns,
-                    "lines": terminal.lines, "recorded": "yes" if session.recording is not None else "no",
+                    "lines": terminal.lines,
+                    "recorded": "yes" if session.recording is not None and session.recording.kept else "no",
                 },
             )
         )  # fmt: skip

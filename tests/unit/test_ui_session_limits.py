@@ -54,7 +54,7 @@ def sessions() -> UiSessions:
 
     return UiSessions(
         WorkstationSettings(), m.Address(host="bastion", port=22), None, lambda _record: None,
-        lambda _socket, _person, _source: asyncio.get_running_loop().create_task(nothing()),
+        lambda _socket, _person, _source, _name: asyncio.get_running_loop().create_task(nothing()),
     )  # fmt: skip
 
 

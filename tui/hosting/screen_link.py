@@ -12,12 +12,16 @@ import msgspec
 
 from bastion.api.screen_frames import (
     ATTACH,
+    CONCEALED,
     DETACH,
     EXIT,
     INPUT,
     LEAVE_NOW,
     MOST,
+    PICTURE,
+    PICTURE_WANTED,
     ROUND_TRIP,
+    SECRET,
     SIZE,
     Exit,
     FrameBroken,
@@ -58,6 +62,9 @@ class Served(Protocol):
     def told_to_leave(self) -> None:
         """Ends without questions."""
 
+    def picture(self) -> str:
+        """What the terminal shows, as one output."""
+
 
 class ScreenLink(asyncio.Protocol):
     """Made by the process; `lost` is set when the gateway is gone."""
@@ -94,6 +101,16 @@ class ScreenLink(asyncio.Protocol):
             data = part.encode("utf-8", "replace")
             for start in range(0, len(data), MOST):
                 transport.write(frame(kind, data[start : start + MOST]))
+
+    def send_picture(self, text: str) -> None:
+        """The whole screen, for the record and for those who watch; the terminal has it already."""
+        transport = self._transport
+        if transport is None or transport.is_closing() or transport.get_write_buffer_size() > MOST_WAITING:
+            return
+        data = "".join(part for kind, part in parts(text) if kind != SECRET).encode("utf-8", "replace")
+        transport.write(frame(PICTURE, data[:MOST]))
+        for start in range(MOST, len(data), MOST):
+            transport.write(frame(CONCEALED, data[start : start + MOST]))
 
     def exit(self, code: int, message: str) -> None:
         """The last frame."""
@@ -166,6 +183,10 @@ class ScreenLink(asyncio.Protocol):
             driver.resized(*size_of(payload))
         elif kind == ROUND_TRIP:
             self._app.terminal_takes(round_trip_of(payload))
+        elif kind == PICTURE_WANTED:
+            # Behind everything that the picture has in it.
+            driver.send_now()
+            self.send_picture(self._app.picture())
         elif kind == DETACH and not self._detached:
             self._detached = True
             driver.hold()

@@ -86,6 +86,10 @@ class StreamDriver(Driver):
     def close(self) -> None:
         self._send_pending()
 
+    def send_now(self) -> None:
+        """What was written leaves at once."""
+        self._send_pending()
+
     def open_url(self, url: str, new_tab: bool = True) -> None:
         """Nothing: it would start a browser on the bastion."""
 
