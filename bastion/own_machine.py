@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bastion.api import methods
+from bastion.api import methods, moments
 from bastion.api.language import translate as _
 from bastion.commands import standard_streams as streams
 from bastion.commands.words import DONE, UNREACHABLE, WRONG_USAGE, CommandFailed, Context, Place
@@ -74,6 +74,16 @@ def verify(arguments: argparse.Namespace) -> int:
     return asyncio.run(show())
 
 
+def verify_bundle(arguments: argparse.Namespace) -> int:
+    """`audit verify --bundle` needs no bastion either."""
+    from bastion.commands.evidence import verify_bundle as verify_file
+
+    key = None if arguments.public_key is None else Path(arguments.public_key)
+    anchor = None if arguments.anchor is None else Path("/dev/stdin" if arguments.anchor == "-" else arguments.anchor)
+    context = Context(_NoApi(), streams.StandardOutput(), Place.LOCAL)
+    return verify_file(context, Path(arguments.bundle), key, anchor, as_json=arguments.json)
+
+
 class _NoApi:
     async def call(self, method: methods.Method, params: Any) -> Any:
         raise CommandFailed("There is no bastion to ask.", UNREACHABLE)
@@ -113,6 +123,7 @@ def serve(arguments: argparse.Namespace) -> int:
     from bastion.direct import serve_now
 
     os.umask(0o077)
+    moments.everywhere(local=False)  # whoever reads is elsewhere
     configuration = configuration_of(arguments.config)
     try:
         listen = None if arguments.listen is None else parse_endpoint(arguments.listen)

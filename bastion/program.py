@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bastion import own_machine
-from bastion.api import language, methods
+from bastion.api import language, methods, moments
 from bastion.api.language import translate as _
 from bastion.api.refusals import Refused
 from bastion.commands import standard_streams as streams
@@ -40,6 +40,7 @@ CALL_SECONDS = 600.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
     language.use(language.from_environment())
+    moments.everywhere(local=True)
     output = streams.StandardOutput()
     try:
         code = _run(parse(sys.argv[1:] if arguments is None else list(arguments)))
@@ -80,6 +81,8 @@ def _run(arguments: argparse.Namespace) -> int:
     own = _OWN.get(word.name)
     if own is not None:
         return own(arguments)
+    if word.name == "audit" and arguments.action == "verify" and arguments.bundle:
+        return own_machine.verify_bundle(arguments)
     if word.name == "audit" and arguments.action == "verify" and (arguments.journal or arguments.config):
         return own_machine.verify(arguments)
     assert word.run is not None

@@ -306,6 +306,32 @@ class SavedFilter(Message):
     changed_at: str = ""
 
 
+class AuditExport(Message):
+    """An export of the record, and how far it is.
+
+    state: `running`, `whole`, `cancelled`, `failed` (then `reason` says why). file: what is kept of it, once it is whole.
+    """
+
+    id: str
+    what: str
+    format: str
+    state: str
+    rows: int = 0
+    bytes: int = 0
+    reason: str = ""
+    digest: str = ""
+    file: ExportFile | None = None
+
+
+class AuditExportPiece(Message):
+    """Bytes of an export, and the rows so far; `done` with the last of them."""
+
+    data: bytes
+    rows: int
+    done: bool = False
+    digest: str = ""
+
+
 class Finding(Message):
     """One result of `doctor` or of a check: `level` is ok, warning or error; `next` says what to do."""
 
@@ -403,6 +429,7 @@ class StatementResult(Message):
     detail      what is wrong with the recording, for people
     next        continues on the next page (`after`); None at the end
     sent        of the first page: what the client streamed in; None where it streamed nothing, or nothing was kept
+    masked      the values are not here, only their types and lengths (`<text:12>`): ask again with `unmask`
     """
 
     statement: Statement
@@ -417,6 +444,7 @@ class StatementResult(Message):
     detail: str = ""
     next: int | None = None
     sent: SentData | None = None
+    masked: bool = False
 
 
 class Anchor(Message):
@@ -515,6 +543,30 @@ class ExportFile(Message):
     digest: str
     begun_at: str
     until: str
+
+
+class BundleProof(Message):
+    """What `audit verify --bundle` found: that it holds and what it covers, or the first `file` in it that does not.
+
+    first, last  numbers of the journal's records; `shown` are the session's own, `withheld` those of others
+    key_from     `given`, or `bundle` (its own, which proves less)
+    """
+
+    intact: bool
+    file: str = ""
+    reason: str = ""
+    node: str = ""
+    session: str = ""
+    first: int = 0
+    last: int = 0
+    shown: int = 0
+    withheld: int = 0
+    statements: int = 0
+    proved_at: str = ""
+    key: str = ""
+    key_from: str = ""
+    anchored_to: int | None = None
+    recordings: int = 0
 
 
 class ExportPiece(Message):

@@ -104,12 +104,51 @@ class ScreenRequest(m.Message):
 
 
 class ShowRequest(m.Message):
-    """A statement by its session and number. `after` continues (`StatementResult.next`); `limit` 0: a page's own."""
+    """A statement by its session and number. `after` continues (`StatementResult.next`); `limit` 0: a page's own.
+
+    unmask: the values themselves where results are masked; takes a `reason`, which is on record.
+    """
 
     session: str
     seq: int
     after: int = 0
     limit: int = 0
+    unmask: bool = False
+    reason: str = ""
+
+
+class SaveFilter(m.Message):
+    """Keeps a filter under a name of one's own, in the place of what was there. See `messages.SavedFilter`."""
+
+    name: str
+    text: str
+    what: str = "statements"
+    shared: bool = False
+
+
+class ByName(m.Message):
+    name: str
+
+
+class AuditExportBegin(m.Message):
+    """What a filter finds, as a file. `what`: `statements` (by `statements`) or `sessions` (by `sessions`).
+
+    format: csv, jsonl, parquet. keep: it is kept on the bastion like an exported result, under `name`; else whoever
+    asked reads it piece by piece.
+    """
+
+    what: str
+    format: str
+    statements: m.StatementFilter | None = None
+    sessions: m.SessionFilter | None = None
+    keep: bool = False
+    name: str = ""
+
+
+class AuditExportRead(m.Message):
+    """The next bytes of an export that is not kept, in order; waits until there are some."""
+
+    id: str
 
 
 class VerifyRequest(m.Message):
@@ -196,6 +235,15 @@ class ExportRead(m.Message):
     after: int = 0
 
 
+class BundleRequest(m.Message):
+    """A bundle of evidence of one session. results, screens: with what the database returned, with the screens."""
+
+    session: str
+    reason: str
+    results: bool = True
+    screens: bool = True
+
+
 OPERATOR = frozenset({"operator"})
 ADMINISTRATOR = frozenset({"administrator"})
 AUDITOR = frozenset({"auditor", "administrator"})
@@ -228,6 +276,19 @@ USER_LOCK = Method("user.lock", live.LockRequest, live.Lock, AUDITOR_ALONE)
 USER_UNLOCK = Method("user.unlock", live.UnlockRequest, type(None), AUDITOR)
 USER_LOCKS = Method("user.locks", Nothing, list[live.Lock], AUDITOR)
 STATEMENTS = Method("audit.search", m.StatementFilter, m.StatementPage)
+STATEMENTS_COUNT = Method("audit.count", m.StatementFilter, m.Count)
+SESSIONS_COUNT = Method("sessions.count", m.SessionFilter, m.Count)
+"""How many a filter finds: exactly up to some ten thousand, or at least so many."""
+AUDIT_NAMES = Method("audit.names", Nothing, m.AuditNames)
+FILTERS = Method("audit.filters.list", Nothing, list[m.SavedFilter], AUDITOR)
+FILTER_SAVE = Method("audit.filters.save", SaveFilter, m.SavedFilter, AUDITOR)
+FILTER_REMOVE = Method("audit.filters.remove", ByName, type(None), AUDITOR)
+"""Saved filters: one's own, and those that others share. Changes are on record."""
+AUDIT_EXPORT_BEGIN = Method("audit.export.begin", AuditExportBegin, m.AuditExport, AUDITOR)
+AUDIT_EXPORT_READ = Method("audit.export.read", AuditExportRead, m.AuditExportPiece, AUDITOR)
+AUDIT_EXPORT_STATE = Method("audit.export.state", ById, m.AuditExport, AUDITOR)
+AUDIT_EXPORT_CANCEL = Method("audit.export.cancel", ById, m.AuditExport, AUDITOR)
+"""What a filter finds as a file: on record when it begins and when it ends, with the filter and how many rows."""
 VERIFY = Method("audit.verify", VerifyRequest, m.Proof, AUDITOR)
 RESULT = Method("audit.show", ShowRequest, m.StatementResult, AUDITOR_ALONE)
 """What was kept of a statement's answer. Every look is on record."""
@@ -251,6 +312,10 @@ SCREEN_OF = Method("screen.of", screens.ScreenOfRequest, screens.ScreenSessions 
 SCREEN_READ = Method("screen.read", screens.ScreenReadRequest, screens.ScreenPiece, AUDITOR_ALONE)
 SCREEN_FOLLOW = Method("screen.follow", screens.ScreenFollowRequest, screens.ScreenPiece, AUDITOR_ALONE)
 """The screen as it is now: on record once a watch. Who asks slowly gets fewer and fuller answers, or a new picture."""
+BUNDLE = Method("audit.bundle", BundleRequest, m.ExportFile, AUDITOR_ALONE)
+BUNDLE_READ = Method("audit.bundle.read", ExportRead, m.ExportPiece, AUDITOR_ALONE)
+BUNDLE_REMOVE = Method("audit.bundle.remove", ById, type(None), AUDITOR_ALONE)
+"""A session as a ZIP that proves itself. It waits on the bastion, sealed, like an export; each is on record."""
 CA = Method("ca.show", Nothing, m.Certificate)
 APPLY = Method("state.apply", ApplyRequest, m.Applied, ADMINISTRATOR)
 EXPORT = Method("state.export", Nothing, dict[str, Any], ADMINISTRATOR)
@@ -260,8 +325,10 @@ ALL: tuple[Method, ...] = (
     HELLO, DATABASES, TOKEN_REQUEST, TOKEN_SHOW, TOKENS, TOKEN_RENEW, TOKEN_REVOKE, TUNNEL_OPEN, SESSION_CANCEL,
     SESSION_END, SESSIONS, STATEMENTS, RESULT, VERIFY, ANCHOR, SUBSCRIBE, SCREENS, SCREEN, CA, APPLY, EXPORT,
     EXPORT_BEGIN, EXPORT_PART, EXPORT_FINISH, EXPORT_ABANDON, EXPORT_LIST, EXPORT_READ,
-    EXPLAIN, PERSONAL_LIST, PERSONAL_PUT, PERSONAL_REMOVE,
+    BUNDLE, BUNDLE_READ, BUNDLE_REMOVE, EXPLAIN, PERSONAL_LIST, PERSONAL_PUT, PERSONAL_REMOVE,
     SCREEN_OF, SCREEN_READ, SCREEN_FOLLOW,
+    STATEMENTS_COUNT, SESSIONS_COUNT, AUDIT_NAMES, FILTERS, FILTER_SAVE, FILTER_REMOVE,
+    AUDIT_EXPORT_BEGIN, AUDIT_EXPORT_READ, AUDIT_EXPORT_STATE, AUDIT_EXPORT_CANCEL,
     LIVE, WATCH, UNWATCH, MESSAGE, HOLD, RELEASE, USER_LOCK, USER_UNLOCK, USER_LOCKS,
 )  # fmt: skip
 BY_NAME = {method.name: method for method in ALL}

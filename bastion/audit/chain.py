@@ -1,10 +1,13 @@
 """The hash chain of a journal and the signatures on it. docs/journal-format.md describes both for other verifiers.
 
     hash_0 = SHA-256(len(GENESIS) as u32 BE || GENESIS || len(node) as u32 BE || node)
-    hash_n = SHA-256(hash_{n-1} || canonical bytes of record n || n as u64 BE)
+    leaf_n = SHA-256(0x00 || blind of record n || SP || canonical bytes of record n)
+    hash_n = SHA-256(0x01 || hash_{n-1} || leaf_n || n as u64 BE)
 
-The hashes and the number have fixed lengths, so no two inputs can be split differently into the same bytes. A chain
-belongs to one node from its genesis on: records of one node cannot be passed off as another's.
+The hashes, blinds and numbers have fixed lengths, so no two inputs can be split differently into the same bytes. A
+chain belongs to one node from its genesis on: records of one node cannot be passed off as another's. The chain goes
+on over a record of which there is only the leaf, and without the blind a leaf says nothing of its record. In format 1
+    hash_n = SHA-256(hash_{n-1} || canonical bytes of record n || n as u64 BE)
 """
 
 from __future__ import annotations
@@ -60,8 +63,18 @@ def record_from(body: bytes) -> AnyRecord:
 
 
 def next_hash(previous: bytes, body: bytes, number: int) -> bytes:
-    """The hash of record `number`, whose canonical bytes are `body`."""
+    """In format 1, the hash of record `number`, whose canonical bytes are `body`."""
     return sha256(previous + body + number.to_bytes(8, "big")).digest()
+
+
+def leaf_of(blind: bytes, body: bytes) -> bytes:
+    """What stands for a record in the chain; `blind` as it stands in the line, in hexadecimal digits."""
+    return sha256(b"\0%b %b" % (blind, body)).digest()
+
+
+def link(previous: bytes, leaf: bytes, number: int) -> bytes:
+    """The hash of record `number`, for which `leaf` stands."""
+    return sha256(b"\1%b%b%b" % (previous, leaf, number.to_bytes(8, "big"))).digest()
 
 
 def encodable(record: AnyRecord) -> AnyRecord:

@@ -97,7 +97,7 @@ def find_end(folder: Path, node: str) -> Found:
             break
         line = Line.parse(content[position:end])
         if line is not None:
-            if line.hash == chain.next_hash(previous, line.body, line.number):
+            if line.hash == line.hash_after(previous):
                 number, head, size = line.number, line.hash, end
             previous = line.hash
         position = end

@@ -1,7 +1,9 @@
 """The files of a journal: segments of lines, one record a line, named by the number of their first record.
 
-A line is `number SP hash SP record LF`: the number in decimal without leading zeros, the hash in 64 lower-case hex
-digits, the record in its canonical bytes (JSON, so without a line break).
+A line is `number SP hash SP blind SP record LF`: the number in decimal without leading zeros, the hash in 64 lower-case
+hex digits, 32 random ones, the record in its canonical bytes (JSON, so without a line break). Where a record is not
+shown (it was deleted by retention, or it is another session's in a bundle of evidence) its leaf stands for it:
+`number SP hash SP leaf LF`. Lines of format 1 have no blind. docs/journal-format.md.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ PUBLIC_KEY_FILE = "node.pub"
 _READ_BYTES = 256 * 1024
 
 _NAME = re.compile(r"(\d{20})\.journal")
-_HEAD = re.compile(rb"([1-9]\d{0,19}) ([0-9a-f]{64}) ")
+_HEAD = re.compile(rb"([1-9]\d{0,19}) ([0-9a-f]{64}) (?:([0-9a-f]{32}) (?=\{)|(?=\{)|([0-9a-f]{64})$)", re.DOTALL)
 
 
 class JournalUnreadable(Exception):
@@ -33,11 +35,17 @@ class JournalUnreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line as it stands in a segment. Nothing of it is checked but its form."""
+    """One line as it stands in a segment. Nothing of it is checked but its form.
+
+    blind  32 hexadecimal digits that hide what a leaf is made of; empty in format 1
+    leaf   where the record is not shown: what stands for it; then `body` is empty
+    """
 
     number: int
     hash: bytes
     body: bytes
+    blind: bytes = b""
+    leaf: bytes = b""
 
     @classmethod
     def parse(cls, line: bytes) -> Line | None:
@@ -45,7 +53,39 @@ class Line:
         head = _HEAD.match(line)
         if head is None or line[-1:] != b"\n":
             return None
-        return cls(int(head[1]), bytes.fromhex(head[2].decode()), line[head.end() : -1])
+        number, own = int(head[1]), bytes.fromhex(head[2].decode())
+        if head[4] is not None:
+            return cls(number, own, b"", leaf=bytes.fromhex(head[4].decode()))
+        return cls(number, own, line[head.end() : -1], head[3] or b"")
+
+    @property
+    def shown(self) -> bool:
+        """Whether the record itself is here."""
+        return not self.leaf
+
+    @property
+    def format(self) -> int:
+        """The journal's format that the line is of."""
+        return 2 if self.blind or self.leaf else 1
+
+    def hash_after(self, previous: bytes) -> bytes:
+        """The hash that the line must have behind a record with the hash `previous`."""
+        if self.blind:
+            return chain.link(previous, chain.leaf_of(self.blind, self.body), self.number)
+        if self.leaf:
+            return chain.link(previous, self.leaf, self.number)
+        return chain.next_hash(previous, self.body, self.number)
+
+    def written(self) -> bytes:
+        """The line as it stands in a file."""
+        head = b"%d %b " % (self.number, self.hash.hex().encode())
+        if self.leaf:
+            return head + self.leaf.hex().encode() + b"\n"
+        return head + (self.blind + b" " if self.blind else b"") + self.body + b"\n"
+
+    def withheld(self) -> Line:
+        """The line with its leaf for its record. Only of format 2: a record of format 1 has none."""
+        return Line(self.number, self.hash, b"", leaf=self.leaf or chain.leaf_of(self.blind, self.body))
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -5,6 +5,7 @@ What it proves, and what only an anchor (a checkpoint kept elsewhere) can prove,
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import os
 from collections.abc import Iterator
@@ -113,6 +114,7 @@ class _Walk:
         self._key = key
         self._anchors = anchors
         self._hash = b""
+        self._format = 1
         self._node: str | None = None
         self.number = 0
         self.recordings: dict[str, Recording] = {}
@@ -177,11 +179,14 @@ class _Walk:
             raise _Break(expected, segment.path, f"record {expected} is not readable: it was changed")
         if line.number != expected:
             raise _Break(expected, segment.path, self._misplaced(line, expected, rest))
-        if line.hash != chain.next_hash(self._hash, line.body, expected):
+        if line.format < self._format or line.hash != line.hash_after(self._hash):
             raise _Break(
                 expected, segment.path,
                 f"record {expected} does not follow from the one before it: it was changed or put in",
             )  # fmt: skip
+        self._format = line.format
+        if not line.shown:
+            raise _Break(expected, segment.path, f"record {expected} was removed: only its leaf is left")
         tag = tag_of(line.body)
         if tag == b"checkpoint":
             self._checkpoint(line, segment)
@@ -201,7 +206,7 @@ class _Walk:
             self.recordings[record.session] = record
 
     def _misplaced(self, line: Line, expected: int, rest: Iterator[bytes]) -> str:
-        if line.hash == chain.next_hash(self._hash, line.body, expected):
+        if line.hash == dataclasses.replace(line, number=expected).hash_after(self._hash):
             return f"the number of record {expected} was changed to {line.number}"
         if line.number < expected:
             return f"record {line.number} stands in the place of record {expected}: it was put in or moved"

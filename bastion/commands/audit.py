@@ -8,7 +8,7 @@ from bastion.api import messages as m
 from bastion.api import methods
 from bastion.api.language import translate as _
 
-from . import screens, showing_results
+from . import evidence, screens, showing_results
 from .printing import clean, json_line, table
 from .values import limit, moment, shown_duration, shown_moment
 from .words import ANYWHERE, DONE, NOT_SO, Context, Word
@@ -52,6 +52,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     screens.replay_arguments(
         actions.add_parser("replay", help="the recorded screen of one as an asciicast, on standard output")
     )
+
+    evidence.bundle_arguments(actions.add_parser("bundle", help="a session as one file of evidence, with its proof"))
 
     verify = actions.add_parser("verify", help="prove that no record was changed, removed, inserted or moved")
     verify.add_argument("--anchor", metavar="FILE", help="a checkpoint kept elsewhere; - is standard input")
@@ -167,6 +169,8 @@ def show_proof(context: Context, proof: m.Proof, *, as_json: bool) -> int:
 async def _audit(context: Context, arguments: argparse.Namespace) -> int:
     if arguments.action == "verify":
         return await _verify(context, arguments)
+    if arguments.action == "bundle":
+        return await evidence.bundle(context, arguments)
     if arguments.action == "show":
         return await showing_results.show(context, arguments)
     if arguments.action == "screens":

@@ -15,7 +15,7 @@ trusted; 4 login refused. Passwords come from a prompt, --password-file or CASEM
 The same commands work over plain SSH: ssh -p 60022 USER@HOST databases --json
 """
 
-_MOVABLE = {"--config", "--bastion", "--identity", "--password-file", "--journal", "--public-key"}
+_MOVABLE = {"--config", "--bastion", "--identity", "--password-file", "--journal", "--public-key", "--bundle"}
 
 
 def _common(parser: argparse.ArgumentParser, word: Word) -> None:
@@ -48,6 +48,7 @@ def _common(parser: argparse.ArgumentParser, word: Word) -> None:
             "--journal", metavar="DIR", help="verify: these files, with the public key alone"
         )
         parser.add_argument("--recordings", metavar="DIR", help="verify: these recordings too, beside --journal")
+        parser.add_argument("--bundle", metavar="FILE", help="verify: a bundle of evidence, with the public key alone")
         parser.add_argument("--public-key", metavar="FILE", help="verify: the node's public key, node.pub")
 
 

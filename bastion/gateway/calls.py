@@ -26,10 +26,10 @@ from bastion.audit.comparison import with_store
 from bastion.audit.journal import JournalFailed, now
 from bastion.audit.recording_file import RecordingDamaged
 from bastion.audit.records import Act
-from bastion.audit.shown_results import asked_for, shown
 from bastion.audit.verify import NothingToVerify, verify
 
 from . import evidence, explain, exports, personal, screens
+from .audit_calls import AuditCalls
 from .parts import Parts
 from .state import apply_state, export_state
 from .tunnel import Promises
@@ -73,6 +73,7 @@ class Calls:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._verifying = asyncio.Lock()
+        self.audit = AuditCalls(parts)
 
     async def answer(self, caller: Caller, name: str, params: dict[str, Any]) -> Any:
         """The result of one call, ready to be encoded. Raises Refused."""
@@ -158,19 +159,6 @@ class Calls:
 
     # ------------------------------------------------------------------------------------------ sessions and the audit
 
-    async def sessions(self, caller: Caller, params: m.SessionFilter) -> list[m.Session]:
-        if not caller.sees_all:
-            params.user = caller.person.name
-        params.limit = min(params.limit, LISTING) if params.limit > 0 else LISTING
-        live = {session.id: session for session in self._parts.sessions.views()}
-        if params.live:
-            found = [session for session in live.values() if _matches(session, params)]
-            found.sort(key=lambda session: session.started_at, reverse=params.newest)
-            return found[: params.limit]
-        await self._parts.audit.settle()
-        stored = await self._parts.audit.sessions(params)
-        return [live.get(session.id, session) for session in stored]
-
     async def session_cancel(self, caller: Caller, params: methods.ById) -> bool:
         await self._may_touch(caller, params.id)
         return await self._parts.sessions.cancel(params.id, caller.person.name, params.reason or "asked for")
@@ -190,31 +178,6 @@ class Calls:
         await self._parts.audit.settle()
         past = await self._parts.audit.sessions(m.SessionFilter(id=session_id, user=user, limit=1))
         raise Refused("session-not-live" if past else "session-unknown", session=session_id[:64])
-
-    async def statements(self, caller: Caller, params: m.StatementFilter) -> m.StatementPage:
-        if not caller.sees_all:
-            params.user = caller.person.name
-        await self._parts.audit.settle()
-        return await self._parts.audit.statements(params)
-
-    async def result(self, caller: Caller, params: methods.ShowRequest) -> m.StatementResult:
-        parts = self._parts
-        live = parts.sessions.live.get(params.session)
-        if live is not None:
-            with contextlib.suppress(TimeoutError):  # then the answer is what the file has
-                await live.settle_recording()
-        await parts.audit.settle()
-        asked = await parts.store.read(asked_for(params.session, params.seq))
-        # On record before anything of it is given.
-        detail: dict[str, str | int | None] = {"seq": params.seq, "from": params.after}
-        await parts.record(
-            Act(
-                at=now(), user=caller.person.name, source=caller.source, act="result-shown",
-                subject=params.session, detail=detail,
-            )
-        )  # fmt: skip
-        folder, node = parts.configuration.recordings_folder, parts.configuration.node
-        return await asyncio.to_thread(shown, asked, folder, parts.vault, node, max(params.after, 0), params.limit)
 
     async def screens(self, _caller: Caller, params: methods.ScreenFilter) -> list[m.Screen]:
         await self._parts.audit.settle()
@@ -275,12 +238,13 @@ class Calls:
         return await export_state(self._parts)
 
 
-def _matches(session: m.Session, wanted: m.SessionFilter) -> bool:
-    return (
-        (wanted.user is None or session.user == wanted.user)
-        and (wanted.database is None or session.database == wanted.database)
-        and (wanted.id is None or session.id == wanted.id)
-    )
+def _on_audit(answer: Callable[[AuditCalls, Caller, Any], Awaitable[Any]]) -> Handler:
+    """A call about the record."""
+
+    async def handler(calls: Calls, caller: Caller, params: Any) -> Any:
+        return await answer(calls.audit, caller, params)
+
+    return handler
 
 
 def _on_parts(answer: Callable[[Parts, Caller, Any], Awaitable[Any]]) -> Handler:
@@ -303,9 +267,15 @@ _HANDLERS: dict[str, Handler] = {
     methods.TUNNEL_OPEN.name: Calls.tunnel_open,
     methods.SESSION_CANCEL.name: Calls.session_cancel,
     methods.SESSION_END.name: Calls.session_end,
-    methods.SESSIONS.name: Calls.sessions,
-    methods.STATEMENTS.name: Calls.statements,
-    methods.RESULT.name: Calls.result,
+    methods.SESSIONS.name: _on_audit(AuditCalls.sessions),
+    methods.STATEMENTS.name: _on_audit(AuditCalls.statements),
+    methods.RESULT.name: _on_audit(AuditCalls.result),
+    methods.STATEMENTS_COUNT.name: _on_audit(AuditCalls.count_statements),
+    methods.SESSIONS_COUNT.name: _on_audit(AuditCalls.count_sessions),
+    methods.AUDIT_NAMES.name: _on_audit(AuditCalls.names),
+    methods.FILTERS.name: _on_audit(AuditCalls.filters),
+    methods.FILTER_SAVE.name: _on_audit(AuditCalls.filter_save),
+    methods.FILTER_REMOVE.name: _on_audit(AuditCalls.filter_remove),
     methods.SCREENS.name: Calls.screens,
     methods.SCREEN.name: Calls.screen,
     methods.SCREEN_OF.name: _on_parts(screens.screen_of),

@@ -185,7 +185,8 @@ class BastionProcess:
             for file in sorted((self.home / "journal").rglob("*.journal"))
             for line in file.read_bytes().splitlines(keepends=True)
         ]
-        return [json.loads(line.split(b" ", 2)[2]) for line in lines if line.endswith(b"\n")]
+        # Behind the number, the hash and, from format 2 of the journal on, the blind.
+        return [json.loads(line[line.index(b"{") :]) for line in lines if line.endswith(b"\n")]
 
     def mentions(self, text: str) -> bool:
         """Whether a text stands anywhere in the bastion's folder (record, store, keys) or in its log."""

@@ -27,8 +27,9 @@ def test_a_verifier_written_from_the_documented_format_alone_agrees(tmp_path: Pa
     checkpoints = 0
     content = b"".join(path.read_bytes() for path in sorted(tmp_path.glob("*.journal")))
     for raw in content.split(b"\n")[:-1]:
-        number, digest, body = raw.split(b" ", 2)
-        previous = sha256(previous + body + struct.pack(">Q", int(number))).digest()
+        number, digest, blind, body = raw.split(b" ", 3)
+        leaf = sha256(b"\0" + blind + b" " + body).digest()
+        previous = sha256(b"\1" + previous + leaf + struct.pack(">Q", int(number))).digest()
         hashes.append(previous)
         assert previous.hex() == digest.decode()
         record = json.loads(body)

@@ -126,7 +126,9 @@ def test_syslog_over_tcp_has_every_record_with_its_hash(tmp_path: Path) -> None:
         found = SYSLOG.fullmatch(message)
         assert found is not None
         event = json.loads(found["text"])
-        assert event.pop("journal") == {"node": NODE, "number": line.number, "hash": line.hash.hex()}
+        assert event.pop("journal") == {
+            "node": NODE, "number": line.number, "hash": line.hash.hex(), "blind": line.blind.decode(),
+        }  # fmt: skip
         assert event == json.loads(line.body)
         assert (found["host"], found["id"].decode(), found["at"].decode()) == (b"n1", event["kind"], event["at"])
         assert int(found["priority"]) == 13 * 8 + {"node-started": 5, "node-stopped": 5}.get(event["kind"], 6)

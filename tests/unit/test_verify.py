@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tempfile
 from collections.abc import Callable
@@ -52,8 +53,9 @@ def rechained(lines: list[bytes], key: Ed25519PrivateKey | None = None) -> list[
         if key is not None and body.startswith(b'{"kind":"checkpoint"'):
             record = chain.record_from(body)
             body = chain.canonical_bytes(chain.sign_checkpoint(key, "n1", number - 1, head, record.at))
-        head = chain.next_hash(head, body, number)
-        out.append(b"%d %s %s\n" % (number, head.hex().encode(), body))
+        line = dataclasses.replace(line, number=number, body=body)
+        head = line.hash_after(head)
+        out.append(dataclasses.replace(line, hash=head).written())
     return out
 
 
@@ -189,13 +191,59 @@ def test_a_checkpoint_with_a_wrong_signature(journal: Path) -> None:
         before, line = Line.parse(lines[8]), Line.parse(lines[9])
         assert before is not None
         assert line is not None
-        body = line.body.replace(b'"signature":"', b'"signature":"AAAA')
-        return [*lines[:9], b"10 %s %s\n" % (chain.next_hash(before.hash, body, 10).hex().encode(), body)]
+        line = dataclasses.replace(line, body=line.body.replace(b'"signature":"', b'"signature":"AAAA'))
+        return [*lines[:9], dataclasses.replace(line, hash=line.hash_after(before.hash)).written()]
 
     rewrite(journal, forge)
     number, reason = broken(verify(journal, PUBLIC))
     assert number == 10
     assert "signature does not hold" in reason
+
+
+# ------------------------------------------------------------------------------------------------------------- format 1
+
+
+def in_format_1(folder: Path) -> None:
+    """The same records as a journal of format 1."""
+    head, number = chain.genesis("n1"), 0
+
+    def change(lines: list[bytes]) -> list[bytes]:
+        nonlocal head, number
+        out = []
+        for raw in lines:
+            line = Line.parse(raw)
+            assert line is not None
+            body, number = line.body, number + 1
+            if body.startswith(b'{"kind":"checkpoint"'):
+                body = chain.canonical_bytes(
+                    chain.sign_checkpoint(KEY, "n1", number - 1, head, chain.record_from(body).at)
+                )
+            head = chain.next_hash(head, body, number)
+            out.append(b"%d %s %s\n" % (number, head.hex().encode(), body))
+        return out
+
+    rewrite(folder, change)
+
+
+def test_a_journal_of_format_1_verifies_and_goes_on_in_format_2(journal: Path) -> None:
+    in_format_1(journal)
+    assert verify(journal, PUBLIC).proved_to == 10
+    open_journal(journal).close("went on")
+    lines = [Line.parse(raw) for raw in only_segment(journal).read_bytes().splitlines(keepends=True)]
+    assert [line.format for line in lines if line is not None] == [1] * 10 + [2] * 5
+    assert verify(journal, PUBLIC).proved_to == 15
+
+
+def test_the_journal_never_goes_back_to_format_1(journal: Path) -> None:
+    def back(lines: list[bytes]) -> list[bytes]:
+        before, line = Line.parse(lines[7]), Line.parse(lines[8])
+        assert before is not None
+        assert line is not None
+        old = dataclasses.replace(line, blind=b"")
+        return [*lines[:8], dataclasses.replace(old, hash=old.hash_after(before.hash)).written()]
+
+    rewrite(journal, back)
+    assert broken(verify(journal, PUBLIC))[0] == 9
 
 
 # ------------------------------------------------------------------------------------------------------------- segments

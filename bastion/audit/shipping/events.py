@@ -32,12 +32,13 @@ class Event:
     kind: str
     at: str
     body: bytes
+    blind: str = ""
 
     @classmethod
     def of(cls, node: str, line: Line) -> Event:
         """The event of a journal's line. Raises msgspec.DecodeError for one that is no record."""
         head = _decode(line.body)
-        return cls(node, line.number, line.hash.hex(), head.kind, head.at, line.body)
+        return cls(node, line.number, line.hash.hex(), head.kind, head.at, line.body, line.blind.decode())
 
     @property
     def severity(self) -> int:
@@ -51,7 +52,10 @@ class Event:
     def json(self, longest: int | None = None) -> bytes:
         """The event's JSON object. Longer than `longest` bytes, its longest texts are cut, and `cut` says so."""
         node = msgspec.json.encode(self.node)
-        start = b'{"journal":{"node":%b,"number":%d,"hash":"%b"},' % (node, self.number, self.hash.encode())
+        place = b'"node":%b,"number":%d,"hash":"%b"' % (node, self.number, self.hash.encode())
+        if self.blind:
+            place += b',"blind":"%b"' % self.blind.encode()
+        start = b'{"journal":{%b},' % place
         whole = start + self.body[1:]
         if longest is None or len(whole) <= longest:
             return whole
