@@ -85,6 +85,7 @@ class WorkstationSettings:
     resume_for  seconds that a workstation whose connection was lost is kept; 0: not at all
     memory      bytes that the process of one may have for data; 0: as many as there are
     export_quota  bytes that one person's exported results may take on the bastion together; 0: nothing is exported
+    exports_total  bytes that everybody's exported results may take together; 0: only the disk is the limit
     user        whose processes they are; '': the bastion's own. Needs a bastion that runs as root
     socket      where a UI host that is a service of its own listens; None: the bastion starts one
     """
@@ -95,6 +96,7 @@ class WorkstationSettings:
     resume_for: int = 300
     memory: int = 1024 * 1024 * 1024
     export_quota: int = 1024 * 1024 * 1024
+    exports_total: int = 10 * 1024 * 1024 * 1024
     user: str = ""
     socket: Path | None = None
 
@@ -348,6 +350,7 @@ def _workstation(folder: Path, table: _Table) -> WorkstationSettings:
         resume_for=table.number("resume_for", defaults.resume_for, 0, 24 * 3600),
         memory=table.number("memory", defaults.memory, 0, 1024**4),
         export_quota=table.number("export_quota", defaults.export_quota, 0, 1024**5),
+        exports_total=table.number("exports_total", defaults.exports_total, 0, 1024**5),
         user=user,
         socket=folder / socket_path if socket_path else None,
     )
@@ -459,6 +462,8 @@ per_person = {WorkstationSettings().per_person}
 resume_for = {WorkstationSettings().resume_for}
 # bytes that one person's exported results may take here, for a day at most; 0: nothing is exported
 export_quota = {WorkstationSettings().export_quota}
+# bytes that everybody's may take here together; 0: only the disk is the limit
+exports_total = {WorkstationSettings().exports_total}
 
 # Every record, also to other systems: kind = "syslog", "file" or "webhook". See docs/events.md.
 # [[shipping]]

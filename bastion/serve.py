@@ -115,8 +115,9 @@ async def parts_of(configuration: Configuration, reason: str, *, serving: bool =
             recorder=recorder if configuration.recording.results else None,
         )
         exports = ExportFiles(
-            configuration.exports_folder, vault, configuration.workstation.export_quota, time.time, alone=serving
-        )
+            configuration.exports_folder, vault, configuration.workstation.export_quota, time.time,
+            total=configuration.workstation.exports_total, alone=serving,
+        )  # fmt: skip
         screens = recorder if configuration.recording.screens else None
         yield Parts(
             configuration, store, vault, authority, journal, audit, access, sessions, advertise, exports, screens

@@ -1,8 +1,8 @@
 """Results that people exported from a workstation that has no disk of its own: sealed files that wait to be fetched.
 
 Each export has a key of its own; its parts are sealed with AES-256-GCM under it, their place authenticated; the key
-and what is known of the export lie beside it, sealed with the vault. A person's exports are bounded together, and every
-one is gone after KEPT_SECONDS. One not finished after UNFINISHED_SECONDS is taken as given up.
+and what is known of the export lie beside it, sealed with the vault. A person's exports are bounded together, and so
+are everybody's; every one is gone after KEPT_SECONDS. One not finished after UNFINISHED_SECONDS is taken as given up.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import os
 import re
 import secrets
 import struct
@@ -40,7 +41,10 @@ _ID = re.compile(r"x-[0-9a-f]{16}")
 
 
 class Kept(msgspec.Struct):
-    """What is known of an export. `parts` and `digest` (SHA-256, hexadecimal) hold once it is `finished`."""
+    """What is known of an export. `user`: the key of a `Person`.
+
+    `parts` and `digest` (SHA-256, hexadecimal) hold once it is `finished`.
+    """
 
     id: str
     user: str
@@ -71,9 +75,13 @@ class ExportFiles:
     """Every method but `goes_on` and `expect` blocks: called from threads."""
 
     def __init__(
-        self, folder: Path, vault: Vault, quota: int, clock: Callable[[], float], *, alone: bool = True
+        self, folder: Path, vault: Vault, quota: int, clock: Callable[[], float], *, total: int = 0, alone: bool = True
     ) -> None:
+        """quota, total: bytes of one person's and of everybody's; a total of 0 is none."""
         self._folder, self._vault, self._quota, self._clock = folder, vault, quota, clock
+        self._total = total
+        self._known: dict[str, tuple[tuple[int, int], Kept | None]] = {}
+        """What was read of each file, with the inode and time of when it was: only what has changed is opened again."""
         self._alone = alone
         """No other process writes exports: one that is unfinished and not ours was given up."""
         self._writing: dict[str, _Writing] = {}
@@ -107,10 +115,12 @@ class ExportFiles:
             if number != kept.parts or not 0 < len(data) <= MOST_PART:
                 self._remove(id)
                 raise Refused("export-broken", id=id)
-            taken = sum(other.bytes for other in self._all(user) if other.id != id)
-            if taken + kept.bytes + len(data) > self._quota:
+            if sum(other.bytes for other in self._everybodys() if other.user == user) + len(data) > self._quota:
                 self._remove(id)
                 raise Refused("export-quota", limit=self._quota)
+            if self._total and sum(other.bytes for other in self._everybodys()) + len(data) > self._total:
+                self._remove(id)
+                raise Refused("exports-total", limit=self._total)
             nonce = secrets.token_bytes(NONCE_BYTES)
             sealed = nonce + writing.sealing.encrypt(nonce, data, f"{id}:{number}".encode())
             try:
@@ -153,7 +163,7 @@ class ExportFiles:
         """One of the person's own. Raises Refused."""
         with self._guard:
             self.sweep()
-            kept = self._read(id) if _ID.fullmatch(id) else None
+            kept = self._of(id) if _ID.fullmatch(id) else None
             if kept is None or kept.user != user or (finished and not kept.finished):
                 raise Refused("export-unknown", id=id[:40])
             return kept
@@ -195,10 +205,11 @@ class ExportFiles:
         """Removes what is too old, and what cannot be read. Never raises."""
         now = self._clock()
         with self._guard:
-            for path in self._paths():
-                kept = self._read(path.stem)
+            self._look()
+            for id in list(self._known):
+                kept = self._of(id)
                 if kept is None:
-                    self._remove(path.stem)
+                    self._remove(id)
                 elif now - kept.begun_at > (KEPT_SECONDS if kept.finished else UNFINISHED_SECONDS):
                     self._remove(kept.id)
                 elif self._alone and not kept.finished and kept.id not in self._writing:
@@ -213,16 +224,31 @@ class ExportFiles:
         return writing
 
     def _all(self, user: str) -> list[Kept]:
-        found = []
-        for path in self._paths():
-            writing = self._writing.get(path.stem)
-            kept = writing.kept if writing is not None else self._read(path.stem)
-            if kept is not None and kept.user == user:
-                found.append(kept)
-        return found
+        return [kept for kept in self._everybodys() if kept.user == user]
 
-    def _paths(self) -> list[Path]:
-        return list(self._folder.glob("x-*.export"))
+    def _everybodys(self) -> list[Kept]:
+        return [kept for id in self._known if (kept := self._of(id)) is not None]
+
+    def _of(self, id: str) -> Kept | None:
+        """As it stands: of one that is on its way, so far."""
+        writing = self._writing.get(id)
+        return writing.kept if writing is not None else self._known.get(id, (None, None))[1]
+
+    def _look(self) -> None:
+        """What there is now; other processes of the bastion write and remove here too."""
+        there: dict[str, tuple[int, int]] = {}
+        with contextlib.suppress(FileNotFoundError), os.scandir(self._folder) as entries:
+            for entry in entries:
+                id, _dot, ending = entry.name.partition(".")
+                if ending == "export" and _ID.fullmatch(id):
+                    with contextlib.suppress(FileNotFoundError):
+                        status = entry.stat()
+                        there[id] = status.st_ino, status.st_mtime_ns
+        for id in self._known.keys() - there.keys():
+            del self._known[id]
+        for id, state in there.items():
+            if self._known.get(id, (None,))[0] != state:
+                self._known[id] = state, self._read(id)
 
     def _data(self, id: str) -> Path:
         return self._folder / f"{id}.sealed"
@@ -233,7 +259,9 @@ class ExportFiles:
         part = path.with_suffix(".part")
         part.touch(mode=0o600)
         part.write_text(text, encoding="ascii")
+        status = part.stat()
         part.replace(path)
+        self._known[kept.id] = (status.st_ino, status.st_mtime_ns), kept
 
     def _read(self, id: str) -> Kept | None:
         try:
@@ -244,6 +272,7 @@ class ExportFiles:
 
     def _remove(self, id: str) -> None:
         writing = self._writing.pop(id, None)
+        self._known.pop(id, None)
         if writing is not None:
             with contextlib.suppress(OSError):
                 writing.file.close()

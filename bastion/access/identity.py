@@ -35,6 +35,13 @@ class Person:
 
     name: str
     roles: frozenset[str]
+    id: int = 0
+    """Of the user in the store; 0 for nobody of it."""
+
+    @property
+    def key(self) -> str:
+        """Who it is, apart from whoever had or will have the same name."""
+        return f"{self.id}:{self.name}"
 
 
 def find_user(connection: sa.Connection, name: str) -> sa.Row[Any] | None:
@@ -60,7 +67,7 @@ def person_of(connection: sa.Connection, name: str, at: datetime) -> Person:
     user = refuse_unfit(find_user(connection, name), name, at)
     table = schema.user_roles
     roles = connection.scalars(sa.select(table.c.role).where(table.c.user_id == user.id))
-    return Person(user.name, frozenset(roles))
+    return Person(user.name, frozenset(roles), user.id)
 
 
 def read_public_key(line: str) -> tuple[str, str, str]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from . import messages as m
 from .language import translate
+from .moments import spoken_in
 from .refusals import sentence
 
 
@@ -13,9 +12,6 @@ def _(text: str) -> str:
     """Marks a text for the catalogue; it is translated when it is shown."""
     return text
 
-
-_MOMENT = re.compile(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d(?:\.\d+)?Z")
-"""A time as messages hold it; people get it to the minute."""
 
 STAGES: dict[str, str] = {
     "person": _("You"),
@@ -118,10 +114,7 @@ def next_step(check: m.Check) -> str:
 
 
 def _filled(template: str, check: m.Check) -> str:
-    params = {
-        name: _MOMENT.sub(r"\1 \2 UTC", value) if isinstance(value, str) else value
-        for name, value in check.params.items()
-    }
+    params = {name: spoken_in(value) if isinstance(value, str) else value for name, value in check.params.items()}
     params = {**params, "ask": params.get("ask") or translate(_("an administrator"))}
     try:
         return translate(template).format(**params)

@@ -42,18 +42,18 @@ async def begin(parts: Parts, caller: Caller, params: methods.ExportBegin) -> m.
     seq = next((s.seq for s in page.statements if s.text.strip() == params.statement.strip()), None)
     name = "".join(c for c in params.name if c.isprintable() and c not in '/\\:*?"<>|')[:100] or "result"
     files = parts.exports
-    kept = await asyncio.to_thread(files.begin, user, params.session, seq, database, params.format, name)
+    kept = await asyncio.to_thread(files.begin, caller.person.key, params.session, seq, database, params.format, name)
     return shown(kept)
 
 
 async def part(parts: Parts, caller: Caller, params: methods.ExportPart) -> None:
     """`export.part`."""
-    await asyncio.to_thread(parts.exports.part, caller.person.name, params.id, params.number, params.data)
+    await asyncio.to_thread(parts.exports.part, caller.person.key, params.id, params.number, params.data)
 
 
 async def finish(parts: Parts, caller: Caller, params: methods.ExportFinish) -> m.ExportFile:
     """`export.finish`: on record before anybody can fetch it."""
-    files, user = parts.exports, caller.person.name
+    files, user = parts.exports, caller.person.key
     kept = await asyncio.to_thread(files.finish, user, params.id, params.rows, params.digest)
     try:
         await _record(parts, caller, "result-exported", kept)
@@ -65,18 +65,18 @@ async def finish(parts: Parts, caller: Caller, params: methods.ExportFinish) -> 
 
 async def abandon(parts: Parts, caller: Caller, params: methods.ById) -> None:
     """`export.abandon`: given up, or no longer wanted."""
-    await asyncio.to_thread(parts.exports.abandon, caller.person.name, params.id)
+    await asyncio.to_thread(parts.exports.abandon, caller.person.key, params.id)
 
 
 async def listing(parts: Parts, caller: Caller, _params: methods.Nothing) -> list[m.ExportFile]:
     """`export.list`."""
-    return [shown(kept) for kept in await asyncio.to_thread(parts.exports.finished, caller.person.name)]
+    return [shown(kept) for kept in await asyncio.to_thread(parts.exports.finished, caller.person.key)]
 
 
 async def read(parts: Parts, caller: Caller, params: methods.ExportRead) -> m.ExportPiece:
     """`export.read`: on record before the first piece is given, wherever it lies; what follows it is of that time."""
     files = parts.exports
-    kept = await asyncio.to_thread(files.find, caller.person.name, params.id)
+    kept = await asyncio.to_thread(files.find, caller.person.key, params.id)
     if not files.goes_on(kept, params.after):
         await _record(parts, caller, "export-fetched", kept)
     data, following = await asyncio.to_thread(files.read, kept, params.after)

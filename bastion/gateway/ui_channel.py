@@ -41,7 +41,10 @@ LEAVING = ("q", "\x03", "\x04")
 MOST_OFFERED = 9
 MEASURED_EVERY = 5.0
 ANSWER_SECONDS = 1.5
-"""How long a terminal that may have been lost is waited for."""
+MOST_ANSWER_SECONDS = 20.0
+"""How long a terminal that may have been lost is waited for: on a quick link, and on any."""
+ROUND_TRIPS_WAITED = 8
+"""A slow link drops a packet or two and sends them again, each time later (RFC 6298)."""
 
 _ROUND_TRIP_AT = 68
 """Where tcpi_rtt is in the kernel's struct tcp_info."""
@@ -68,6 +71,11 @@ def round_trip(sock: Any) -> float | None:
         return float(struct.unpack_from("=I", found, _ROUND_TRIP_AT)[0]) / 1e6
     except (AttributeError, OSError, struct.error):
         return None
+
+
+def answer_seconds(measured: float | None) -> float:
+    """How long a terminal is waited for whose link takes `measured` seconds there and back, where that is known."""
+    return min(max(ANSWER_SECONDS, ROUND_TRIPS_WAITED * (measured or 0.0)), MOST_ANSWER_SECONDS)
 
 
 def refusal_of(term: str | None) -> Refused | None:
@@ -267,7 +275,7 @@ class UiChannel:
     async def answers(self) -> bool:
         connection: Any = self._connection
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(answer_seconds(round_trip(self._channel.get_extra_info("socket")))):
                 # Every client answers a request that it does not know, if only with a no (RFC 4254, section 4).
                 await connection._make_global_request(b"keepalive@openssh.com")
         except (TimeoutError, asyncssh.Error, OSError):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import string
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from bastion.access.explain import Judged
-from bastion.api import explanations, language
+from bastion.api import explanations, language, moments
 from bastion.api import messages as m
 from bastion.api.methods import DatabaseList
 from bastion.api.refusals import SENTENCES
@@ -18,9 +19,11 @@ from tests.unit.bastion_state import ADMIN, ALICE, DOCUMENT, HERE, BastionState
 
 
 @pytest.fixture
-async def declared(state: BastionState) -> BastionState:
+async def declared(state: BastionState) -> AsyncIterator[BastionState]:
     await state.declare(DOCUMENT)
-    return state
+    moments.everywhere(local=False, clock=state.clock)
+    yield state
+    moments.everywhere(local=False)
 
 
 async def judged(state: BastionState, database: str = "orders", user: str = "alice", account: Any = None) -> Judged:
@@ -42,7 +45,7 @@ async def test_all_is_well_with_a_live_token(declared: BastionState) -> None:
         "person ok: alice may work here.",
         "grant ok: Granted by dba-orders, without an end.",
         "account ok: app_rw: the bastion has what it logs in with.",
-        "token ok: Live until 2026-11-22 17:30 UTC.",
+        "token ok: Live until 2026-11-22 17:30 UTC (in 8 h 00 min).",
     ]
     assert found.place is not None
     assert (found.place.host, found.place.port, found.account) == ("rm-example.test", 3306, "app_rw")
@@ -55,10 +58,10 @@ async def test_a_token_that_is_not_there_or_over_is_told_with_the_next_step(decl
     )
     token = await declared.token()
     declared.clock.advance(hours=9)
-    assert words(await judged(declared))[3] == f"token note: It ended at 2026-11-22 17:30 UTC. {step}"
+    assert words(await judged(declared))[3] == f"token note: It ended at 2026-11-22 17:30 UTC (1 h 00 min ago). {step}"
     token = await declared.token()
     await declared.access.revoke_token(ADMIN, token.id, "", HERE)
-    assert words(await judged(declared))[3] == f"token note: It was revoked at 2026-11-22 18:30 UTC by admin. {step}"
+    assert words(await judged(declared))[3] == f"token note: It was revoked at 2026-11-22 18:30 UTC (just now) by admin. {step}"
 
 
 async def test_without_a_grant_it_is_said_whom_to_ask_and_nothing_else(declared: BastionState) -> None:
@@ -79,14 +82,14 @@ async def test_dates_of_a_grant(declared: BastionState) -> None:
     grant = DOCUMENT["grants"][0]
     await declared.declare({"grants": [grant | {"from": "2027-01-01", "until": "2027-02-01"}]})
     assert words(await judged(declared))[1] == (
-        "grant no: Your grant for orders starts at 2027-01-01T00:00:00Z. "
+        "grant no: Your grant for orders starts at 2027-01-01 00:00 UTC (in 39 days). "
         "Wait until then, or ask admin to let it start earlier."
     )
     declared.clock.advance(days=60)
-    assert words(await judged(declared))[1] == "grant ok: Granted by dba-orders until 2027-02-01 00:00 UTC."
+    assert words(await judged(declared))[1] == "grant ok: Granted by dba-orders until 2027-02-01 00:00 UTC (in 10 days)."
     declared.clock.advance(days=60)
     found = await judged(declared)
-    assert words(found)[1].startswith("grant no: Your grant for orders ended at 2027-02-01T00:00:00Z.")
+    assert words(found)[1].startswith("grant no: Your grant for orders ended at 2027-02-01 00:00 UTC (49 days ago).")
     assert found.known
     assert found.place is None
 

@@ -171,7 +171,7 @@ async def test_no_part_of_an_export_is_given_without_a_record(files: ExportFiles
         records.append(act.act)
 
     parts: Any = SimpleNamespace(exports=files, record=record)
-    caller: Any = SimpleNamespace(person=SimpleNamespace(name="alice"), source="192.0.2.1")
+    caller: Any = SimpleNamespace(person=SimpleNamespace(name="alice", key="alice"), source="192.0.2.1")
     kept = exported(files)
     after: int | None = 0
     places = []

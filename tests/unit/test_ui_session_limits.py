@@ -13,7 +13,7 @@ from bastion.api import messages as m
 from bastion.api import screen_frames as frames
 from bastion.api.refusals import Refused
 from bastion.configuration import WorkstationSettings
-from bastion.gateway import ui_host
+from bastion.gateway import ui_channel, ui_host
 from bastion.gateway.ui_session import Attached, UiSession, UiSessions
 
 ALICE = Person("alice", frozenset())
@@ -161,3 +161,22 @@ async def test_a_host_that_has_lived_for_long_is_soon_there_again(monkeypatch: p
     async with asyncio.timeout(5):
         await again.wait()
     await host.stop()
+
+
+@pytest.mark.asyncio
+async def test_a_workstation_is_its_persons_and_not_of_somebody_with_that_name(
+    processes: list[tuple[socket.socket, ...]],
+) -> None:
+    owner = sessions()
+    session = await owner.open(Person("alice", frozenset(), 7), where())
+    terminal = Terminal()
+    session.attach(terminal)
+    session.detach(terminal)
+    assert await owner.resumable(Person("alice", frozenset({"operator"}), 7)) == [session]
+    assert await owner.resumable(Person("alice", frozenset(), 9)) == []
+    close(owner, processes)
+
+
+@pytest.mark.parametrize(("measured", "seconds"), [(None, 1.5), (0.002, 1.5), (0.3, 2.4), (1.2, 9.6), (60.0, 20.0)])
+def test_a_slow_terminal_is_waited_for_longer_than_a_quick_one(measured: float | None, seconds: float) -> None:
+    assert ui_channel.answer_seconds(measured) == pytest.approx(seconds)
