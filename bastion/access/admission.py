@@ -56,8 +56,15 @@ class Admission:
     certificate_key: str | None = field(default=None, repr=False)
     service: str = ""
     sid: str = ""
+    production: bool = False
     grants: tuple[tuple[str, int], ...] = ()
     policies: tuple[tuple[str, int], ...] = ()
+    redirects: tuple[tuple[str, int], ...] = ()
+    """Where else the database may send the connection: databases of that engine which the person may use as well."""
+
+
+REDIRECTING = ("sqlserver", "oracle")
+"""Engines whose databases may send a connection elsewhere during its login."""
 
 
 def admit(
@@ -108,9 +115,22 @@ def admit(
         ),
         service=database.service,
         sid=database.sid,
+        production=bool(database.production),
         grants=tuple(dict.fromkeys((reach.grant, reach.version) for reach in given)),
         policies=tuple(rules.versions.items()),
+        redirects=_redirects(connection, user.id, database, at) if database.engine in REDIRECTING else (),
     )
+
+
+def _redirects(
+    connection: sa.Connection, user_id: int, database: sa.Row[Any], at: datetime
+) -> tuple[tuple[str, int], ...]:
+    """Addresses, reached in the same way, of this database and of those of its engine that are granted now."""
+    d = schema.databases
+    granted = {reach.database_id for reach in grants.reaches(connection, user_id) if reach.holds(at)}
+    same = d.c.domain_id.is_not_distinct_from(database.domain_id)
+    query = sa.select(d.c.id, d.c.host, d.c.port).where(d.c.engine == database.engine, same)
+    return tuple((row.host.lower(), row.port) for row in connection.execute(query) if row.id in granted)
 
 
 def _database(connection: sa.Connection, token: sa.Row[Any]) -> sa.Row[Any]:

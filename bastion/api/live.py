@@ -141,7 +141,8 @@ class LiveChanges(Message):
 
 
 class WatchRequest(Message):
-    """`watch`: '' to begin, which is on record; then `Watched.watch`. `wait`: seconds to wait for an event, 20 at most."""
+    """`watch`: '' to begin, which is on record; then `Watched.watch`. `wait`: seconds to wait for an event (20 at
+    most)."""
 
     session: str
     watch: str = ""

@@ -22,7 +22,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -129,17 +129,47 @@ class Send:
     data: bytes = field(repr=False)
 
 
+class TlsEnvelope(Protocol):
+    """How a protocol carries the handshake of TLS in packets of its own, and where TLS ends again.
+
+    What is negotiated in packets is TLS 1.2 at most: in 1.3 a server says more after its handshake, which would come
+    where the client expects packets.
+    """
+
+    @property
+    def ends(self) -> bool:
+        """Whether TLS covers a part of the connection only; `is_over` then says where it ends."""
+        ...
+
+    def wrapped(self, records: bytes) -> bytes:
+        """Records of the handshake as they are sent."""
+        ...
+
+    def unwrapped(self, data: bytes) -> tuple[bytes, int]:
+        """The records of the first whole packet, and the bytes that it takes; 0 where it is not whole yet.
+
+        Raises ProtocolError.
+        """
+        ...
+
+    def is_over(self, clear: bytes) -> bool:
+        """Whether TLS ends behind these bytes, which are all that have come under it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class StartTls:
     """Wants TLS on that leg from the next byte on. Answered with `TlsStarted`.
 
     `received` are bytes of that leg already read that belong to the handshake. On the server leg the driver verifies
     the certificate as the database's TLS mode says and ends the login with the reason where it does not hold.
+    `envelope`: the handshake does not stand in the stream as it is.
     """
 
     leg: Leg
     received: bytes = field(default=b"", repr=False)
     alpn: tuple[str, ...] = ()
+    envelope: TlsEnvelope | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,9 +283,20 @@ CancelSteps = Generator[Step, Answer, bool]
 
 @dataclass(frozen=True, slots=True)
 class InBandCancel:
-    """The running statement is cancelled by these bytes on its own connection (attention, break)."""
+    """The running statement is cancelled on its own connection (attention, break), by what `CancelsInBand` says."""
 
-    data: bytes
+
+@runtime_checkable
+class CancelsInBand(Protocol):
+    """A ServerSide of a protocol whose cancel goes through the session's own connection."""
+
+    def cancel_in_band(self) -> bytes | None:
+        """What the database is sent now to cancel what it is at; b"" where that is under way, None where it is idle.
+
+        What it answers to that is kept from the client, who has not asked for it: the running statement ends in an
+        error for him.
+        """
+        ...
 
 
 # -------------------------------------------------------------------------------------------------------------- data
@@ -480,6 +521,15 @@ class ServerSide(Protocol):
 
     def open_statements(self) -> list[int]:
         """Numbers of all statements that have no outcome yet, oldest first."""
+        ...
+
+
+@runtime_checkable
+class SaysNotices(Protocol):
+    """A ServerSide whose protocol lets a server tell its client something that answers nothing."""
+
+    def notify(self, text: str) -> bool:
+        """The client is to be told `text`: `due` hands the words out where they may stand. False: not here."""
         ...
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bastion.api import messages as m
+from bastion.api.refusals import Refused
 from bastion.audit.records import CancelSent
 from bastion.protocols.contract import CancelKey, Refusal
 
@@ -46,6 +47,14 @@ class Ending:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was found in the text of the statement `seq`, so that it is looked at once."""
+
+    seq: int
+    without_where: bool
+
+
 @dataclass(slots=True)
 class LiveSession:
     """A session from its first record to its last.
@@ -68,6 +77,12 @@ class LiveSession:
     cancel_key: CancelKey | None = None
     replication: bool = False
     expires_at: datetime | None = None
+    production: bool = False
+    tell_by_ssh: Callable[[str], bool] | None = None
+    """Tells the client's side of the SSH connection something, where that is possible."""
+    unusual: tuple[str, ...] | None = None
+    """What is out of the ordinary about it (codes of risk.UNUSUAL); None while nobody has looked."""
+    judged: Judged | None = None
     record: SessionRecord | None = None
     relay: Relay | None = None
     cancel_running: Callable[[], Awaitable[bool]] | None = None
@@ -88,6 +103,8 @@ class LiveSession:
         order = send or self.cancel_running
         if self.record is None or order is None:
             return False
+        if self._cancel_held(by, reason):
+            return True
         number = self.record.cancelling()
         if number is None and send is None:
             return False
@@ -101,6 +118,17 @@ class LiveSession:
             CancelSent(at=now(), session=self.id, seq=number, by=by, reason=reason, confirmed=confirmed)
         )
         return confirmed
+
+    def _cancel_held(self, by: str, reason: str) -> bool:
+        """A statement that is held has not reached the database: it is given up here. Raises JournalFailed."""
+        hold = None if self.relay is None else self.relay.hold
+        if hold is None or hold.number is None or hold.over or self.relay is None:
+            return False
+        if self.relay.server_side.running != hold.number:
+            return False
+        said = Refused("held-cancelled")
+        hold.refuse(by, "", reason, Refusal(said.code, str(said)), "cancelled")
+        return True
 
     async def settle_recording(self) -> None:
         """What has come of its results so far is in the recording's file. Raises TimeoutError."""

@@ -14,6 +14,7 @@ from typing import Protocol
 import msgspec
 
 from bastion.audit.records import (
+    Act,
     AnyRecord,
     RawBytes,
     StatementDone,
@@ -29,6 +30,7 @@ from bastion.protocols.contract import (
     StatementBegins,
     StatementEnds,
     StatementExtends,
+    Transaction,
 )
 from bastion.protocols.sql_text import Redacted, redact, statement_kind
 
@@ -41,6 +43,9 @@ _NO_TEXT = re.compile(r"[^\t\n\r\x20-\x7e]")
 
 RUNNING_TEXT = 200
 """Characters of the running statement that a listing shows."""
+
+KEPT_TEXT = 4096
+"""Characters of a running statement that are kept to judge it by."""
 
 
 class Writer(Protocol):
@@ -67,11 +72,12 @@ def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-class _Open(msgspec.Struct, eq=False):
-    """A statement without outcome."""
+class OpenStatement(msgspec.Struct, eq=False):
+    """A statement without outcome: when it was sent (by the monotonic clock), its beginning, and what it is."""
 
     since: float
     text: str
+    kind: str = ""
     cancelled: int = 0
     """Orders to cancel it that were taken, or are under way."""
     credentials: StatementCredentials | None = None
@@ -88,10 +94,15 @@ class SessionRecord:
         self._digest = digest
         self.schema = ""
         self.statements = 0
+        self.errors = 0
+        self.rows = 0
+        """Of the statements that have ended."""
+        self.transaction_since: float | None = None
+        """When the open transaction began, by the monotonic clock, as the server tells it."""
         self.uploads: Uploads | None = None
         self.named: Callable[[str], None] | None = None
         """Is told what the client's program calls itself, where that changes."""
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, OpenStatement] = {}
 
     def before(self, notes: tuple[Note, ...]) -> asyncio.Future[None] | None:
         """Writes what must be in the journal before the client's bytes go on. Raises JournalFailed."""
@@ -136,11 +147,59 @@ class SessionRecord:
                     self.schema = note.schema
                 if note.client is not None and self.named is not None:
                     self.named(note.client)
+                if note.transaction is not None:
+                    self._transaction(note.transaction)
             elif isinstance(note, StatementExtends):
                 at = at or now()
                 records.append(self._extended(note, at))
         if records:
             self._journal.append_soon(*records)
+
+    def _transaction(self, state: Transaction) -> None:
+        if state not in (Transaction.OPEN, Transaction.FAILED):
+            self.transaction_since = None
+        elif self.transaction_since is None:
+            self.transaction_since = monotonic()
+
+    def held(
+        self, notes: tuple[Note, ...], by: str, source: str, detail: dict[str, str | int | None]
+    ) -> asyncio.Future[None] | None:
+        """In the place of `before` where the notes' statement is not to be sent yet. Raises JournalFailed."""
+        at = now()
+        records: list[AnyRecord] = []
+        for note in notes:
+            if isinstance(note, StatementBegins):
+                records.append(self._begun(note, at, "held"))
+            elif isinstance(note, StatementExtends):
+                records.append(self._extended(note, at))
+        records.append(self._act("statement-held", by, source, detail, at))
+        return self._journal.append(*records)
+
+    def released(self, by: str, source: str, detail: dict[str, str | int | None]) -> asyncio.Future[None] | None:
+        """A held statement may go. Raises JournalFailed."""
+        return self._journal.append(self._act("statement-released", by, source, detail, now()))
+
+    def refused(
+        self, number: int, state: str, said: str, by: str, source: str, detail: dict[str, str | int | None]
+    ) -> asyncio.Future[None] | None:
+        """A held statement is not sent: `state` is refused or cancelled. Raises JournalFailed."""
+        at = now()
+        statement = self._open.pop(number, None)
+        self.errors += 1
+        done = StatementDone(
+            at=at,
+            session=self._session,
+            seq=number,
+            state=state,
+            rows=None,
+            error=said,
+            duration_ms=0.0 if statement is None else round((monotonic() - statement.since) * 1000, 3),
+            bytes_down=0,
+        )
+        return self._journal.append(done, self._act("statement-refused", by, source, detail, at))
+
+    def _act(self, act: str, by: str, source: str, detail: dict[str, str | int | None], at: str) -> Act:
+        return Act(at=at, user=by, source=source, act=act, subject=self._session, detail=detail)
 
     def cancelling(self) -> int | None:
         """The oldest statement without outcome is being cancelled by somebody; its failure counts as that.
@@ -158,7 +217,7 @@ class SessionRecord:
         if statement is not None:
             statement.cancelled -= 1
 
-    def not_passed_on(self, number: int) -> None:
+    def not_passed_on(self, number: int, why: str = "the session ended before its record was safe") -> None:
         """Writes that a recorded statement will never be sent: its session ended first. Raises JournalFailed."""
         statement = self._open.pop(number, None)
         if statement is not None:
@@ -169,7 +228,7 @@ class SessionRecord:
                     seq=number,
                     state="skipped",
                     rows=None,
-                    error="not passed on: the session ended before its record was safe",
+                    error=f"not passed on: {why}",
                     duration_ms=round((monotonic() - statement.since) * 1000, 3),
                     bytes_down=0,
                 )
@@ -179,8 +238,12 @@ class SessionRecord:
     def running(self) -> str | None:
         """The beginning of the oldest statement without outcome."""
         for statement in self._open.values():
-            return statement.text
+            return statement.text[:RUNNING_TEXT]
         return None
+
+    def without_outcome(self, number: int) -> OpenStatement | None:
+        """What is known of a statement that has no outcome yet."""
+        return self._open.get(number)
 
     @property
     def running_seconds(self) -> float | None:
@@ -194,13 +257,14 @@ class SessionRecord:
         if not is_clean or not note.complete:
             return self._begun_with_care(note, at, verdict)
         self.statements += 1
-        self._open[note.number] = _Open(monotonic(), note.text[:RUNNING_TEXT])
+        kind = "prepare" if note.prepares else kind
+        self._open[note.number] = OpenStatement(monotonic(), note.text[:KEPT_TEXT], kind)
         return StatementSent(
             at=at,
             session=self._session,
             seq=note.number,
             operation=note.operation,
-            statement_kind="prepare" if note.prepares else kind,
+            statement_kind=kind,
             schema=self.schema,
             text=note.text,
             complete=True,
@@ -216,13 +280,14 @@ class SessionRecord:
         binds, bound = credentials.binds(note.binds)
         self.statements += 1
         kept = credentials if credentials.matter else None
-        self._open[note.number] = _Open(monotonic(), text[:RUNNING_TEXT], credentials=kept)
+        kind = "prepare" if note.prepares else statement_kind(note.text, self.engine)
+        self._open[note.number] = OpenStatement(monotonic(), text[:KEPT_TEXT], kind, credentials=kept)
         return StatementSent(
             at=at,
             session=self._session,
             seq=note.number,
             operation=note.operation,
-            statement_kind="prepare" if note.prepares else statement_kind(note.text, self.engine),
+            statement_kind=kind,
             schema=self.schema,
             text=text,
             complete=note.complete,
@@ -234,7 +299,9 @@ class SessionRecord:
 
     def _extended(self, note: StatementExtends, at: str) -> StatementExtended:
         statement = self._open.get(note.number)
-        kind = _remembered(statement.text, self.engine)[0] if note.runs and statement is not None else ""
+        kind = ""
+        if note.runs and statement is not None:
+            kind = statement.kind = _remembered(statement.text, self.engine)[0]
         text, binds = note.text, note.binds
         secrets: tuple[str, ...] = ()
         if statement is not None and statement.credentials is not None:
@@ -262,6 +329,10 @@ class SessionRecord:
     def _ended(self, note: StatementEnds, at: str) -> StatementDone:
         statement = self._open.pop(note.number, None)
         state = note.outcome
+        if note.rows:
+            self.rows += note.rows
+        if state == "failed":
+            self.errors += 1
         if state == "failed" and statement is not None and statement.cancelled:
             state = "cancelled"
         return StatementDone(
@@ -295,7 +366,7 @@ def raw_bytes(session: str, error: ProtocolError, engine: str) -> RawBytes:
     )
 
 
-def _said(error: DatabaseError, statement: _Open | None) -> str:
+def _said(error: DatabaseError, statement: OpenStatement | None) -> str:
     """The database's words. It repeats a part of the statement where that is wrong."""
     if statement is None or statement.credentials is None:
         return str(error)

@@ -78,12 +78,13 @@ class Sessions:
 
     async def cancel(self, session_id: str, by: str, reason: str = "asked for") -> bool:
         """Cancels what the session is running. Raises Refused where there is no such live session."""
-        return await self._find(session_id).cancel(by, reason)
+        return await self.find(session_id).cancel(by, reason)
 
-    async def end(self, session_id: str, by: str, reason: str) -> m.Session:
-        """Ends a session: cancelled on the database, told to the client. Raises Refused where there is none."""
-        session = self._find(session_id)
-        refused = Refused("session-ended", by=by, reason=reason or "no reason given")
+    async def end(self, session_id: str, by: str, reason: str, code: str = "session-ended") -> m.Session:
+        """Ends a session: cancelled on the database, told to the client by `code`. Raises Refused where there is
+        none."""
+        session = self.find(session_id)
+        refused = Refused(code, by=by, reason=reason or "no reason given")
         session.end(Ending("ended", by, spoken(refused)))
         return session.view()
 
@@ -124,6 +125,7 @@ class Sessions:
     async def open(self, client: Leg, visit: Visit) -> None:
         """Runs a session on an opened tunnel, to its end. What goes wrong is told to the client and recorded."""
         session = LiveSession(visit.session or new_session_id(), visit, self._node, self._journal)
+        session.tell_by_ssh = getattr(client.transport, "tell", None)
         engine = self._engines.get(visit.engine)
         if engine is None:
             self._refuse_unspoken(session, client)
@@ -138,6 +140,7 @@ class Sessions:
             if full is not None and cancel is None:
                 return
             admission = await self._admit(visit.user, visit.token)
+            session.production = admission.production
             life = Life(
                 session=session,
                 engine=engine,
@@ -241,7 +244,8 @@ class Sessions:
             self._contexts[visit.database] = context
         return context
 
-    def _find(self, session_id: str) -> LiveSession:
+    def find(self, session_id: str) -> LiveSession:
+        """The live session of that id. Raises Refused."""
         session = self.live.get(session_id)
         if session is None:
             raise Refused("session-not-live", session=session_id)
@@ -253,6 +257,10 @@ class Sessions:
             self._journal.append(record)
         except JournalFailed:
             logger.exception("the end of a session could not be recorded")
+
+    def changed(self, session: LiveSession) -> None:
+        """What a listing shows of the session has changed."""
+        self._notify("changed", session)
 
     def _notify(self, kind: str, session: LiveSession) -> None:
         for listener in self.listeners:

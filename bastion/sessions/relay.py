@@ -15,14 +15,30 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from bastion.audit.journal import JournalFailed
-from bastion.protocols.contract import ClientSide, Piece, ProtocolError, Refusal, Reply, ServerSide, StatementBegins
+from bastion.protocols.contract import (
+    CancelsInBand,
+    ClientSide,
+    Note,
+    Piece,
+    ProtocolError,
+    Refusal,
+    Reply,
+    SaysNotices,
+    ServerSide,
+    StatementBegins,
+    StatementExtends,
+)
 from bastion.protocols.contract import Leg as Side
 
 from .legs import Leg
 from .record import SessionRecord, Writer, raw_bytes
 from .recording import SessionRecording
+
+if TYPE_CHECKING:
+    from .hold import Hold
 
 DENSE_SLICE = 4 * 1024
 """Bytes of a client that are handled in one turn of the event loop, where they are full of statements."""
@@ -35,6 +51,8 @@ DENSE_FOR = 64
 
 MOST_UNREAD = 64 * 1024
 """Bytes that wait for their turn before the client is not read any more."""
+
+NOT_SENT_HELD = "the session ended while it was held"
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +95,8 @@ class Relay:
         self.unattributed = 0
         self.client_is_gone = False
         self.recording: SessionRecording | None = None
+        self.hold: Hold | None = None
+        """An auditor's order to hold the next statement, or one that is held."""
 
     def start(self, client_rest: bytes, server_rest: bytes) -> None:
         """Begins; the rests were read during login."""
@@ -307,6 +327,55 @@ class Relay:
         if due and not self.client_is_gone:
             self.client.write(due)
 
+    # ------------------------------------------------------------------------------------------- what an auditor does
+
+    def waiting_notes(self) -> list[tuple[Note, ...]]:
+        """The notes of the pieces that wait for their record."""
+        return [piece.notes for piece in self._waiting]
+
+    def keep_unread(self) -> None:
+        """A statement is being held: what the client sends is not read, but taken in, so that its leaving is seen."""
+        self._from_client = self._put_off  # type: ignore[method-assign]
+        asyncio.get_running_loop().call_soon(self._take_in)
+
+    def _take_in(self) -> None:
+        if not self._over and self.hold is not None and len(self._unread) <= MOST_UNREAD:
+            self.client.resume_reading()
+
+    def read_again(self) -> None:
+        """Nothing is held any more. What was taken in is read when the piece that waits has gone on."""
+        self.__dict__.pop("_from_client", None)
+
+    def refuse_waiting(self, number: int, refusal: Refusal) -> None:
+        """The statement of the first piece that waits is not sent; the client is told in its place."""
+        piece = self._waiting[0]
+        self.client_side.refuse(piece, refusal)
+        piece.forward = False
+        for each in self._waiting:
+            if each.statement == number:
+                each.forward = False
+
+    def cancel_in_band(self) -> bool:
+        """Cancels what the database is at on this connection; whether the order has gone out, or had before."""
+        side = self.server_side
+        order = side.cancel_in_band() if isinstance(side, CancelsInBand) else None
+        if order:
+            self.server.write(order)
+        return order is not None
+
+    def record_failed(self) -> None:
+        """What happens to the session cannot be recorded."""
+        self._end("record-failed", "")
+
+    def say(self, text: str) -> bool:
+        """Tells the client something, as soon as it can be said; whether its protocol has words for that."""
+        side = self.server_side
+        if self._over or self.client_is_gone or not isinstance(side, SaysNotices):
+            return False
+        said = side.notify(text)
+        self._give_due()
+        return said
+
     # ---------------------------------------------------------------------------------------------------------- endings
 
     async def until_idle(self, seconds: float) -> bool:
@@ -398,12 +467,17 @@ class Relay:
 
     def _give_up_waiting(self) -> None:
         """What still waits for its record is never passed on; where it is on record by now, that is too."""
+        hold = self.hold
+        held = None if hold is None else hold.number
+        if hold is not None:
+            hold.abandon()
         for piece in self._waiting:
             for note in piece.notes:
-                if isinstance(note, StatementBegins):
+                if isinstance(note, StatementBegins) or (isinstance(note, StatementExtends) and note.runs):
                     self._unsent = min(note.number, self._unsent or note.number)
+                    why = (NOT_SENT_HELD,) if note.number == held else ()
                     try:
-                        self.record.not_passed_on(note.number)
+                        self.record.not_passed_on(note.number, *why)
                     except JournalFailed:
                         break  # nothing can be recorded any more: the session ends for that, and the log says so
         self._waiting.clear()

@@ -133,7 +133,7 @@ async def test_a_dial_that_is_ended_meanwhile_is_over_at_once(monkeypatch: pytes
     stage = Stage(started=False)
     admission = SimpleNamespace(
         user="alice", database="orders", host="db", port=5432, domain="", tls_mode="prefer", tls_ca=None,
-        certificate=None, certificate_key=None,
+        certificate=None, certificate_key=None, production=False,
     )  # fmt: skip
 
     async def admit(user: str, token: str) -> Any:

@@ -17,6 +17,7 @@ SQLSTATES = {
     "too-many-sessions": "53300",
     "bastion-stopping": "57P01",
     "session-ended": "57P01",
+    "session-ended-by-auditor": "57P01",
     "token-expired": "57P01",
     "token-revoked": "57P01",
 }
@@ -36,6 +37,14 @@ def error(refusal: Refusal, *, fatal: bool) -> bytes:
     )
     body = b"".join(code.encode() + text.replace("\0", "").encode() + b"\0" for code, text in fields) + b"\0"
     return message(b"E", body)
+
+
+def notice(text: str, codec: str) -> bytes:
+    """A NoticeResponse: it may stand between any two messages (documentation, "Asynchronous Operations")."""
+    hint = "The bastion says this, not the database."
+    fields = (("S", "WARNING"), ("V", "WARNING"), ("C", "01000"), ("M", text.replace("\0", "")), ("H", hint))
+    body = b"".join(code.encode() + said.encode(codec, "replace") + b"\0" for code, said in fields) + b"\0"
+    return message(b"N", body)
 
 
 def ready(status: bytes) -> bytes:

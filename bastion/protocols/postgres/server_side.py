@@ -62,6 +62,7 @@ class PostgresServerSide:
         self._mark = 0
         self._position = 0
         self._notes: list[Note] = []
+        self._notices = b""
         self._handlers: dict[int, Callable[[bytes], None]] = {
             0x31: lambda body: self._answered(Awaits.PARSE, body),
             0x32: lambda body: self._answered(Awaits.BIND, body),
@@ -146,6 +147,8 @@ class PostgresServerSide:
         """See contract.ServerSide."""
         queue = self._exchange.queue
         out = b""
+        if self._notices and not self._passing:
+            out, self._notices = self._notices, b""
         while queue and queue[0].awaits is Awaits.OWN and not self._passing:
             entry = queue.popleft()
             self._exchange.refusals -= 1
@@ -154,6 +157,11 @@ class PostgresServerSide:
                 out += own_words.ready(self._status())
             self._exchange.settle(entry.parses, self._exchange.late)
         return out
+
+    def notify(self, text: str) -> bool:
+        """See contract.SaysNotices. In a session's own encoding, which what cannot be written in it is shown as."""
+        self._notices += own_words.notice(text, self._exchange.codec)
+        return True
 
     @property
     def codec(self) -> str:
