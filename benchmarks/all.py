@@ -13,13 +13,16 @@ import sys
 import time
 from typing import cast
 
-from . import connections, durability, isolation, latency, memory, parts, search, tunnel
+from . import connections, durability, isolation, latency, memory, parts, search, tunnel, workstation
 from .processes import ending_cleanly
 from .program import Program, common_options
 from .report import Report, machine
 from .setting import Setting
 
-PROGRAMS = cast(tuple[Program, ...], (parts, tunnel, latency, connections, durability, memory, isolation, search))
+PROGRAMS = cast(
+    tuple[Program, ...],
+    (parts, tunnel, latency, connections, durability, memory, isolation, search, workstation),
+)
 
 
 def main() -> int:
