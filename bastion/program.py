@@ -78,6 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     word: Word = arguments.chosen
+    if getattr(arguments, "reason", None) == "":
+        file = getattr(arguments, "reason_file", None)
+        if file == "-" == getattr(arguments, "file", None):
+            raise CommandFailed("Standard input cannot be both the script and the reason.", WRONG_USAGE)
+        arguments.reason = streams.given_reason(file)
     own = _OWN.get(word.name)
     if own is not None:
         return own(arguments)

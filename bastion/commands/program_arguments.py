@@ -41,6 +41,11 @@ def _common(parser: argparse.ArgumentParser, word: Word) -> None:
     group.add_argument(
         "--trust-new", action="store_true", help="trust a host key that is not known yet, and remember it"
     )
+    if word.name in ("sql", "tunnel", "token", "tokens", "end"):
+        parser.add_argument(
+            "--reason-file", metavar="FILE",
+            help="the reason is its first line; - asks for it, or reads standard input. Else CASEMATE_REASON",
+        )  # fmt: skip
     if word.name == "sql":
         group.add_argument("--inherited", help=argparse.SUPPRESS)
     if word.name == "audit":

@@ -69,6 +69,19 @@ def given_password(file: str | None) -> str | None:
     return os.environ.get("CASEMATE_PASSWORD")
 
 
+def given_reason(file: str | None) -> str:
+    """The reason of `--reason-file` (its first line; `-`: asked for, or of standard input), else of CASEMATE_REASON,
+    else ''. For those who do not want it in the list of processes. Raises CommandFailed."""
+    if file is None:
+        return os.environ.get("CASEMATE_REASON", "").strip()
+    if file == "-":
+        if sys.stdin.isatty():
+            sys.stderr.write("Reason: ")
+            sys.stderr.flush()
+        return sys.stdin.readline(MAX_PASSWORD_FILE).strip()
+    return (read_file(file).splitlines() or [""])[0].strip()
+
+
 def can_ask() -> bool:
     """Whether there is a person at a terminal to ask."""
     try:
