@@ -6,8 +6,9 @@ says it has; then the two are walked side by side. So it takes disk, not memory,
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -104,7 +105,8 @@ def compare_with_store(store: Store, folder: Path) -> Comparison:
                 if shipped < copied:
                     raise NothingToVerify("The store was put back to an earlier state meanwhile. Try again.")
                 _fold(engine, folder, node, copied, shipped)
-                rows, difference = _compare(engine, connection, node)
+                with _any_bytes(connection):
+                    rows, difference = _compare(engine, connection, node)
                 return Comparison(node, shipped, last - shipped, rows, difference)
 
             return store.read_now(work)
@@ -188,9 +190,46 @@ def _texts(connection: sa.Connection, which: sa.ColumnElement[bool]) -> dict[str
     return {row.digest: row.text for row in connection.execute(query)}
 
 
+class _AsFound(sa.types.TypeDecorator[Any]):
+    """JSON, or what somebody put in its place: that is a difference to be shown, not a reason to stop."""
+
+    impl = sa.JSON
+    cache_ok = True
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any]:
+        decode = sa.JSON().dialect_impl(dialect).result_processor(dialect, coltype)
+
+        def process(value: Any) -> Any:
+            try:
+                return value if decode is None else decode(value)
+            except (ValueError, TypeError):
+                return f"{value!s} (not readable)"
+
+        return process
+
+
+@contextlib.contextmanager
+def _any_bytes(connection: sa.Connection) -> Iterator[None]:
+    """Within it, SQLite hands out texts that are not UTF-8 too, so that they can be compared."""
+    raw: Any = connection.connection.driver_connection
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    raw.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+    try:
+        yield
+    finally:
+        raw.text_factory = str
+
+
 def _rows(connection: sa.Connection, table: sa.Table, columns: list[str], node: str | None) -> Iterator[dict[str, Any]]:
     """The table in the order of its key, by bytes in every database. With `node`, that node's rows and nobody's."""
-    query = sa.select(*(table.c[name] for name in columns))
+    query = sa.select(
+        *(
+            sa.type_coerce(column, _AsFound).label(name) if isinstance(column.type, sa.JSON) else column
+            for name, column in ((name, table.c[name]) for name in columns)
+        )
+    )
     if node is not None and table is schema.statements:
         sessions = schema.sessions
         query = query.outerjoin(sessions, sessions.c.session == table.c.session).where(
@@ -212,8 +251,8 @@ def _side_by_side(
     """Rows of the same key together; None where one side has none."""
     one, other = next(ours, None), next(theirs, None)
     while one is not None or other is not None:
-        here = tuple(one[name] for name in key) if one is not None else None
-        there = tuple(other[name] for name in key) if other is not None else None
+        here = tuple(_in_order(one[name]) for name in key) if one is not None else None
+        there = tuple(_in_order(other[name]) for name in key) if other is not None else None
         if there is None or (here is not None and here < there):
             yield one, None
             one = next(ours, None)
@@ -223,6 +262,13 @@ def _side_by_side(
         else:
             yield one, other
             one, other = next(ours, None), next(theirs, None)
+
+
+def _in_order(value: Any) -> tuple[int, Any]:
+    """A part of a key as SQLite sorts it, which takes text where a number should be."""
+    if isinstance(value, str):
+        return 2, value.encode("utf-8", "surrogateescape")
+    return (3, value) if isinstance(value, bytes) else (1, value)
 
 
 def _difference(

@@ -16,6 +16,7 @@ from bastion.audit.audit import Audit
 from bastion.audit.indexing import PASS_SECONDS, QUIET, SHARE, Indexing
 from bastion.audit.journal import Journal
 from bastion.audit.projection import Projection, brief
+from bastion.audit.records import AnyRecord
 from bastion.audit.rows import UNKNOWN, Batch, write
 from bastion.audit.word_index import WordIndex, indexed
 from bastion.store.store import Store, StoreBusy, sqlite_url
@@ -41,7 +42,7 @@ async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
 def fill(store: Store, statements: int) -> None:
     """So many statements with their outcomes, none of them indexed."""
     batch = Batch("n1", lambda _session: UNKNOWN)
-    numbered = [opened(), logged_in()]
+    numbered: list[AnyRecord] = [opened(), logged_in()]
     for seq in range(1, statements + 1):
         numbered += [sent(seq, f"SELECT {seq} FROM orders"), done(seq)]
     batch.take(enumerate(numbered, 1))
