@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from . import vim_motions as go
+from .vim_motion_keys import Motions
 from .vim_motions import Reach
+from .vim_registers import Registers
 
 if TYPE_CHECKING:
     from .editor import SqlEditor
@@ -31,19 +33,16 @@ class Vim:
         self.mode = "NORMAL"
         self._typed = ""
         """The command so far."""
-        self._registers: dict[str, tuple[str, bool]] = {}
+        self._registers = Registers()
         self._register = '"'
-        self._wish = (-1, 0)
-        """Where j or k led last, and the column that they keep to."""
+        self._motions = Motions()
         self._anchor = 0
         self._last: list[str] = []
         """The keys of the last change, for `.`."""
         self._keys: list[str] = []
         self._repeating = False
         self._search = ""
-        self._searched = ("", True)
-        self._found = ("", "")
-        """The last f, F, t or T and its character."""
+        """What is typed of a search."""
 
     @property
     def inserts(self) -> bool:
@@ -223,7 +222,8 @@ class Vim:
             self._go(go.first_filled(self._text, first))
             self._done(change=True)
             return
-        self._keep(text[first:last] + ("\n" if linewise else ""), linewise, yanked=operator == "y")
+        kept = text[first:last] + ("\n" if linewise else "")
+        self._registers.keep(self._register, kept, linewise=linewise, yanked=operator == "y")
         if operator == "y":
             self._go(first)
             self._done()
@@ -240,17 +240,6 @@ class Vim:
         self._go(go.first_filled(self._text, first) if linewise else first)
         self._done(change=True)
 
-    def _keep(self, text: str, linewise: bool, *, yanked: bool) -> None:
-        kept = text, linewise
-        self._registers['"'] = kept
-        if yanked:
-            self._registers["0"] = kept
-        if self._register.isalpha():
-            name = self._register.lower()
-            if self._register.isupper() and name in self._registers:
-                kept = self._registers[name][0] + text, linewise
-            self._registers[name] = kept
-
     def _insert(self, at: int) -> None:
         self.mode = "INSERT"
         self._typed, self._register = "", '"'
@@ -264,58 +253,10 @@ class Vim:
         at = self._visual_at() if self.mode in ("VISUAL", "V-LINE") else self._at
         if rest in ("g", "f", "F", "t", "T"):
             return None
-        reach = self._simple_motion(rest, text, at, count, counted=counted)
+        reach = self._motions.reach(rest, text, at, count, counted=counted, on_character=self.mode == "NORMAL")
         if reach is None:
             self._done()
         return reach
-
-    def _simple_motion(self, rest: str, text: str, at: int, count: int, *, counted: bool) -> Reach | None:
-        key = rest[0]
-        if key in "jk":
-            column = self._wish[1] if self._wish[0] == at else at - go.line_start(text, at)
-            to = go.up_down(text, at, count if key == "j" else -count, column)
-            if self.mode == "NORMAL" and to == go.line_end(text, to) > go.line_start(text, to):
-                to -= 1
-            self._wish = to, column
-            return Reach(to, linewise=True)
-        if key == "h":
-            return Reach(max(at - count, go.line_start(text, at)))
-        if key == "l":
-            return Reach(min(at + count, go.line_end(text, at)))
-        if key in "wWbBeE":
-            step = {"w": go.word_forward, "b": go.word_back, "e": go.word_end}[key.lower()]
-            for _ in range(count):
-                at = step(text, at, big=key.isupper())
-            return Reach(at, inclusive=key in "eE")
-        if key == "0":
-            return Reach(go.line_start(text, at))
-        if key in "^_":
-            return Reach(go.first_filled(text, at))
-        if key == "$":
-            return Reach(go.line_end(text, go.up_down(text, at, count - 1, 0)))
-        if key == "G" or rest == "gg":
-            line = count - 1 if counted else 0 if rest == "gg" else text.count("\n")
-            return Reach(go.first_filled(text, go.up_down(text, 0, line, 0)), linewise=True)
-        if key in "{}":
-            for _ in range(count):
-                at = go.paragraph(text, at, forward=key == "}")
-            return Reach(at)
-        if key == "%":
-            other = go.bracket(text, at)
-            return None if other is None else Reach(other, inclusive=True)
-        if key in "fFtT" and len(rest) == 2:
-            self._found = key, rest[1]
-            return self._in_line(key, rest[1], count)
-        if key in ";," and self._found[0]:
-            back = {"f": "F", "F": "f", "t": "T", "T": "t"}[self._found[0]]
-            return self._in_line(self._found[0] if key == ";" else back, self._found[1], count)
-        if key in "nN":
-            return self._next_match(count, same=key == "n")
-        return None
-
-    def _in_line(self, key: str, character: str, count: int) -> Reach | None:
-        place = go.find_in_line(self._text, self._at, key, character, count)
-        return None if place is None else Reach(place, inclusive=key in "ft")
 
     # -- searching
 
@@ -324,9 +265,9 @@ class Vim:
             forward = self._typed != "?"
             self.mode, self._typed = "NORMAL", ""
             if self._search:
-                self._searched = self._search, forward
+                self._motions.searched = self._search, forward
             self._search = ""
-            reach = self._next_match(1, same=True)
+            reach = self._motions.next_match(self._text, self._at, 1, same=True)
             if reach is not None:
                 self._go(reach.to)
             self._done()
@@ -340,11 +281,6 @@ class Vim:
             return False
         self._tell(self.mode, self._typed + self._search)
         return True
-
-    def _next_match(self, count: int, *, same: bool) -> Reach | None:
-        what, forward = self._searched
-        place = go.search(self._text, self._at, what, count, forward=forward == same)
-        return None if place is None else Reach(place)
 
     # -- commands without an operator
 
@@ -362,7 +298,7 @@ class Vim:
             return
         self._go(reach.to)
         if key == "$":
-            self._wish = self._at, 1_000_000
+            self._motions.keep_to_the_end(self._at)
         self._done()
 
     def _visual_command(self, rest: str) -> bool:
@@ -383,7 +319,7 @@ class Vim:
             self._show_selection(at)
             self._done()
         elif key in "pP":
-            kept = self._registers.get(self._register.lower())
+            kept = self._registers.get(self._register)
             if kept is not None:
                 self._operate_on_selection("d")
                 self._put(kept[0], kept[1], before=True, count=1)
@@ -437,7 +373,7 @@ class Vim:
                 self._join()
             self._done(change=True)
         elif key in "pP":
-            kept = self._registers.get(self._register.lower())
+            kept = self._registers.get(self._register)
             if kept is not None:
                 self._put(kept[0], kept[1], before=key == "P", count=count)
             self._done(change=True)
@@ -453,8 +389,8 @@ class Vim:
         elif key == "*":
             found = go.text_object(text, at, False, "w")
             if found is not None:
-                self._searched = text[slice(*found)], True
-                reach = self._next_match(count, same=True)
+                self._motions.searched = text[slice(*found)], True
+                reach = self._motions.next_match(text, at, count, same=True)
                 self._go(reach.to if reach is not None else at)
             self._done()
         else:
