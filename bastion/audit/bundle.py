@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import msgspec
-import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bastion import __version__
 from bastion.api import messages as m
 from bastion.api.refusals import Refused
-from bastion.store import schema
 from bastion.store.store import Store
 from bastion.vault import Vault
 
@@ -34,7 +32,7 @@ from .journal import now
 from .recording_file import HEAD, MAGIC, RecordingDamaged, RecordingReader, path_of
 from .records import Recording
 from .recovery import tag_of
-from .screen_recording import ENDED, OPENED
+from .screen_recording import ENDED, screen_of
 from .screen_recording import ENGINE as SCREEN
 from .search import find_statements
 from .segments import Line, segments_of
@@ -44,9 +42,6 @@ from .shown_results import asked_for, shown
 PIECE = 256 * 1024
 MARGIN = timedelta(minutes=2)
 """How far the time of a record may be from its place among others."""
-
-MOST_SCREENS = 20
-"""Screens of one person that are looked at for one session."""
 
 
 class BundleImpossible(Exception):
@@ -119,33 +114,11 @@ class BundleMaker:
         return found[0]
 
     def _screens_of(self, session: m.Session) -> list[m.Screen]:
-        """Recorded workstations of the same person from the same source that were open during the session."""
-
-        def work(connection: sa.Connection) -> list[m.Screen]:
-            acts, sessions = schema.acts, schema.sessions
-            if connection.scalar(sa.select(sessions.c.purpose).where(sessions.c.session == session.id)) == "client":
-                return []
-            query = (
-                sa.select(acts.c.subject, acts.c.user, acts.c.source, acts.c.at)
-                .where(acts.c.act == OPENED, acts.c.user == session.user, acts.c.source == session.source)
-                .where(acts.c.at <= (session.ended_at or now()), acts.c.node == self._node)
-                .order_by(acts.c.at.desc()).limit(MOST_SCREENS)
-            )  # fmt: skip
-            found = []
-            for row in connection.execute(query):
-                ended = connection.scalar(
-                    sa.select(acts.c.at).where(acts.c.act == ENDED, acts.c.subject == row.subject).limit(1)
-                )
-                if ended is None or ended >= session.started_at:
-                    found.append(
-                        m.Screen(
-                            id=row.subject, user=row.user, source=row.source, terminal="", recorded=True,
-                            began_at=row.at, ended_at=ended,
-                        )
-                    )  # fmt: skip
-            return found
-
-        return [one for one in self._store.read_now(work) if path_of(self._recordings, one.id).exists()]
+        """The workstation that the session was opened in, where its screen is recorded."""
+        found = self._store.read_now(screen_of(session.id, ""))
+        if found is None or not path_of(self._recordings, found[0].id).exists():
+            return []
+        return [found[0]]
 
     # -- the journal
 

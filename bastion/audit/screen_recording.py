@@ -251,7 +251,7 @@ def screen_of(session: str, screen: str) -> Callable[[sa.Connection], tuple[m.Sc
         id = screen
         if not id:
             row = connection.execute(
-                sa.select(sessions.c.user, sessions.c.started_at).where(sessions.c.id == session)
+                sa.select(sessions.c.user, sessions.c.started_at).where(sessions.c.session == session)
             ).first()
             if row is None:
                 return None

@@ -28,9 +28,7 @@ async def bundle(context: Context, arguments: argparse.Namespace) -> int:
     """Has it made, and writes it to a file or to standard output."""
     to_file = arguments.output is not None
     if arguments.output is not None and context.place is not Place.PROGRAM:
-        raise CommandFailed(
-            "Leave --output out here: audit bundle … > evidence.zip", WRONG_USAGE
-        )
+        raise CommandFailed("Leave --output out here: audit bundle … > evidence.zip", WRONG_USAGE)
     if not to_file and context.output.terminal:
         raise CommandFailed("A bundle goes to a file, not to a terminal: audit bundle … > evidence.zip", WRONG_USAGE)
     request = methods.BundleRequest(

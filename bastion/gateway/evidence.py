@@ -27,7 +27,7 @@ LONGEST_REASON = 500
 
 async def bundle(parts: Parts, caller: Caller, params: methods.BundleRequest) -> m.ExportFile:
     """`audit.bundle`: made, sealed and on record before anybody can fetch it."""
-    user = caller.person.name
+    user, owner = caller.person.name, caller.person.key
     reason = params.reason.strip()[:LONGEST_REASON]
     if not reason:
         raise Refused("evidence-reason")
@@ -40,11 +40,11 @@ async def bundle(parts: Parts, caller: Caller, params: methods.BundleRequest) ->
     wanted = Wanted(params.session, user, params.results, params.screens, parts.journal.number)
     files = parts.exports
     kept = await asyncio.to_thread(
-        files.begin, user, params.session, None, "", "bundle", f"evidence-{params.session[:40]}.zip"
+        files.begin, owner, params.session, None, "", "bundle", f"evidence-{params.session[:40]}.zip"
     )
     try:
         digest = await asyncio.to_thread(_fill, parts, kept, wanted)
-        kept = await asyncio.to_thread(files.finish, user, kept.id, 0, digest)
+        kept = await asyncio.to_thread(files.finish, owner, kept.id, 0, digest)
         detail: dict[str, str | int | None] = {
             "reason": reason, "bytes": kept.bytes, "sha256": kept.digest,
             "results": "yes" if params.results else "no", "screens": "yes" if params.screens else "no",
@@ -55,7 +55,7 @@ async def bundle(parts: Parts, caller: Caller, params: methods.BundleRequest) ->
         )
     except BaseException as error:
         with contextlib.suppress(Refused):
-            await asyncio.to_thread(files.abandon, user, kept.id)
+            await asyncio.to_thread(files.abandon, owner, kept.id)
         if isinstance(error, BundleImpossible):
             raise Refused("bundle-impossible", session=params.session[:64], detail=str(error)) from error
         raise

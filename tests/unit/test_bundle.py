@@ -150,7 +150,7 @@ async def test_every_byte_counts(evidence: Evidence, tmp_path: Path) -> None:
     content = evidence.make()
     chance = random.Random(7)
     # Everything of the container's own, and of the files in it a byte here and there.
-    places = set(range(0, 120)) | set(range(len(content) - 900, len(content)))
+    places = set(range(120)) | set(range(len(content) - 900, len(content)))
     places |= {chance.randrange(len(content)) for _ in range(700)}
     for place in sorted(places):
         changed = bytearray(content)
@@ -245,7 +245,8 @@ async def test_a_foreign_key_and_an_anchor_that_differs(evidence: Evidence, tmp_
         if (line := Line.parse(raw)) is not None and line.number == found.last - 2
     )  # fmt: skip
     anchor = {"node": "n1", "number": line.number, "hash": line.hash.hex()}
-    assert examine(path := kept(tmp_path, content), PUBLIC, [anchor]).anchored_to == line.number
+    path = kept(tmp_path, content)
+    assert examine(path, PUBLIC, [anchor]).anchored_to == line.number
     with pytest.raises(Broken, match="the anchor witnessed"):
         examine(path, PUBLIC, [{**anchor, "hash": "00" * 32}])
 

@@ -1,0 +1,97 @@
+"""A bundle of evidence, from an auditor's command to a proof without the bastion."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import zipfile
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.servers.bastion_process import BastionProcess, CommandFailed, program
+from tests.servers.postgres import PostgresServer
+
+from .stock_clients import open_tunnel, session_of
+from .test_result_exports import ssh
+
+CATALOG = "evidence"
+
+
+@pytest.fixture(scope="module")
+def shop(bastion: BastionProcess, postgres_server: PostgresServer) -> str:
+    postgres_server.create_user("evidence_app", "evidence's own password")
+    postgres_server.create_database(CATALOG, "evidence_app")
+    bastion.declare_database(
+        "evidence-pg", postgres_server, account="evidence_app", password="evidence's own password", to="alice",
+        tls="disable",
+    )  # fmt: skip
+    return "evidence-pg"
+
+
+@pytest.fixture(scope="module")
+def session(bastion: BastionProcess, shop: str) -> str:
+    with (
+        open_tunnel(bastion, "alice", shop) as tunnel,
+        psycopg.connect(
+            host=tunnel.host, port=tunnel.port, dbname=CATALOG, user="x", sslmode="disable", autocommit=True
+        ) as connection,
+    ):
+        connection.execute("SELECT n, 'parcel ' || n AS label FROM generate_series(1, 3) n")
+        with pytest.raises(psycopg.Error):
+            connection.execute("SELECT * FROM nowhere")
+    bastion.wait_for_sessions("closed", lambda sessions: all(each["state"] != "live" for each in sessions))
+    return str(session_of(bastion, tunnel)["id"])
+
+
+def verified(*words: str) -> tuple[int, dict[str, object]]:
+    done = subprocess.run(
+        [*program(), "audit", "verify", *words, "--json"], capture_output=True, text=True, timeout=60, check=False
+    )
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_a_bundle_is_made_over_plain_ssh_and_proved_without_the_bastion(
+    bastion: BastionProcess, session: str, tmp_path: Path
+) -> None:
+    got = ssh(bastion, tmp_path, "auditor", f"audit bundle {session} --reason 'case 17'")
+    assert got.returncode == 0, got.stderr
+    file = tmp_path / "evidence.zip"
+    file.write_bytes(got.stdout)
+    key = str(bastion.home / "keys" / "node.pub")
+    code, proof = verified("--bundle", str(file), "--public-key", key)
+    assert (code, proof["intact"], proof["session"], proof["statements"]) == (0, True, session, 2)
+    assert (proof["key_from"], proof["recordings"]) == ("given", 1)
+    with zipfile.ZipFile(file) as archive:
+        assert b"bob" not in archive.read("journal.lines")
+        results = [json.loads(line) for line in archive.read("results.jsonl").splitlines()]
+    assert results[0]["results"][0]["rows"] == [["1", "parcel 1"], ["2", "parcel 2"], ["3", "parcel 3"]]
+    file.write_bytes(got.stdout.replace(b"parcel 2", b"parcel 9", 1))
+    code, proof = verified("--bundle", str(file), "--public-key", key)
+    assert (code, proof["intact"], proof["file"]) == (1, False, "results.jsonl")
+
+
+def test_a_bundle_is_on_record_with_its_reason_and_digest(
+    bastion: BastionProcess, session: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "evidence.zip"
+    bastion.casemate("auditor", "audit", "bundle", session, "--reason", "case 18", "-o", str(file))
+    acts = [record for record in bastion.journal() if record.get("act") == "evidence-bundled"]
+    assert (acts[-1]["user"], acts[-1]["subject"], acts[-1]["detail"]["reason"]) == ("auditor", session, "case 18")
+    assert acts[-1]["detail"]["bytes"] == file.stat().st_size
+    fetched = [record for record in bastion.journal() if record.get("act") == "export-fetched"]
+    assert fetched[-1]["detail"]["sha256"] == acts[-1]["detail"]["sha256"]
+    # Nothing of it is left on the bastion.
+    assert not list((bastion.home / "state" / "exports").glob("x-*"))
+
+
+def test_who_may_not_see_data_gets_no_bundle(bastion: BastionProcess, session: str, tmp_path: Path) -> None:
+    for person in ("alice", "admin"):
+        with pytest.raises(CommandFailed) as failed:
+            bastion.casemate(person, "audit", "bundle", session, "--reason", "x", "-o", str(tmp_path / "no.zip"))
+        assert "auditor" in failed.value.said
+    with pytest.raises(CommandFailed) as failed:
+        bastion.casemate("auditor", "audit", "bundle", session, "--reason", " ", "-o", str(tmp_path / "no.zip"))
+    assert "Say why" in failed.value.said
+    assert not list(tmp_path.iterdir())
