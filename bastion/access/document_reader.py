@@ -61,7 +61,9 @@ SECTIONS: dict[str, tuple[str, type[d.Entry]]] = {
 }
 """Sections in the order in which they are applied, with the name of one of them and its struct."""
 
-SETTING_SECTIONS: dict[str, type[d.Entry]] = {"token": d.Token, "lockout": d.Lockout, "advertise": d.Advertise}
+SETTING_SECTIONS: dict[str, type[d.Entry]] = {
+    "token": d.Token, "lockout": d.Lockout, "advertise": d.Advertise, "audit": d.Audit,
+}  # fmt: skip
 
 
 def read(documents: list[dict[str, Any]]) -> Declared:

@@ -263,10 +263,15 @@ class Advertise(Entry):
     port: Port = 60022
 
 
+class Audit(Entry):
+    mask_results: bool = False
+
+
 class Settings(Entry):
     token: Token | None = None
     lockout: Lockout | None = None
     advertise: Advertise | None = None
+    audit: Audit | None = None
 
 
 class Document(Entry):

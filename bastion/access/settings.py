@@ -39,15 +39,22 @@ class AdvertiseSettings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 60022
 
 
+class AuditSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What auditors are shown. mask_results: values of results are hidden until a reason is given, on record."""
+
+    mask_results: bool = False
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All of them."""
 
     token: TokenSettings = TokenSettings()
     lockout: LockoutSettings = LockoutSettings()
     advertise: AdvertiseSettings | None = None
+    audit: AuditSettings = AuditSettings()
 
 
-SECTIONS = ("token", "lockout", "advertise")
+SECTIONS = ("token", "lockout", "advertise", "audit")
 
 _GENERATION = "generation"
 """A row of the same table that is no setting: counts the changes of the declared state."""

@@ -206,6 +206,8 @@ def _settings(connection: sa.Connection) -> dict[str, d.Entry]:
             found[name] = d.Lockout(
                 tries=value["tries"], period=d.Period(value["period"]), source_tries=value["source_tries"]
             )
+        elif name == "audit":
+            found[name] = d.Audit(mask_results=value["mask_results"])
         else:
             found[name] = d.Advertise(host=value["host"], port=value["port"])
     return found

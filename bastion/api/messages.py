@@ -194,7 +194,7 @@ class StatementFilter(Message):
     client: in the client program's own words. `after` continues a listing: the `cursor` of the page before.
 
     since, until: RFC 3339, or a period before now (`30m`, `2h`, `3d`, `1w`).
-    any_of, none_of: the same fields (user, database, account, session, token, source, client, kind, verdict, state;
+    any_of, none_of: the same fields (user, database, account, session, token, source, kind, verdict, state;
     any_of table too, none_of words too) with several values, or none of them.
     tools: False leaves out what was recognised as a program's start-up chatter. seq: one statement of a session.
     order: '' the record's own, or `rows`, `duration`: largest first as far as they reach 100 (rows, milliseconds), then
@@ -254,7 +254,7 @@ class SessionFilter(Message):
     """Newest first when `newest` is set, else oldest first. At most `limit` (1,000) sessions.
 
     after: the id of the last session of the page before. words: each in the client's or the server's words, the login,
-    the end's reason, the source, the person's or the database's name. unattributed: with bytes that were not understood.
+    the end's reason, the source, the person's or the database's name. unattributed: with bytes not understood.
     order: '' or `statements`, `bytes` (largest first). The other fields as in StatementFilter.
     """
 
@@ -309,7 +309,7 @@ class SavedFilter(Message):
 class AuditExport(Message):
     """An export of the record, and how far it is.
 
-    state: `running`, `whole`, `cancelled`, `failed` (then `reason` says why). file: what is kept of it, once it is whole.
+    state: `running`, `whole`, `cancelled`, `failed` (`reason` says why). file: what is kept of it, once it is whole.
     """
 
     id: str

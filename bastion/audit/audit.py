@@ -7,13 +7,16 @@ import contextlib
 import logging
 
 from bastion.api import messages as m
+from bastion.store.interruption import Interruption
 from bastion.store.store import Store
 
 from .chain import anchor_line
 from .journal import Journal, JournalFailed
 from .projection import Projection
 from .projection_apart import ProjectionApart
-from .search import find_sessions, find_statements
+from .search import find_statements
+from .search_count import count_sessions, count_statements
+from .session_search import find_sessions
 
 CHECKPOINT_SECONDS = 60.0
 """Seconds between checkpoints while there is something new to sign."""
@@ -64,12 +67,20 @@ class Audit:
             await self.projection.settled()
 
     async def sessions(self, wanted: m.SessionFilter) -> list[m.Session]:
-        """See `search.find_sessions`. Answers from what is in the store: `settle` first for what just happened."""
+        """See `session_search.find_sessions`. Of what is in the store: `settle` first for what just happened."""
         return await self._store.read(lambda connection: find_sessions(connection, wanted))
 
-    async def statements(self, wanted: m.StatementFilter) -> m.StatementPage:
-        """See `search.find_statements`."""
-        return await self._store.read(lambda connection: find_statements(connection, wanted))
+    async def statements(self, wanted: m.StatementFilter, interruption: Interruption | None = None) -> m.StatementPage:
+        """See `search.find_statements`. Raises Interrupted where it was given up."""
+        return await self._store.read(lambda connection: find_statements(connection, wanted, interruption))
+
+    async def count_statements(self, wanted: m.StatementFilter, interruption: Interruption) -> m.Count:
+        """See `search_count`."""
+        return await self._store.read(lambda connection: count_statements(connection, wanted, interruption))
+
+    async def count_sessions(self, wanted: m.SessionFilter, interruption: Interruption) -> m.Count:
+        """The same of sessions."""
+        return await self._store.read(lambda connection: count_sessions(connection, wanted, interruption))
 
     def anchor(self) -> str:
         """A fresh checkpoint to keep elsewhere, one line of JSON. Raises JournalFailed."""

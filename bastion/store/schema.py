@@ -77,13 +77,22 @@ users = sa.Table(
     _moment("valid_from"),
     _moment("valid_until"),
     _flag("locked"),  # by an administrator, until unlocked
-    _moment("locked_until"),  # for a time: an auditor's lock
     _text("locked_by"),
     _text("totp", "off"),  # off | optional | required
     sa.Column("totp_secret", sa.Text),  # sealed
     _text("language"),  # '': the client's
     _moment("created_at", nullable=False),
     _moment("changed_at", nullable=False),
+)
+
+user_locks = sa.Table(  # for a time, by an auditor; by name, so that no change of what is declared undoes it
+    "user_locks",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    _moment("until", nullable=False),
+    _text("by", None),
+    _text("reason"),
+    _moment("at", nullable=False),
 )
 
 user_keys = sa.Table(
@@ -434,10 +443,12 @@ sessions = sa.Table(
     _text("server_version"),
     _text("database_tls"),
     _text("backend"),  # how the database's end was left: idle | gone | busy
+    sa.Column("messages", _json()),  # how many of each type passed: {"client": {…}, "server": {…}}; NULL: not counted
     sa.Index(None, "user", "started_at"),
     sa.Index(None, "database", "started_at"),
     sa.Index(None, "started_at"),
     sa.Index(None, "state"),
+    sa.Index(None, "token"),
 )
 
 statements = sa.Table(
@@ -471,6 +482,31 @@ statements = sa.Table(
     sa.Index(None, "database", "at"),
     sa.Index(None, "kind", "at"),
     sa.Index(None, "at"),
+)
+
+_UNUSUAL = "state = 'sent' OR state = 'cancelled' OR state = 'refused' OR state = 'skipped'"
+for _name, _column, _condition in (
+    ("ix_statements_large", "rows", "rows >= 100"),
+    ("ix_statements_slow", "duration_ms", "duration_ms >= 100"),
+    ("ix_statements_unusual", "state", _UNUSUAL),
+):
+    # Only the statements that are sorted or looked for so: the many small ones cost nothing here.
+    sa.Index(
+        _name, statements.c[_column], statements.c.id, sqlite_where=sa.text(_condition),
+        postgresql_where=sa.text(_condition),
+    )  # fmt: skip
+
+audit_filters = sa.Table(
+    "audit_filters",
+    metadata,
+    _key(),
+    _text("owner", None),  # a name, which outlives the person's account
+    _text("name", None),
+    _text("what", "statements"),  # statements | sessions
+    _text("text", None),  # as it is typed
+    _flag("shared"),
+    _moment("changed_at", nullable=False),
+    sa.UniqueConstraint("owner", "name"),
 )
 
 texts = sa.Table(

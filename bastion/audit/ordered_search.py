@@ -1,0 +1,106 @@
+"""Statements sorted by rows or by duration, the largest first.
+
+Sorted is what reaches LEAST rows or milliseconds: the store has an index of those alone, so that the many small
+statements cost nothing to keep. What is below it follows, newest first. Where a filter leaves few of the large ones,
+the index of words names them and they are sorted; where it leaves many, the sorted index is walked until the page is
+full, which is soon then.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from bastion.api import messages as m
+from bastion.api.refusals import Refused
+from bastion.store import schema
+from bastion.store.interruption import Interruption
+
+from . import search
+from .search_conditions import SEARCH, statement_conditions
+from .word_index import index_table, indexed, matching
+
+LEAST = 100
+"""Rows, and milliseconds, from which on statements are sorted. It is in the store's indexes and in docs."""
+
+FEW = 20_000
+"""Statements that are sorted at once, of those that the index of words finds."""
+
+_COLUMNS = {"rows": ("rows", "least_rows", "most_rows"), "duration": ("duration_ms", "least_ms", "most_ms")}
+
+
+def largest_first(
+    connection: sa.Connection, wanted: m.StatementFilter, limit: int, interruption: Interruption
+) -> Iterator[tuple[sa.Row[Any], float]]:
+    """Rows with what each is sorted by, 0 for those that are not. Raises Refused for an order that there is not."""
+    if wanted.order not in _COLUMNS:
+        raise Refused("invalid-params", method=SEARCH, detail=f"order is one of {', '.join(_COLUMNS)}")
+    column_name, least_name, _most = _COLUMNS[wanted.order]
+    column = schema.statements.c[column_name]
+    place = search.STATEMENT_FIELDS.index(column_name) + 1
+    value = wanted.after_value
+    left = limit
+    if value is None or value >= LEAST:
+        large = msgspec.structs.replace(wanted, **{least_name: max(getattr(wanted, least_name) or 0, LEAST)})
+        for row in _sorted(connection, large, column, interruption):
+            yield row, float(row[place])
+            left -= 1
+            if not left:
+                return
+    small = msgspec.structs.replace(
+        wanted, newest=True, after=wanted.after if value is not None and value < LEAST else 0
+    )
+    below = (column < LEAST) | column.is_(None)
+    for row in search.found_in_order(connection, small, left, interruption, below):
+        yield row, 0.0
+
+
+def _sorted(
+    connection: sa.Connection, wanted: m.StatementFilter, column: sa.Column[Any], interruption: Interruption
+) -> Iterator[sa.Row[Any]]:
+    table = schema.statements
+    place = search.STATEMENT_FIELDS.index(column.name) + 1
+    # Written out: only then the store sees that its index of large ones has them all.
+    large = sa.text(f"statements.{column.name} >= {LEAST}")
+    query = (
+        search.selected()
+        .where(*statement_conditions(connection, wanted), large, *_beyond(wanted, column))
+        .order_by(column.desc(), table.c.id.desc())
+    )
+    of_index = search.asked(connection, wanted)
+    plain = query.select_from(search.joined())
+    state = indexed(connection)
+    named = _few(connection, of_index) if of_index else None
+    if named is None:
+        yield from search.not_indexed(connection, plain, wanted, interruption)
+        return
+    parts = [search.fetched(connection, plain.where(table.c.id.in_(named)))]
+    unknown = [table.c.id > state.number]
+    if state.pending:
+        unknown.append(table.c.id.in_(sa.select(schema.words_pending.c.statement_id)))
+    parts += [search.not_indexed(connection, plain.where(each), wanted, interruption) for each in unknown]
+    last: int | None = None
+    for row in heapq.merge(*parts, key=lambda row: (row[place], row[0]), reverse=True):
+        if row[0] != last:
+            yield row
+        last = row[0]
+
+
+def _few(connection: sa.Connection, of_index: Any) -> sa.Select[Any] | None:
+    """The numbers of what the index finds, as a question, where they are few."""
+    index, key = index_table(connection)
+    hits = sa.select(key).select_from(index).where(matching(connection, of_index))
+    count = connection.scalar(sa.select(sa.func.count()).select_from(hits.limit(FEW + 1).subquery())) or 0
+    return hits if count <= FEW else None
+
+
+def _beyond(wanted: m.StatementFilter, column: sa.Column[Any]) -> Iterator[sa.ColumnElement[bool]]:
+    """What comes after the page before."""
+    if wanted.after_value is None:
+        return
+    yield column <= wanted.after_value
+    yield (column < wanted.after_value) | (schema.statements.c.id < wanted.after)
