@@ -179,9 +179,19 @@ class TerminalApp(Workstation):
                 "Sent {what} to your terminal's clipboard. If it is not there, allow OSC 52 in the terminal{also}."
             ).format(
                 what=what,
-                also=_(" and `set -g set-clipboard on` in tmux") if clipboard.inside_tmux(os.environ) else "",
+                also=_(" and `set -g set-clipboard on` in tmux")
+                if clipboard.inside_tmux(os.environ) or clipboard.perhaps_tmux(os.environ)
+                else "",
             )
         )
+        if not clipboard.reaches_tmux(text, os.environ):
+            self.told(
+                _(
+                    "TERM says `{term}`: a tmux that says so does not take a text of this length. There, "
+                    "`set -g default-terminal tmux-256color` lets it through."
+                ).format(term=os.environ.get("TERM", "")),
+                bad=True,
+            )
 
     def copy_to_clipboard(self, text: str) -> None:
         self.copy(text, _("the selection"))
