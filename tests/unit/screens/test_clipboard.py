@@ -11,7 +11,6 @@ import pytest
 from tui import clipboard
 
 from .conftest import settled
-from .test_token import clipboard as sent_by
 from .world import world
 
 TEXT = "cmt_abcdefghijklmnop"
@@ -43,7 +42,7 @@ async def test_it_is_said_when_a_tmux_would_not_take_it(tmp_path: Path, monkeypa
     monkeypatch.delenv("STY", raising=False)
     async with world(tmp_path).app.run_test(size=(100, 30)) as pilot:
         await settled(pilot)
-        sent_by(pilot)
+        monkeypatch.setattr(pilot.app._driver, "write", lambda data: None)
         told: list[str] = []
         monkeypatch.setattr(pilot.app, "told", lambda message, bad=False: told.append(message))
         pilot.app.copy_to_clipboard(TEXT)
