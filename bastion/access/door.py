@@ -100,12 +100,21 @@ class Access:
         """The person as they are now. Raises Refused (`user-locked`, `user-not-valid`)."""
         return await self._identity.person(name)
 
-    async def lock(self, name: str, until: datetime | None, by: Person, source: str) -> None:
-        """Locks a user for a time; None unlocks and forgets failed logins. Live sessions hear of it."""
-        await self._identity.lock_until(name, until, by.name)
+    async def lock(self, name: str, until: datetime | None, by: Person, source: str, reason: str = "") -> bool:
+        """Locks a user for a time; None unlocks and forgets failed logins. Live sessions hear of it.
+
+        False where there was nothing to unlock. Raises Refused (`user-unknown`).
+        """
+        done = await self._identity.lock_until(name, until, by.name, reason)
         self._tell_changed()
         act = "user-unlocked" if until is None else "user-locked"
-        await self._act(by.name, source, act, name, {"until": None if until is None else to_text(until)})
+        detail: dict[str, str | int | None] = {"until": None if until is None else to_text(until), "reason": reason}
+        await self._act(by.name, source, act, name, detail)
+        return done
+
+    async def locks(self) -> list[sa.Row[Any]]:
+        """Who is locked by an auditor now: rows of `user_locks`."""
+        return await self._identity.locks()
 
     # ----------------------------------------------------------------------------------------------------- databases
 

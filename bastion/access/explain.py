@@ -71,8 +71,7 @@ def judge(
         user = refuse_unfit(user, user_name, at)
     except Refused as refused:
         by = "" if user is None else user.locked_by
-        until = None if user is None or user.locked or user.locked_until is None else user.locked_until
-        judged.refuse("person", refused, ask=ask, by=by, until=_shown(until))
+        judged.refuse("person", refused, ask=ask, **({} if refused.code == "user-locked-until" else {"by": by}))
         return judged
     roles = schema.user_roles
     held = set(connection.scalars(sa.select(roles.c.role).where(roles.c.user_id == user.id)))

@@ -15,10 +15,10 @@ import sqlalchemy as sa
 
 from bastion.api.refusals import Refused
 from bastion.store import schema
-from bastion.store.moments import from_text, to_text
+from bastion.store.moments import from_text
 from bastion.store.store import Store
 
-from . import failures
+from . import failures, user_locks
 from .failures import SOURCE, USER
 from .passwords import TRIED_AT_MOST, PasswordChecks, is_outdated
 from .settings import read_settings
@@ -45,16 +45,22 @@ class Person:
 
 
 def find_user(connection: sa.Connection, name: str) -> sa.Row[Any] | None:
-    """The user's row, None for nobody."""
-    return connection.execute(sa.select(schema.users).where(schema.users.c.name == name)).one_or_none()
+    """The user's row, None for nobody. `lock_until`, `lock_by` and `lock_reason` are those of an auditor's lock."""
+    users = schema.users
+    query = sa.select(users, *user_locks.COLUMNS).outerjoin_from(users, schema.user_locks, user_locks.OF_USER)
+    return connection.execute(query.where(users.c.name == name)).one_or_none()
 
 
 def refuse_unfit(user: sa.Row[Any] | None, name: str, at: datetime) -> sa.Row[Any]:
-    """The user's row; raises Refused (`user-locked`, `user-not-valid`) where that person may do nothing now."""
+    """The user's row; raises Refused where that person may do nothing now.
+
+    `user-locked` (by an administrator), `user-locked-until` (by an auditor, for a time), `user-not-valid`.
+    """
     if user is None:
         raise Refused("user-not-valid", user=name)
-    if user.locked or (user.locked_until is not None and from_text(user.locked_until) > at):
+    if user.locked:
         raise Refused("user-locked", user=name)
+    user_locks.refuse_locked(user, at)
     if user.valid_from is not None and from_text(user.valid_from) > at:
         raise Refused("user-not-valid", user=name)
     if user.valid_until is not None and from_text(user.valid_until) <= at:
@@ -63,7 +69,7 @@ def refuse_unfit(user: sa.Row[Any] | None, name: str, at: datetime) -> sa.Row[An
 
 
 def person_of(connection: sa.Connection, name: str, at: datetime) -> Person:
-    """The person as they are now. Raises Refused as `refuse_unfit`."""
+    """The person as they are now. Raises Refused as `refuse_unfit` does."""
     user = refuse_unfit(find_user(connection, name), name, at)
     table = schema.user_roles
     roles = connection.scalars(sa.select(table.c.role).where(table.c.user_id == user.id))
@@ -102,8 +108,9 @@ class Identity:
         """The person, when the password is theirs.
 
         Raises Refused: `login-failed` alike for an unknown name, a wrong password and a locked user, after the same
-        work and the same delay; `too-many-tries` for a source that failed too often; `user-not-valid` only to whoever
-        knew the password. An empty password costs nothing and counts as nothing: clients try it first.
+        work and the same delay; `too-many-tries` for a source that failed too often; `user-not-valid` and
+        `user-locked-until` only to whoever knew the password. An empty password costs nothing and counts as nothing:
+        clients try it first.
         """
         if not password:
             raise Refused("login-failed")
@@ -134,9 +141,7 @@ class Identity:
             lockout = read_settings(connection).lockout
             user = find_user(connection, name)
             current = user is not None and user.password_hash == stored
-            barred = user is not None and (
-                user.locked or (user.locked_until is not None and from_text(user.locked_until) > at)
-            )
+            barred = user is not None and user.locked
             if not right or locked or barred or not current:
                 by_user = failures.count(connection, USER, name, at, lockout)
                 failures.count(connection, SOURCE, source, at, lockout)
@@ -206,20 +211,26 @@ class Identity:
         if refused is not None:
             raise refused
 
-    async def lock_until(self, name: str, until: datetime | None, by: str) -> None:
-        """Locks a user for a time (None: unlocks, and forgets failed logins too)."""
+    async def lock_until(self, name: str, until: datetime | None, by: str, reason: str) -> bool:
+        """Locks a user for a time (None: unlocks, and forgets failed logins too). False where that was not so.
 
-        def work(connection: sa.Connection) -> None:
-            table = schema.users
-            connection.execute(
-                table.update()
-                .where(table.c.name == name)
-                .values(locked_until=None if until is None else to_text(until), locked_by=by)
-            )
-            if until is None:
-                failures.forget(connection, USER, name)
+        Raises Refused (`user-unknown`).
+        """
 
-        await self._store.run(work)
+        def work(connection: sa.Connection) -> bool:
+            if find_user(connection, name) is None:
+                raise Refused("user-unknown", user=name[:LONGEST_NAME])
+            if until is not None:
+                user_locks.lock(connection, name, until, by, reason, self._clock())
+                return True
+            failures.forget(connection, USER, name)
+            return user_locks.unlock(connection, name)
+
+        return await self._store.run(work)
+
+    async def locks(self) -> list[sa.Row[Any]]:
+        """The locks of now, the one that ends first first."""
+        return await self._store.read(lambda connection: user_locks.held(connection, self._clock()))
 
     def close(self) -> None:
         """Ends the password threads."""

@@ -61,6 +61,7 @@ SENTENCES: dict[str, str] = {
 
 NEXT: dict[str, str] = {
     "user-locked": _("Ask {ask} to unlock {user}."),
+    "user-locked-until": _("Ask {by}, or {ask}, to unlock {user}."),
     "user-not-valid": _("Ask {ask} to look at the dates of {user}."),
     "role-missing": _("Ask {ask} for the role operator."),
     "database-not-authorized": _("Ask {ask} for a grant for {database}."),

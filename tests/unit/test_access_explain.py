@@ -109,9 +109,10 @@ async def test_accounts(declared: BastionState) -> None:
 
 async def test_the_person(declared: BastionState) -> None:
     until = declared.clock() + timedelta(minutes=30)
-    await declared.access.lock("alice", until, ADMIN, HERE)
+    await declared.access.lock("alice", until, ADMIN, HERE, "an inquiry")
     assert words(await judged(declared)) == [
-        "person no: alice is locked. Ask an administrator. Ask admin to unlock alice."
+        "person no: alice is locked until 2026-11-22 10:00 UTC (in 30 min), by admin: an inquiry. "
+        "Ask admin, or admin, to unlock alice."
     ]
     await declared.access.lock("alice", None, ADMIN, HERE)
     assert words(await judged(declared, user="eve"))[0] == (

@@ -51,7 +51,11 @@ async def test_the_right_password_gives_the_person_with_their_roles(declared: Ba
 
 async def test_every_no_before_the_password_is_proved_is_the_same(declared: BastionState, pauses: list[float]) -> None:
     """Wrong password, unknown name, a name that none can be, a user without a password, and one who is locked."""
-    await declared.access.lock("alice", declared.clock.time.replace(year=2030), ADMIN, HERE)
+    await declared.store.run(
+        lambda connection: connection.execute(
+            schema.users.update().where(schema.users.c.name == "alice").values(locked=True)
+        )
+    )
     tries = [("admin", "wrong"), ("nobody", RIGHT), ("x" * 500, RIGHT), ("bob", RIGHT), ("alice", RIGHT), ("a\0", "x")]
     said = []
     for number, (name, password) in enumerate(tries):
@@ -156,11 +160,15 @@ async def test_validity_is_told_only_to_whoever_knows_the_password(declared: Bas
 
 
 async def test_a_lock_ends_when_it_says_and_unlocking_forgets_failures(declared: BastionState) -> None:
-    await declared.access.lock("alice", declared.clock.time.replace(hour=10), ADMIN, HERE)
-    assert await refusal(declared, "alice", RIGHT) == "login-failed"
+    await declared.access.lock("alice", declared.clock.time.replace(hour=10), ADMIN, HERE, "an inquiry")
+    assert await refusal(declared, "alice", "wrong") == "login-failed"
+    assert await refusal(declared, "alice", RIGHT) == "user-locked-until"
     with pytest.raises(Refused) as refused:
         await declared.access.person("alice")
-    assert refused.value.code == "user-locked"
+    assert refused.value.code == "user-locked-until"
+    assert refused.value.params == {
+        "user": "alice", "until": "2026-11-22T10:00:00Z", "by": ADMIN.name, "reason": "an inquiry",
+    }  # fmt: skip
     declared.clock.advance(hours=1)
     await declared.access.password_login("alice", RIGHT, HERE)
     for _ in range(5):
