@@ -19,6 +19,7 @@ from tests.servers.mysql import MysqlServer, tree
 from tests.servers.new_mariadb import NewMariadbServer
 from tests.servers.new_mariadb import tree as new_mariadb_tree
 from tests.servers.postgres import PostgresServer
+from tests.servers.sqlserver import TdsServer
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +75,14 @@ def new_mariadb_server() -> Iterator[NewMariadbServer]:
     if os.geteuid() != 0:
         excuses.skip("mariadb-11.8-needs-root")
     server = NewMariadbServer(found)
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def tds_server() -> Iterator[TdsServer]:
+    """What passes for SQL Server."""
+    server = TdsServer()
     yield server
     server.remove()
 
