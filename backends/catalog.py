@@ -29,7 +29,7 @@ PAGE = 2_000
 STATEMENT_SECONDS = 20
 """What one question to the catalog may take on the server."""
 
-GONE = "It is not there any more. Load the catalog again (r)."
+GONE = "It is not there any more. Load the catalog again (F5)."
 NO_DEFINITION = "Several things together have no definition. Choose one of them."
 NOT_SHOWN = "The server does not show this definition: the account has no right to see it."
 

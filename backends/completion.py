@@ -233,8 +233,8 @@ class _Search:
         place = self._context.place
         if place is Place.NOTHING:
             return
-        if self._before and (follows := FOLLOWS.get(self._before[-1].text.lower())) is not None:
-            self._keywords(0, follows)
+        if self._before and (behind := self._follows(self._before[-1].text.lower())) is not None:
+            self._keywords(0, *behind)
             return
         if place is Place.START:
             self._keywords(0, STARTS)
@@ -388,15 +388,25 @@ class _Search:
                 insert = f"{self._name(table.schema)}.{self._name(table.name)}"
                 self._add(rank + (3 if table.system else 1), label, kind, "", insert, match=table.name)
 
-    def _keywords(self, rank: float, words: Iterable[str]) -> None:
+    def _follows(self, word: str) -> tuple[tuple[str, ...], bool] | None:
+        """What comes behind a word, and whether the engine itself says so."""
+        if word in self._words.follows:
+            return self._words.follows[word], True
+        return (FOLLOWS[word], False) if word in FOLLOWS else None
+
+    def _keywords(self, rank: float, words: Iterable[str], surely: bool = False) -> None:
+        """`words` where the engine has them; `surely`: all of them."""
         if self._quoted:
             return
         known = set(self._words.common) | set(self._words.phrases) | set(self._words.keywords)
         for place, word in enumerate(words):
-            if known and word not in known and word.split()[0] not in known:
+            if not (surely or not known or self._said_here(word, known)):
                 continue
             shown = word.upper() if self._upper else word
             self._add(rank + place / 1000, shown, Offer.KEYWORD, insert=shown)
+
+    def _said_here(self, words: str, known: set[str]) -> bool:
+        return words not in self._words.foreign and (words in known or all(word in known for word in words.split()))
 
     def _rest(self, rank: float) -> None:
         """Whatever else the engine knows, once something is typed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +19,10 @@ class EngineWords:
     keywords: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
+    foreign: frozenset[str] = frozenset()
+    """What other engines say, though each of its words is one of this engine's as well."""
+    follows: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What comes behind a word, where that is this engine's own."""
 
 
 @cache
@@ -33,4 +37,6 @@ def words_of(engine: str) -> EngineWords:
         keywords=tuple(data["keywords"].split()),
         functions=tuple(data["functions"].split()),
         types=tuple(data["types"].split()),
+        foreign=frozenset(data["foreign"]),
+        follows={word: tuple(behind) for word, behind in data["follows"].items()},
     )

@@ -67,7 +67,7 @@ class AuditScreen(Page):
         Binding("l", "live", mark("Live only / all")),
         Binding("f5", "refresh", mark("Refresh")),
         Binding("f6,tab", "next_pane", mark("Pane"), key_display="F6"),
-        Binding("k", "cancel", mark("Cancel statement"), show=False),
+        Binding("f8", "cancel", mark("Cancel statement"), show=False),
         Binding("x", "end", mark("End session")),
         Binding("c", "copy", mark("Copy statement"), show=False),
     ]
@@ -99,6 +99,9 @@ class AuditScreen(Page):
     def on_mount(self) -> None:
         self._table("sessions").focus()
         self.set_interval(SETTLE_SECONDS, partial(self._settle, now=False))
+
+    def go_home(self) -> None:
+        self._table("sessions").focus()
 
     def on_screen_resume(self) -> None:
         self._stale_sessions = self._stale_statements = True

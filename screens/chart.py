@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import work
@@ -14,14 +14,16 @@ from textual.widgets import Static
 
 from backends import chart
 from backends.chart import Measure, Point, Shape
-from backends.interface import Kind
+from backends.chart_choice import ChartChoice, chosen
 from backends.spill import SpillBroken
 from bastion.api.language import translate as _
 
 from .choice import ChoiceDialog
-from .widgets.result_table import ResultTable
 from .words import mark, sentence
 from .workstation import Dialog
+
+if TYPE_CHECKING:
+    from .widgets.result_table import ResultTable
 
 SHAPES: tuple[Shape, ...] = ("bar", "line", "histogram")
 SHAPE_NAMES: dict[Shape, str] = {"bar": mark("Bars"), "line": mark("Line"), "histogram": mark("Histogram")}
@@ -43,22 +45,20 @@ class ChartDialog(Dialog[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,b", "leave", mark("Close"), key_display="Esc"),
-        Binding("t,space", "shape", mark("Bars, line, histogram"), key_display="t"),
+        Binding("o,space", "shape", mark("Bars, line, histogram"), key_display="o"),
         Binding("y", "choose('y')", mark("Numbers")),
-        Binding("x", "choose('x')", mark("Labels")),
+        Binding("l", "choose('x')", mark("Labels")),
         Binding("a", "measure", mark("Sum, average, rows")),
     ]
 
     def __init__(self, table: ResultTable) -> None:
         super().__init__()
         self._table = table
-        numbers = [index for index, column in enumerate(table.columns) if column.kind is Kind.NUMBER]
-        cursor = table.cursor_column
-        self._y = cursor if cursor in numbers else (numbers or [cursor])[-1]
-        others = [index for index in table.arrange_columns.shown if index != self._y and index not in numbers]
-        self._x: int | None = others[0] if others else next((n for n in numbers if n != self._y), None)
+        self._y = table.cursor_column
+        self._x: int | None = None
         self._shape: Shape = "bar"
         self._measure: Measure = "each"
+        self._chosen = False
         self._points: list[Point] = []
         self._left_out = 0
 
@@ -81,12 +81,23 @@ class ChartDialog(Dialog[None]):
     @work(exclusive=True, group="chart")
     async def _read(self) -> None:
         try:
+            if not self._chosen:
+                first = await asyncio.to_thread(self._first_choice)
+                self._y, self._x, self._shape, self._measure = first.numbers, first.labels, first.shape, first.measure
+                self._chosen = True
             self._points, self._left_out = await asyncio.to_thread(self._gathered)
         except (SpillBroken, IndexError) as error:
             self.workstation.told(sentence(error), bad=True)
             return
         self._draw()
         self.refresh_bindings()
+
+    def _first_choice(self) -> ChartChoice:
+        table = self._table
+        return chosen(
+            table.columns, table.arrange_columns.shown, table.cursor_column, table.row_count,
+            lambda row, column: table.store.value(table.number_at(row), column),
+        )  # fmt: skip
 
     def _gathered(self) -> tuple[list[Point], int]:
         table, points, left_out = self._table, [], 0
@@ -112,7 +123,8 @@ class ChartDialog(Dialog[None]):
             title.append(y)
             lines = chart.histogram([point.value for point in points], width, height)
         else:
-            of = y if self._measure == "each" else f"{_(MEASURE_NAMES[self._measure])} · {y}"
+            measure = _(MEASURE_NAMES[self._measure])
+            of = {"each": y, "count": measure}.get(self._measure, f"{measure} · {y}")
             title.append(_("{numbers} by {labels}").format(numbers=of, labels=x))
             if self._shape == "bar":
                 lines = chart.bars(points[: chart.MOST_BARS], width)

@@ -87,7 +87,6 @@ class DatabasesScreen(Page):
         Binding("f8", "why", mark("Why not?")),
         Binding("f6", "grouping", mark("Group"), show=False),
         Binding("f5", "refresh", mark("Refresh"), show=False),
-        Binding("escape", "clear", mark("Clear the search"), show=False),
     ]
 
     def __init__(self) -> None:
@@ -321,8 +320,11 @@ class DatabasesScreen(Page):
     def _clicked(self) -> None:
         self.action_open()
 
-    def action_clear(self) -> None:
-        self.query_one(SearchInput).value = ""
+    def go_home(self) -> None:
+        """The search, empty."""
+        search = self.query_one(SearchInput)
+        search.value = ""
+        search.focus()
 
     def action_refresh(self) -> None:
         """Asks the bastion again."""

@@ -57,7 +57,7 @@ class DefinitionDialog(Dialog[str | None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,x", "leave", mark("Close"), key_display="Esc"),
+        Binding("escape,q,D", "leave", mark("Close"), key_display="Esc"),
         Binding("i", "insert", mark("Put it into the editor")),
         Binding("c", "copy", mark("Copy")),
     ]

@@ -44,7 +44,7 @@ class PaletteDialog(Dialog[Command | None]):
 
     DEFAULT_CSS = """
     PaletteDialog { align: center top; }
-    PaletteDialog > Vertical { width: 76; max-width: 96%; height: auto; max-height: 85%; margin-top: 2; padding: 0 1; }
+    PaletteDialog > Vertical { width: 78; max-width: 98%; height: auto; max-height: 85%; margin-top: 2; padding: 0 1; }
     PaletteDialog OptionList { height: auto; max-height: 1fr; border: none; background: $surface; padding: 0; }
     PaletteDialog #none { color: $muted; display: none; }
     PaletteDialog.nothing #none { display: block; }
@@ -85,7 +85,7 @@ class PaletteDialog(Dialog[Command | None]):
         options = self.query_one(OptionList)
         options.clear_options()
         self.set_class(not found, "nothing")
-        room = min(76, self.size.width * 96 // 100) - 4 - 3
+        room = min(78, self.size.width * 98 // 100) - 4 - 3
         plain = self.workstation.plain
         for number, (command, _score, places) in enumerate(found, 1):
             line = self._line(command, places, room - (5 if plain else 0))

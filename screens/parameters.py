@@ -58,7 +58,11 @@ class ParametersDialog(Dialog[dict[str, str] | None]):
                 for number, name in enumerate(self._names):
                     with Horizontal():
                         yield Static(Text(visible_line(name), no_wrap=True, overflow="ellipsis"), classes="label")
-                        yield LineInput(self._values.get(name, ""), id=f"value-{number}")
+                        yield LineInput(
+                            self._values.get(name, ""),
+                            placeholder=_("an empty text; null for NULL"),
+                            id=f"value-{number}",
+                        )
             with VerticalScroll(id="preview", can_focus=False):
                 yield Static(id="statement")
             yield Static(

@@ -40,8 +40,8 @@ class PlanDialog(Dialog[bool]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("m", "measure", mark("Measure: run it")),
-        Binding("d", "dearest", mark("Next expensive step")),
+        Binding("f5", "measure", mark("Measure: run it")),
+        Binding("n", "dearest", mark("Next expensive step")),
         Binding("c", "copy", mark("Copy the plan")),
         Binding("escape", "leave", mark("Close")),
     ]

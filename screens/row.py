@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -24,6 +24,9 @@ from .widgets.result_table import ResultTable, cell_text
 from .words import mark, sentence
 from .workstation import Dialog
 
+if TYPE_CHECKING:
+    from .widgets.result_table import ResultTable
+
 WIDEST_NAME = 30
 
 
@@ -39,7 +42,7 @@ class RowDialog(Dialog[None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,r", "leave", mark("Close"), key_display="Esc"),
+        Binding("escape,q,d", "leave", mark("Close"), key_display="Esc"),
         Binding("enter,v", "view", mark("View"), key_display="Enter"),
         Binding("right_square_bracket", "step(1)", mark("Next row"), key_display="]"),
         Binding("left_square_bracket", "step(-1)", mark("Row before"), key_display="["),

@@ -53,8 +53,8 @@ class TableDialog(Dialog[str | None]):
         Binding("escape,q,d", "leave", mark("Close"), key_display="Esc"),
         Binding("n", "section(1)", mark("Next section")),
         Binding("p", "section(-1)", mark("Previous section")),
-        Binding("x", "next('definition')", mark("Definition (DDL)")),
-        Binding("s", "next('select')", mark("First rows")),
+        Binding("D", "next('definition')", mark("Definition (DDL)")),
+        Binding("v", "next('select')", mark("First rows")),
         Binding("c", "copy", mark("Copy")),
     ]
 

@@ -66,7 +66,7 @@ class TokenDialog(Dialog[m.Token | None]):
         Binding("l", "copy('client')", mark("Copy the client line"), show=False),
         Binding("o", "open", mark("Console")),
         Binding("r", "renew", mark("Renew")),
-        Binding("n", "new", mark("New token")),
+        Binding("plus", "new", mark("New token")),
         Binding("x", "revoke", mark("Revoke")),
         Binding("escape", "leave", mark("Close")),
     ]
@@ -292,7 +292,7 @@ class TokenDialog(Dialog[m.Token | None]):
         shown = until.astimezone() if self.workstation.services.local_time else until
         text = Text()
         if rest <= 0:
-            text.append(_("The token has ended. N asks for a new one."), style="danger")
+            text.append(_("The token has ended. + asks for a new one."), style="danger")
         else:
             time = countdown(token.expires_at, now) if rest < SECONDS_SHOWN else duration_left(timedelta(seconds=rest))
             soon = rest < SOON_SECONDS

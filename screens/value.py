@@ -40,7 +40,7 @@ class ValueDialog(Dialog[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,v", "leave", mark("Close"), key_display="Esc"),
-        Binding("f", "form", mark("Other form")),
+        Binding("o", "form", mark("Other form")),
         Binding("slash", "search", mark("Search"), key_display="/"),
         Binding("c", "copy", mark("Copy")),
         Binding("enter", "enter", mark("Close"), show=False),

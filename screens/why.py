@@ -41,8 +41,8 @@ class WhyDialog(Dialog[None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("t", "log_in", mark("Try the login")),
-        Binding("r", "again", mark("Check again")),
+        Binding("f9", "log_in", mark("Try the login")),
+        Binding("f5", "again", mark("Check again")),
         Binding("c", "copy", mark("Copy this")),
         Binding("escape,q", "leave", mark("Close"), key_display="Esc"),
     ]
@@ -159,7 +159,7 @@ class WhyDialog(Dialog[None]):
             if any(check.stage == "login" for check in self._checks):
                 self._say(_("Nothing is in the way."))
             else:
-                self._say(_("Nothing is in the way so far. T tries the login too."))
+                self._say(_("Nothing is in the way so far. F9 tries the login too."))
         else:
             self._say(_("Nothing that the bastion can see is in the way."))
 

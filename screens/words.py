@@ -26,7 +26,7 @@ FROM_BELOW = (
     mark("The port is a number from 1 to 65535."),
     mark("A transaction is open. Commit it or roll it back before autocommit is turned on."),
     mark("The connection to the database is closed. Connect again."),
-    mark("It is not there any more. Load the catalog again (r)."),
+    mark("It is not there any more. Load the catalog again (F5)."),
     mark("Several things together have no definition. Choose one of them."),
     mark("The server does not show this definition: the account has no right to see it."),
     mark("The catalog of the database did not answer in time."),
@@ -105,7 +105,9 @@ def countdown(until: str, now: datetime) -> str:
 
 
 def seconds(count: float) -> str:
-    """A duration of work: `12 ms`, `1.2 s`, `3 min 05 s`."""
+    """A duration of work: `<1 ms`, `12 ms`, `1.2 s`, `3 min 05 s`."""
+    if count < 0.0005:
+        return "<1 ms"
     if count < 1:
         return f"{count * 1000:.0f} ms"
     if count < 60:

@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from textual import on
 from textual.app import App
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.dom import DOMNode
 from textual.events import Mount, Resize
 from textual.screen import ModalScreen, Screen
 
@@ -28,6 +30,8 @@ from backends.plan import Plan
 from backends.recent_bastions import RecentBastions
 from bastion.api import messages as m
 from bastion.api.methods import Method
+
+from .words import mark
 
 T = TypeVar("T")
 
@@ -195,8 +199,33 @@ class Workstation(App[int]):
         """A passing message; nothing in it is interpreted."""
 
 
+@runtime_checkable
+class StepsBack(Protocol):
+    """A widget in which there is something to take back before Esc leaves it."""
+
+    def step_back(self) -> bool:
+        """Takes one thing back: a selection, a filter. False where there is nothing."""
+
+
 class Page(Screen[object]):
-    """A screen of the workstation."""
+    """A screen of the workstation.
+
+    Esc means the same on all of them: it closes what lies on top; else it takes back what was selected or filtered
+    where the focus is; else it goes to where the page's work is done. It never ends or discards work.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "back", mark("One step back"), show=False)]
+
+    def action_back(self) -> None:
+        node: DOMNode | None = self.focused
+        while node is not None and node is not self:
+            if isinstance(node, StepsBack) and node.step_back():
+                return
+            node = node.parent
+        self.go_home()
+
+    def go_home(self) -> None:
+        """Puts the focus where the page's work is done."""
 
     def title_words(self) -> str:
         """What the title of the terminal's window says of this page; nothing: the program's name alone."""

@@ -17,7 +17,7 @@ from textual.screen import Screen
 from backends.link import LinkError
 from backends.personal import Personal
 from backends.visible_text import visible
-from bastion.api import language, methods
+from bastion.api import language, methods, moments
 from bastion.api import messages as m
 from bastion.api.language import translate as _
 from bastion.api.language import translate_many
@@ -102,6 +102,7 @@ class CasemateApp(TerminalApp):
         name_actions()
         super().__init__()
         self.services = services
+        moments.everywhere(local=services.local_time, clock=services.now)
         self.start = start or Start()
         self.personal = Personal(self._nothing_kept)
         self.tokens = TokenWatch()

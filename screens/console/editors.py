@@ -1,5 +1,10 @@
 """The open editors: several texts in one widget, kept at the bastion as they are typed, so that they are there again
-after a restart, on whatever machine."""
+after a restart, on whatever machine.
+
+A person may have several workstations open. Each text is kept by itself, with a version: one that was changed
+elsewhere meanwhile is not lost but opened beside the one that takes its place. Which editors were open in what order,
+and where the cursor was, is kept apart, and there the last one to write wins.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +24,7 @@ from ..widgets.tabs import TabLine
 from ..workstation import Page
 
 KIND = "editor"
+VIEW_KIND, VIEW_KEY = "editor-view", "last"
 SAVE_SECONDS = 2.0
 """After the last key until the text is kept."""
 PACKED_FROM = 20_000
@@ -33,14 +39,21 @@ class KeptEditor(msgspec.Struct, omit_defaults=True):
     """An editor as it is kept. `packed`: its text, deflated and in base64, where it is long."""
 
     name: str
-    place: int
+    place: int = 0
+    """Among the others, where it was opened."""
     text: str = ""
     packed: str = ""
-    row: int = 0
-    column: int = 0
-    here: bool = False
     number: int = 0
     """Of one without a name."""
+    version: int = 0
+    """How often it was kept."""
+    writer: str = ""
+    """The workstation that kept it last."""
+
+    @property
+    def content(self) -> tuple[str, str, str]:
+        """What the person would miss."""
+        return self.name, self.text, self.packed
 
     def whole(self) -> str:
         """Its text. What cannot be unpacked is empty."""
@@ -51,6 +64,14 @@ class KeptEditor(msgspec.Struct, omit_defaults=True):
             return unpacker.decompress(base64.b64decode(self.packed), LONGEST_UNPACKED).decode()
         except (ValueError, zlib.error):
             return ""
+
+
+class KeptView(msgspec.Struct, omit_defaults=True):
+    """Keys of the editors in their order, the one in view, and line and column of each cursor, from 0."""
+
+    order: list[str] = []
+    here: str = ""
+    cursors: dict[str, tuple[int, int]] = {}
 
 
 @dataclass
@@ -79,6 +100,8 @@ class Editors:
         self._here = 0
         self._timer: Timer | None = None
         self._restored = False
+        self._writer = uuid.uuid4().hex
+        self._kept_view = KeptView()
 
     @property
     def _editor(self) -> SqlEditor:
@@ -102,16 +125,23 @@ class Editors:
         kept = await self._page.workstation.personal.items(KIND, KeptEditor, limit=MOST)
         if not kept:
             return
-        kept.sort(key=lambda item: item.value.place)
+        view = await self._page.workstation.personal.get(VIEW_KIND, VIEW_KEY, KeptView) or KeptView()
+        order = {key: place for place, key in enumerate(view.order)}
+        kept.sort(key=lambda item: (order.get(item.key, len(order)), item.value.place, item.key))
         typed = bool(self._editor.text.strip())
         tabs: list[OpenEditor] = []
         here = 0
         for item in kept:
             value = item.value
-            if value.here:
+            if item.key == view.here:
                 here = len(tabs)
-            buffer = self._editor.new_buffer(value.whole(), (max(value.row, 0), max(value.column, 0)))
-            tabs.append(OpenEditor(item.key, value.number or len(tabs) + 1, value.name[:LONGEST_NAME], buffer, value))
+            row, column = view.cursors.get(item.key, (0, 0))
+            buffer = self._editor.new_buffer(value.whole(), (max(row, 0), max(column, 0)))
+            # Two workstations count for themselves.
+            free = value.number and all(value.number != tab.number for tab in tabs)
+            number = value.number if free else self._next_number(tabs)
+            tabs.append(OpenEditor(item.key, number, value.name[:LONGEST_NAME], buffer, value))
+        self._kept_view = view
         if typed:
             mine = self._tabs[self._here]
             mine.number = self._next_number(tabs)
@@ -137,18 +167,58 @@ class Editors:
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
-        for place, tab in enumerate(list(self._tabs)):
+        for place, tab in enumerate(self._tabs):  # one that is opened meanwhile is kept as well
             now, before = self._as_kept(tab, place), tab.kept
-            if now != before and (before is not None or now.text or now.packed or now.name):
-                tab.kept = now
-                if not await self._page.workstation.personal.put(KIND, tab.key, now) and tab.kept is now:
-                    tab.kept = before
+            if now.content != (before.content if before is not None else ("", "", "")):
+                await self._keep_one(tab, now)
+        view = self._view()
+        if view != self._kept_view and await self._page.workstation.personal.put(VIEW_KIND, VIEW_KEY, view):
+            self._kept_view = view
+
+    async def _keep_one(self, tab: OpenEditor, now: KeptEditor) -> None:
+        before, personal = tab.kept, self._page.workstation.personal
+        known = before.version if before is not None else 0
+        there = await personal.get(KIND, tab.key, KeptEditor)
+        if there is not None and there.version > known and there.writer != self._writer:
+            known = there.version
+            if there.content != now.content:
+                self._open_other(tab, there)
+        now.version = known + 1
+        tab.kept = now
+        if not await personal.put(KIND, tab.key, now) and tab.kept is now:
+            tab.kept = before
+
+    def _open_other(self, tab: OpenEditor, there: KeptEditor) -> None:
+        """What another workstation of the person has kept of the same editor, behind it."""
+        title = _("{name}, elsewhere").format(name=there.name or tab.title)[:LONGEST_NAME]
+        other = OpenEditor(uuid.uuid4().hex, self._next_number(self._tabs), title)
+        other.buffer = self._editor.new_buffer(there.whole())
+        place = self._tabs.index(tab) + 1 if tab in self._tabs else len(self._tabs)
+        self._tabs.insert(place, other)
+        if place <= self._here:
+            self._here += 1
+        self._show()
+        self.changed()
+        self._page.workstation.told(
+            _(
+                "The editor {name} was changed on another workstation of yours meanwhile. That text is in the editor "
+                "beside it."
+            ).format(name=tab.title),
+            bad=True,
+        )
+
+    def _view(self) -> KeptView:
+        cursors = {}
+        for tab in self._tabs:
+            if tab.kept is not None:
+                cursors[tab.key] = (tab.buffer or self._editor.buffer()).selection.end
+        here = self._tabs[self._here]
+        return KeptView(list(cursors), here.key if here.key in cursors else "", cursors)
 
     def _as_kept(self, tab: OpenEditor, place: int) -> KeptEditor:
         buffer = tab.buffer or self._editor.buffer()
         text = buffer.document.text
-        row, column = buffer.selection.end
-        kept = KeptEditor(tab.name, place, row=row, column=column, here=place == self._here, number=tab.number)
+        kept = KeptEditor(tab.name, place, number=tab.number, writer=self._writer)
         if len(text) < PACKED_FROM:
             kept.text = text
         else:
@@ -208,13 +278,21 @@ class Editors:
             )
             if not await self._page.app.push_screen_wait(question):
                 return
-        self._page.workstation.personal.remove_soon(KIND, tab.key)
+        await self._forget(tab)
         self._tabs.remove(tab)
         if not self._tabs:
             self._tabs = [OpenEditor(uuid.uuid4().hex, 1)]
         self._take(min(self._here, len(self._tabs) - 1))
         self.changed()
         self._editor.focus()
+
+    async def _forget(self, tab: OpenEditor) -> None:
+        """Unless it was changed elsewhere meanwhile: there it is still open."""
+        personal = self._page.workstation.personal
+        known = tab.kept.version if tab.kept is not None else 0
+        there = await personal.get(KIND, tab.key, KeptEditor)
+        if there is None or there.version <= known or there.writer == self._writer:
+            personal.remove_soon(KIND, tab.key)
 
     async def rename(self) -> None:
         """Asks for a name."""

@@ -90,7 +90,6 @@ class ConsoleScreen(Page):
             Binding(f"ctrl+k {number}", f"editor({number})", mark("Editor by its number"), show=False)
             for number in range(1, 10)
         ],
-        Binding("escape", "leave_results", mark("Back to the editor"), show=False),
     ]
 
     PALETTE: ClassVar[tuple[tuple[str, str], ...]] = (
@@ -377,7 +376,7 @@ class ConsoleScreen(Page):
         else:
             editor.focus()
 
-    def action_leave_results(self) -> None:
+    def go_home(self) -> None:
         self.query_one(SqlEditor).focus()
 
     @work(exclusive=True, group="dialog")

@@ -89,6 +89,14 @@ class CatalogPane(Vertical):
         self.catalog.reset()
         self._count()
 
+    def step_back(self) -> bool:
+        """Takes back the filter."""
+        shown = self.query_one(CatalogFilter)
+        if not shown.value:
+            return False
+        shown.value = ""
+        return True
+
     @on(CatalogTree.FilterWanted)
     def _filter_wanted(self, event: CatalogTree.FilterWanted) -> None:
         event.stop()

@@ -19,7 +19,7 @@ from backends.metadata import SchemaMetadata
 from backends.visible_text import table_text
 from bastion.api.language import translate as _
 
-from ..words import mark
+from ..words import mark, numbered
 from .catalog_labels import label
 from .catalog_model import Branch, CatalogModel, Line, Note, State
 
@@ -43,12 +43,12 @@ class CatalogTree(ScrollView, can_focus=True):
         Binding("slash", "filter", mark("Filter"), key_display="/"),
         Binding("enter", "choose", mark("Open, or insert the name"), show=False),
         Binding("d", "describe", mark("Describe")),
-        Binding("s", "select", mark("First rows")),
+        Binding("v", "select", mark("First rows")),
         Binding("i", "insert", mark("Insert the name")),
-        Binding("x", "definition", mark("Definition (DDL)")),
-        Binding("g", "follow", mark("Go along the foreign key"), show=False),
+        Binding("D", "definition", mark("Definition (DDL)")),
+        Binding("K", "follow", mark("Go along the foreign key"), show=False),
         Binding("c", "copy", mark("Copy the name"), show=False),
-        Binding("r,f5", "reload", mark("Load again"), show=False, key_display="r"),
+        Binding("f5", "reload", mark("Load again"), show=False),
         Binding("right", "open", mark("Open"), show=False),
         Binding("left", "shut", mark("Close"), show=False),
         Binding("up", "step(-1)", show=False),
@@ -430,6 +430,8 @@ class CatalogTree(ScrollView, can_focus=True):
             return Strip.blank(width, self.rich_style)
         line = self._lines[at]
         text = self._text(line)
+        if getattr(self.app, "plain", False):
+            text = Text.assemble(numbered(at + 1, "", plain=True), text, no_wrap=True, end="")
         text.truncate(width, overflow="ellipsis", pad=True)
         if at == self.cursor:
             style = self.get_component_rich_style("catalog--cursor")
@@ -442,7 +444,7 @@ class CatalogTree(ScrollView, can_focus=True):
         if line.note is Note.LOADING:
             return text.append("  " + _("loading …"), style="muted")
         if line.note is Note.FAILED:
-            return text.append(f"✗ {table_text(branch.reason)}", style="danger").append(" · " + _("r: try again"))
+            return text.append(f"✗ {table_text(branch.reason)}", style="danger").append(" · " + _("F5: try again"))
         if line.note is Note.NOTHING:
             return text.append("  " + (_("nothing found") if self.model.words else _("nothing")), style="muted")
         if line.note is Note.MORE:
@@ -452,7 +454,7 @@ class CatalogTree(ScrollView, can_focus=True):
                 return text.append(
                     "✗ " + _("Not all names are known: {reason}").format(reason=table_text(self.model.names_reason)),
                     style="danger",
-                ).append(" · " + _("r: try again"))
+                ).append(" · " + _("F5: try again"))
             if self.model.names is not None:
                 return text.append("  " + _("there are more than can be known here: open their schema"), style="muted")
             return text.append("  " + _("all names are being loaded …"), style="muted")

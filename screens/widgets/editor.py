@@ -231,6 +231,13 @@ class SqlEditor(StatementArea):
             self.hide_completions()
         return False
 
+    def step_back(self) -> bool:
+        """Takes back the selection."""
+        if self.selection.is_empty:
+            return False
+        self.move_cursor(self.cursor_location)
+        return True
+
     # -- lines
 
     def _rows(self) -> tuple[int, int]:

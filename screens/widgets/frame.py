@@ -94,8 +94,9 @@ class TopLine(ClickedLine):
 
 
 def keys_now(screen: Screen[Any]) -> list[tuple[Binding, DOMNode]]:
-    """The keys that work on `screen` now and are worth a place, the most important first: the page's or dialog's own,
-    those of the widget with the focus, those that work everywhere."""
+    """The keys that work on `screen` now and are worth a place, the most important first: those of the widget with
+    the focus, the page's or dialog's own, those that work everywhere. What the widget has of its page counts as the
+    page's."""
     own = [b.action for b in type(screen).BINDINGS if isinstance(b, Binding)]
     everywhere = [b.action for b in type(screen.app).BINDINGS if isinstance(b, Binding)]
     seen: set[str] = set()
@@ -105,10 +106,10 @@ def keys_now(screen: Screen[Any]) -> list[tuple[Binding, DOMNode]]:
         if not binding.show or not enabled or action in seen:
             continue
         seen.add(action)
-        ours = node is screen or binding.action.startswith("screen.") or binding.key == "enter"
+        ours = node is screen or binding.action.startswith("screen.")
         order = own if ours else everywhere
         place = order.index(action) if action in order else -1
-        found.append((0 if ours else 2 if node is screen.app else 1, place, binding, node))
+        found.append((1 if ours else 2 if node is screen.app else 0, place, binding, node))
     found.sort(key=lambda entry: entry[:2])
     return [(binding, node) for _rank, _place, binding, node in found]
 

@@ -101,6 +101,11 @@ class ResultActions:
         result.filter_text = ""
         self.arrange(result, Arrangement())
 
+    def unfilter(self, result: Result) -> None:
+        """All rows again, in the order that was asked for."""
+        result.filter_text = ""
+        self.arrange(result, Arrangement(None, result.wanted.sorts))
+
     def arrange(self, result: Result, arrangement: Arrangement) -> None:
         """Filters and sorts; what was being worked on before is given up."""
         self.stop(result)

@@ -71,12 +71,12 @@ class ResultTable(ScrollView, can_focus=True):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,v", "view", mark("View"), key_display="Enter"),
-        Binding("r", "row", mark("Row")),
+        Binding("d", "row", mark("Row")),
         Binding("c", "copy_cell", mark("Copy cell")),
         Binding("y", "copy_as", mark("Copy as …")),
         Binding("s", "sort", mark("Sort")),
         Binding("slash", "filter", mark("Filter"), key_display="/"),
-        Binding("x", "reset", mark("Unfiltered, unsorted"), show=False),
+        Binding("u", "reset", mark("Unfiltered, unsorted"), show=False),
         Binding("e", "export", mark("Export")),
         Binding("b", "chart", mark("Chart")),
         Binding("t", "jump", mark("To column"), show=False),
@@ -416,6 +416,16 @@ class ResultTable(ScrollView, can_focus=True):
         self._follow_cursor()
         self.refresh()
         self.post_message(self.Moved())
+
+    def step_back(self) -> bool:
+        """Takes back the selection, then the filter; the order stays."""
+        if self.selected_from is not None:
+            self.action_select()
+            return True
+        if self.arrangement.filter is not None:
+            self.post_message(self.Asked(self, "unfilter"))
+            return True
+        return False
 
     # -- what somebody else does
 

@@ -157,7 +157,8 @@ class Results(Vertical):
             if more:
                 text.append(f"\n  {label}: ", style="bold")
                 text.append(visible(more))
-        text.append(f" · {seconds(took)}", style="muted")
+        if took > 0:  # else it was not sent at all
+            text.append(f" · {seconds(took)}", style="muted")
         self.write(text)
         if not self._results or self._results[-1].table.store.rows == 0:
             self.action_messages()
@@ -246,6 +247,13 @@ class Results(Vertical):
     def action_result(self, step: int) -> None:
         if self._results:
             self._show((self._shown + step) % len(self._results) if self._shown >= 0 else 0)
+
+    def step_back(self) -> bool:
+        """From the messages to the result that there is."""
+        if self.result is None and self._results and self.has_focus_within:
+            self._show(len(self._results) - 1)
+            return True
+        return False
 
     def action_messages(self) -> None:
         self._show(-1)

@@ -230,3 +230,28 @@ def test_brackets_in_strings_and_comments_have_no_partner() -> None:
     assert matching_bracket(text, 7, "postgresql") == 9
     assert matching_bracket(text, len(text) - 1, "postgresql") is None
     assert [token.text for token in tokens("a(b", "mysql") if token.kind is TokenKind.SYMBOL] == ["("]
+
+
+@pytest.mark.parametrize(
+    ("marked", "engine", "there", "not_there"),
+    [
+        ("|", "postgresql", "show", {"show tables", "show databases", "show processlist", "replace into", "use"}),
+        ("|", "mysql", "show tables", {"vacuum", "refresh materialized view"}),
+        ("show |", "postgresql", "search_path", {"tables", "databases", "processlist", "grants"}),
+        ("show |", "mysql", "processlist", {"search_path", "all"}),
+        ("insert |", "postgresql", "into", {"ignore into"}),
+        ("insert into orders (id) values (1) on|", "postgresql", "on conflict", {"on duplicate key update"}),
+        ("insert into orders (id) values (1) on|", "mysql", "on duplicate key update", {"on conflict"}),
+        ("select id from orders o f|", "mysql", "force index", {"full join"}),
+        ("select id from orders o f|", "postgresql", "full join", {"force index"}),
+        ("select * from orders order by id nu|", "postgresql", "nulls last", {"separator"}),
+        ("select * from orders order by id nu|", "mysql", "null", {"nulls last", "nulls first"}),
+        ("select dat|", "postgresql", "date_trunc(", {"date_format("}),
+        ("select dat|", "mysql", "date_format(", {"date_trunc("}),
+        ("explain |", "mysql", "format=tree", {"(analyze, buffers)", "verbose"}),
+    ],
+)
+def test_each_engine_says_what_is_its_own(marked: str, engine: str, there: str, not_there: set[str]) -> None:
+    found = set(offered(marked, engine))
+    assert there in found
+    assert found & not_there == set()

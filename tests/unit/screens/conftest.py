@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from textual.app import App
 from textual.pilot import Pilot
 
-from bastion.api import language
+from bastion.api import language, moments
 
 SNAPSHOTS = Path(__file__).parents[3] / "snapshots"
 
@@ -32,6 +32,7 @@ def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     language.use("en")
     language.everywhere(None)
+    moments.everywhere(local=False)
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ async def test_the_first_rows_of_a_table_are_one_key_away(tmp_path: Path) -> Non
     scripted = world(tmp_path)
     async with scripted.app.run_test(size=SIZE) as pilot:
         await at_catalog(pilot)
-        await press(pilot, "down", "down", "s")
+        await press(pilot, "down", "down", "v")
         assert scripted.console.ran == ["select * from public.customer limit 100"]
         assert editor_text(pilot) == "select * from public.customer limit 100;"
 
@@ -178,7 +178,7 @@ async def test_an_error_stands_in_the_tree_and_r_tries_again(tmp_path: Path) -> 
         below["table", ("public", "customer")] = [
             CatalogNode("column", "region", ("public", "customer", "region"), "text", leaf=True)
         ]
-        await press(pilot, "r")
+        await press(pilot, "f5")
         assert "· region text" in shown(pilot)
         assert right.message not in shown(pilot)
 
@@ -192,7 +192,7 @@ async def test_loading_again_keeps_what_is_open_and_where_the_cursor_is(tmp_path
         below["tables", ("public",)] = [
             CatalogNode("table", name, ("public", name)) for name in ("brand_new", "customer", "orders")
         ]
-        await press(pilot, "home", "r")
+        await press(pilot, "home", "f5")
         text = shown(pilot)
         assert "t brand_new" in text
         assert "t line_item" not in text
@@ -205,7 +205,7 @@ async def test_along_a_foreign_key_and_back(tmp_path: Path) -> None:
     scripted = world(tmp_path)
     async with scripted.app.run_test(size=SIZE) as pilot:
         tree = await at_catalog(pilot)
-        await press(pilot, "down", "down", "down", "down", "right", "down", "down", "g")
+        await press(pilot, "down", "down", "down", "down", "right", "down", "down", "K")
         assert tree.current is not None
         assert tree.current.name == "customer"
         await press(pilot, "down", "down", "down", "down", "down", "down", "down", "enter")
@@ -224,7 +224,7 @@ async def test_a_foreign_key_to_what_is_not_seen(tmp_path: Path) -> None:
     ]  # fmt: skip
     async with scripted.app.run_test(size=SIZE, notifications=True) as pilot:
         await at_catalog(pilot)
-        await press(pilot, "down", "down", "right", "down", "g")
+        await press(pilot, "down", "down", "right", "down", "K")
         assert "secret.vault is not in the catalog" in shown(pilot)
 
 
@@ -310,7 +310,7 @@ async def test_a_table_described_and_from_there_its_definition(orders_described:
         assert "\x1b" not in text
         assert "[b]x[/b]" in text
         await press(pilot, "n", "n")
-        await press(pilot, "x")
+        await press(pilot, "D")
         assert "Definition of public.orders" in shown(pilot)
         assert "Not in it: owner" in shown(pilot)
         await press(pilot, "i")
@@ -326,7 +326,7 @@ async def test_what_a_definition_says_is_not_interpreted(tmp_path: Path, monkeyp
     monkeypatch.setattr(scripted.console, "definition", definition)
     async with scripted.app.run_test(size=SIZE) as pilot:
         await at_catalog(pilot)
-        await press(pilot, "down", "down", "x")
+        await press(pilot, "down", "down", "D")
         text = shown(pilot)
         assert "[bold red]x[/]" in text
         assert "\x1b" not in text

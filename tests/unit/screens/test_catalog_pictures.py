@@ -85,7 +85,7 @@ async def test_described_in_chinese(picture: Compare, tmp_path: Path) -> None:
 async def test_defined(picture: Compare, tmp_path: Path) -> None:
     async def prepare(pilot: Pilot[Any]) -> None:
         await at_catalog(pilot)
-        await press(pilot, "down", "down", "down", "down", "x")
+        await press(pilot, "down", "down", "down", "down", "D")
 
     await picture(scripted(tmp_path).app, "definition", (80, 24), prepare)
 

@@ -43,7 +43,7 @@ async def test_the_plan_is_a_tree_with_its_expensive_step_marked(tmp_path: Path)
         assert "Plan, estimated" in text
         [dear] = [line for line in text.splitlines() if "● Seq Scan orders o" in line]
         assert dear.replace("│", " ").split()[-4:] == ["39", "%", "16,994", "897,225"]
-        await press(pilot, "d")
+        await press(pilot, "n")
         assert "Filter: (total > '10'::numeric)" in shown(pilot)
         await press(pilot, "escape")
         assert "Plan, estimated" not in shown(pilot)
@@ -66,7 +66,7 @@ async def test_why_there_is_no_plan_is_seen_where_a_result_was_in_view(tmp_path:
 async def test_measuring_a_read_asks_nothing_and_marks_what_was_misjudged(tmp_path: Path) -> None:
     scripted = planned(tmp_path)
     async with scripted.app.run_test(size=(160, 40)) as pilot:
-        await run_in_console(pilot, f"explain analyze\n{STATEMENT}", "ctrl+e", "m")
+        await run_in_console(pilot, f"explain analyze\n{STATEMENT}", "ctrl+e", "f5")
         assert scripted.console.orders == [f"explain {STATEMENT}", f"measure {STATEMENT}"]
         text = shown(pilot)
         assert "Plan, measured" in text
@@ -77,19 +77,19 @@ async def test_measuring_a_read_asks_nothing_and_marks_what_was_misjudged(tmp_pa
 async def test_measuring_a_write_asks_and_is_rolled_back(tmp_path: Path) -> None:
     scripted = planned(tmp_path)
     async with scripted.app.run_test(size=SIZE) as pilot:
-        await run_in_console(pilot, "delete from orders where id < 10", "ctrl+e", "m")
+        await run_in_console(pilot, "delete from orders where id < 10", "ctrl+e", "f5")
         text = read(pilot)
         assert "Run this write for its plan?" in text
         assert "DELETE really writes. It is rolled back afterwards" in text
         await press(pilot, "n")
         assert scripted.console.orders == ["explain delete from orders where id < 10"]
         assert "Plan, estimated" in shown(pilot)
-        await press(pilot, "m", "y")
+        await press(pilot, "f5", "y")
         assert scripted.console.orders[1:] == ["begin", "measure delete from orders where id < 10", "rollback"]
         await press(pilot, "escape")
         assert "ran for its plan and was rolled back" in shown(pilot)
         scripted.console.state = TransactionState.OPEN
-        await press(pilot, "ctrl+e", "m")
+        await press(pilot, "ctrl+e", "f5")
         assert "becomes part of the transaction that is open" in read(pilot)
         await press(pilot, "y")
         assert scripted.console.orders[-1].startswith("measure")
@@ -120,7 +120,7 @@ async def test_nothing_in_a_plan_is_interpreted(tmp_path: Path) -> None:
         text.replace('"orders"', f'"{attack}"').replace("(total > '10'::numeric)", attack), measured=False
     )
     async with scripted.app.run_test(size=(160, 40)) as pilot:
-        await run_in_console(pilot, STATEMENT, "ctrl+e", "d")
+        await run_in_console(pilot, STATEMENT, "ctrl+e", "n")
         text = shown(pilot)
         assert text.count("[bold red]x[/]") == 3
         assert not set(text) & {"\x1b", "\x07", "\x9b"}
@@ -139,8 +139,8 @@ async def test_picture_of_a_plan(
         await pilot.press("ctrl+e")
         await settled(pilot)
         if measured:
-            await pilot.press("m")
+            await pilot.press("f5")
             await settled(pilot)
-        await pilot.press("d")
+        await pilot.press("n")
 
     await picture(planned(tmp_path, name).app, f"console-plan-{name}", size, prepare, press=["enter"])

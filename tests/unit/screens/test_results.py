@@ -74,7 +74,7 @@ async def test_truncated_cancelled_failed_and_empty_results_say_so(tmp_path: Pat
         await s.show([NUMBER], [])
         assert "No rows" in s.lines[0]
         assert "n" in s.lines[1].split(), "the columns of an empty result are shown"
-        await s.press("enter", "c", "s", "r", "y", "e", "b", "g", "end", "G", "pagedown", "space")
+        await s.press("enter", "c", "s", "d", "y", "e", "b", "g", "end", "G", "pagedown", "space")
         assert "No rows" in s.lines[0]
 
 
@@ -144,7 +144,7 @@ async def test_sorting_by_the_column_of_the_cursor(tmp_path: Path) -> None:
         await s.press("l", "s")
         assert "by t ↑, n ↓" in s.lines[0]
         assert column_of(s.lines, 0, 3) == ["3", "1", "2"], "'' before b, NULL last; the rows keep their numbers"
-        await s.press("x")
+        await s.press("u")
         assert column_of(s.lines, 4, 3) == ["2", "10", "1"]
         assert "↑" not in s.text
 
@@ -161,7 +161,7 @@ async def test_filtering_says_how_many_match(tmp_path: Path) -> None:
         assert s.told[-1] == "total holds numbers, and many is none. `total ~ many` looks for text in it."
         await s.press("slash", "ctrl+u", *"no such words", "enter")
         assert "none match no such words" in s.lines[0]
-        await s.press("enter", "c", "r")
+        await s.press("enter", "c", "d")
         await s.press("slash", "ctrl+u", "enter")
         assert "match" not in s.lines[0]
         assert "Customer 1 " in s.text
@@ -240,7 +240,7 @@ async def test_json_is_folded_searched_and_copied_exactly(tmp_path: Path) -> Non
         assert "not found" in s.text
         await s.press("c")
         assert s.copied == [(value, "the value")]
-        await s.press("f")
+        await s.press("o")
         assert '{"a": {"b": [1.0, 2]}, "c": "needle"}' in s.text
         await s.press("escape")
         assert "1 row, all of them" in s.text
@@ -253,7 +253,7 @@ async def test_bytes_are_dumped_and_can_be_read_as_text(tmp_path: Path) -> None:
         assert "50 4b 03 04 20 68 65 6c" in s.text
         assert "14 B" in s.text
         assert "|PK.. hello.[2J|" in s.text
-        await s.press("f")
+        await s.press("o")
         assert "PK␃␄ hello␛[2J" in s.text
 
 
@@ -272,7 +272,7 @@ async def test_long_text_wraps_and_unwraps(tmp_path: Path) -> None:
 async def test_the_row_view_goes_from_row_to_row_and_into_a_value(tmp_path: Path) -> None:
     async with stage(tmp_path) as s:
         await s.show()
-        await s.press("down", "r")
+        await s.press("down", "d")
         assert "Row 2 of 60" in s.text
         assert "customer    上海贸易有限公司" in s.text
         await s.press("right_square_bracket", "down")
@@ -326,11 +326,11 @@ async def test_charts_of_the_rows_that_are_shown(tmp_path: Path) -> None:
         bar = next(line for line in s.lines if "Meier" in line)
         assert "███" in bar
         assert "1,234.50" in bar
-        await s.press("t")
+        await s.press("o")
         assert "Line · total by customer" in s.text
-        await s.press("t")
+        await s.press("o")
         assert "Histogram · total" in s.text
-        await s.press("t", "a", "x", *"status", "enter")
+        await s.press("o", "a", "l", *"status", "enter")
         await _chart_drawn(s)
         assert "Bars · sum · total by status" in s.text
         assert "1,234.50" in next(line for line in s.lines if "paid" in line)

@@ -81,7 +81,7 @@ async def failed(s: Stage) -> None:
 
 async def row(s: Stage) -> None:
     await s.show()
-    await s.press("down", "down", "r", "down")
+    await s.press("down", "down", "d", "down")
 
 
 async def json_value(s: Stage) -> None:
@@ -96,12 +96,12 @@ async def hexadecimal(s: Stage) -> None:
 
 async def bars(s: Stage) -> None:
     await s.show()
-    await s.press("t", *"total", "enter", "b", "a", "x", *"status", "enter", "a", "a")
+    await s.press("t", *"total", "enter", "b", "a", "l", *"status", "enter", "a", "a")
 
 
 async def line(s: Stage) -> None:
     await s.show()
-    await s.press("slash", *"id > 100003", "enter", "t", *"total", "enter", "b", "t")
+    await s.press("slash", *"id > 100003", "enter", "t", *"total", "enter", "b", "o")
 
 
 async def cjk(s: Stage) -> None:
