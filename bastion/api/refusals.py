@@ -117,6 +117,7 @@ SENTENCES: dict[str, str] = {
     "already-held": _("{by} holds the next statement of this session already. Let it go first."),
     "nothing-held": _("No statement of this session is held, and none is to be."),
     "reason-needed": _("Say why: what auditors do to a session is on record with its reason."),
+    "message-empty": _("There are no words to send."),
     "words-too-long": _("This is too long: {length} characters, of {limit} at most."),
     "hold-time": _("A statement can be held for 1 to {limit} seconds."),
     "lock-time": _("A person can be locked for one minute to {limit} days."),

@@ -8,6 +8,7 @@ import secrets
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import msgspec
 
 from bastion import __version__
 from bastion.access.door import Person
+from bastion.api import live, methods
 from bastion.api import messages as m
-from bastion.api import methods
 from bastion.api.methods import Method
 from bastion.api.refusals import Refused
 from bastion.audit import screen_recording
@@ -27,11 +28,13 @@ from bastion.audit.recording_file import RecordingDamaged
 from bastion.audit.records import Act
 from bastion.audit.verify import NothingToVerify, verify
 
-from . import evidence, explain, exports, personal, screens
+from . import evidence, explain, exports, personal, screens, supervision, watches
 from .audit_calls import AuditCalls
+from .live_list import Habits, LiveView, live_list
 from .parts import Parts
 from .state import apply_state, export_state
 from .tunnel import Promises
+from .watches import Watch, Watches
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +59,9 @@ class Caller:
     subscribe: Callable[[Person, list[str]], None] | None = None
     workstation: str = ""
     looks: dict[tuple[str, str], float] = field(default_factory=dict)
+    views: dict[str, LiveView] = field(default_factory=dict)
+    watches: dict[str, Watch] = field(default_factory=dict)
+    """The live lists and the watches of this channel, by id."""
 
     @property
     def sees_all(self) -> bool:
@@ -73,6 +79,19 @@ class Calls:
         self._parts = parts
         self._verifying = asyncio.Lock()
         self.audit = AuditCalls(parts)
+        self.habits = Habits(self)
+        self.tell_person: Callable[[str, live.Notice], int] = lambda user, notice: 0
+        """Tells somebody's workstations; how many there were."""
+
+    @property
+    def parts(self) -> Parts:
+        """What the calls stand on."""
+        return self._parts
+
+    @cached_property
+    def watches(self) -> Watches:
+        """Who watches which session."""
+        return Watches(self._parts.sessions, self._parts.journal)
 
     async def answer(self, caller: Caller, name: str, params: dict[str, Any]) -> Any:
         """The result of one call, ready to be encoded. Raises Refused."""
@@ -159,14 +178,10 @@ class Calls:
     # ------------------------------------------------------------------------------------------ sessions and the audit
 
     async def session_cancel(self, caller: Caller, params: methods.ById) -> bool:
-        await self._may_touch(caller, params.id)
+        await self.may_touch(caller, params.id)
         return await self._parts.sessions.cancel(params.id, caller.person.name, params.reason or "asked for")
 
-    async def session_end(self, caller: Caller, params: methods.ById) -> m.Session:
-        await self._may_touch(caller, params.id)
-        return await self._parts.sessions.end(params.id, caller.person.name, params.reason[:500])
-
-    async def _may_touch(self, caller: Caller, session_id: str) -> None:
+    async def may_touch(self, caller: Caller, session_id: str) -> None:
         """The session is live and the caller's own, or the caller watches over all. Raises Refused."""
         live = self._parts.sessions.live.get(session_id)
         if live is not None:
@@ -265,7 +280,16 @@ _HANDLERS: dict[str, Handler] = {
     methods.TOKEN_REVOKE.name: Calls.token_revoke,
     methods.TUNNEL_OPEN.name: Calls.tunnel_open,
     methods.SESSION_CANCEL.name: Calls.session_cancel,
-    methods.SESSION_END.name: Calls.session_end,
+    methods.SESSION_END.name: supervision.end,
+    methods.LIVE.name: live_list,
+    methods.WATCH.name: watches.watch,
+    methods.UNWATCH.name: watches.unwatch,
+    methods.MESSAGE.name: supervision.message,
+    methods.HOLD.name: supervision.hold,
+    methods.RELEASE.name: supervision.release,
+    methods.USER_LOCK.name: supervision.lock,
+    methods.USER_UNLOCK.name: supervision.unlock,
+    methods.USER_LOCKS.name: supervision.locks,
     methods.SESSIONS.name: _on_audit(AuditCalls.sessions),
     methods.STATEMENTS.name: _on_audit(AuditCalls.statements),
     methods.RESULT.name: _on_audit(AuditCalls.result),

@@ -51,6 +51,7 @@ class Gateway:
         self.parts = parts
         self.calls = Calls(parts)
         self.subscriptions = Subscriptions(parts.sessions, parts.access, parts.journal)
+        self.calls.tell_person = self.subscriptions.notice
         self.commands_running = 0
         self.workstations = UiSessions(
             parts.configuration.workstation,

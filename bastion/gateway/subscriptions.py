@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from bastion.access.door import Access, Person
+from bastion.api import live
 from bastion.api import messages as m
 from bastion.api.refusals import Refused
 from bastion.audit.journal import Journal
@@ -29,6 +30,8 @@ OPEN_STATEMENTS = 10_000
 
 SHOWN_TEXT = 16 * 1024
 """Characters of a statement in an event; the whole text is in the record."""
+
+TOPICS = frozenset({"sessions", "statements", "tokens", "notices"})
 
 _SEES_ALL = frozenset({"auditor", "administrator"})
 
@@ -56,7 +59,8 @@ class Subscriber:
             raise Refused("invalid-params", method="subscribe", detail=f"more than {MAX_TOPICS} topics")
         for topic in topics:
             name, mark, session = topic.partition(":")
-            if name not in ("sessions", "statements", "tokens") or (mark and (name != "statements" or not session)):
+            narrowed = mark and (name != "statements" or not session)
+            if name not in TOPICS or narrowed:
                 raise Refused("invalid-params", method="subscribe", detail=f"there is no topic {topic[:64]!r}")
             names.add(name)
             if session:
@@ -66,7 +70,9 @@ class Subscriber:
 
     def wants(self, topic: str, user: str, session: str = "") -> bool:
         """Whether an event is asked for, and may be shown to this person."""
-        if topic not in self._topics or not (self.sees_all or user == self.person.name):
+        own = user == self.person.name
+        # What somebody is told is for nobody else, whatever they may see.
+        if topic not in self._topics or not (own or (self.sees_all and topic != "notices")):
             return False
         return topic != "statements" or self._statements_of is None or session in self._statements_of
 
@@ -143,6 +149,13 @@ class Subscriptions:
         self._subscribers.discard(subscriber)
         if not self._subscribers:
             self._open.clear()
+
+    def notice(self, user: str, notice: live.Notice) -> int:
+        """Tells a person something in each of their workstations; how many there are."""
+        told = [each for each in self._subscribers if each.wants("notices", user)]
+        for subscriber in told:
+            subscriber.put(_event("notices", "message", notice))
+        return len(told)
 
     def _session(self, kind: str, session: LiveSession) -> None:
         for subscriber in list(self._subscribers):

@@ -128,6 +128,16 @@ class _ChannelTransport:
         if not self._channel.is_closing():
             self._write(data)
 
+    def tell(self, text: str) -> bool:
+        """Tells whoever holds the other end of the SSH connection. Whether they show it is theirs to say.
+
+        RFC 4253, section 11.3: SSH_MSG_DEBUG with always_display. OpenSSH shows it with -v only.
+        """
+        if self._channel.is_closing():
+            return False
+        self._channel.get_connection().send_debug(text, always_display=True)
+        return True
+
     def close(self) -> None:
         channel: Any = self._channel
         channel.close()

@@ -167,7 +167,7 @@ async def test_a_lock_ends_when_it_says_and_unlocking_forgets_failures(declared:
         await declared.access.person("alice")
     assert refused.value.code == "user-locked-until"
     assert refused.value.params == {
-        "user": "alice", "until": "2026-11-22T10:00:00Z", "by": ADMIN.name, "reason": "an inquiry",
+        "user": "alice", "until": "2026-11-22T10:30:00Z", "by": ADMIN.name, "reason": "an inquiry",
     }  # fmt: skip
     declared.clock.advance(hours=1)
     await declared.access.password_login("alice", RIGHT, HERE)
