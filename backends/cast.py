@@ -16,7 +16,7 @@ import msgspec
 import zstandard
 
 from bastion.api.screen_frames import clamped
-from bastion.api.screens import LONGEST_PIECE, PICTURE_BEGINS
+from bastion.api.screens import PICTURE_BEGINS
 
 BLOCK = 256 * 1024
 """Characters of events that are compressed together."""
@@ -105,14 +105,6 @@ class Cast:
         self._size = (self.columns, self.lines)
         self._begun = True
 
-    def add(self, packed: bytes) -> None:
-        """Takes a piece as the bastion sends it. Raises CastBroken."""
-        try:
-            data = zstandard.ZstdDecompressor().decompress(packed, max_output_size=LONGEST_PIECE)
-        except zstandard.ZstdError as error:
-            raise CastBroken("a piece that does not decompress") from error
-        self.add_lines(data)
-
     def add_lines(self, data: bytes) -> None:
         """Takes lines; the last one may be torn, its rest comes with the next. What is no event is left out."""
         lines = (self._torn + data).split(b"\n")
@@ -120,6 +112,11 @@ class Cast:
         for line in lines:
             if line:
                 self._add(line)
+
+    def go_on_at(self, at: float, columns: int, lines: int) -> None:
+        """What comes next is from a later moment: a whole picture at this size, `at` seconds from the beginning."""
+        self.gap()
+        self.append(max(at, self.last), "r", f"{columns}x{lines}")
 
     def gap(self) -> None:
         """Something is missing between what there is and what comes next."""

@@ -193,6 +193,10 @@ class LinesView(ScrollView, can_focus=True):
             self.scroll_to(y=row if row < top else row - height + 1, animate=False, immediate=True)
         self.refresh()
 
+    def show_line(self, line: int) -> None:
+        """The cursor goes to a line, which is scrolled to."""
+        self._go(line)
+
     # -- folding, wrapping
 
     def action_fold(self) -> None:
