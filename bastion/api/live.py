@@ -6,6 +6,7 @@ slow link gets fewer and fuller answers, and nothing queues up for it. See `meth
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from .messages import Message, Statement
@@ -273,6 +274,11 @@ class Notice(Message):
     session: str
     database: str
     text: str
+
+
+def seconds_between(earlier: str, later: str) -> float:
+    """Seconds from one time of a message to another, not below 0."""
+    return max(0.0, (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds())
 
 
 class LiveList:

@@ -1,4 +1,4 @@
-"""sessions, end: what runs through the bastion, and stopping it."""
+"""sessions, watch, end: what runs through the bastion, and stopping it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from bastion.api.language import translate as _
 
 from .printing import clean, json_line, table
 from .values import limit, shown_moment
+from .watching import follow, show_live
 from .words import ANYWHERE, DONE, Context, Word
 
 
 def _sessions_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--live", action="store_true", help="only those that are open now")
+    parser.add_argument("--live", action="store_true", help="what runs now, the riskiest first, with its figures")
     parser.add_argument("--user", metavar="NAME", help="only this person's")
     parser.add_argument("--database", metavar="DB", help="only this database's")
     parser.add_argument("--limit", type=limit, default=1000, metavar="N", help="the newest N at most (1000)")
@@ -22,10 +23,14 @@ def _sessions_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def _sessions(context: Context, arguments: argparse.Namespace) -> int:
+    if arguments.live:
+        wanted = m.SessionFilter(
+            live=True, user=arguments.user, database=arguments.database, newest=True, limit=min(arguments.limit, 1000)
+        )
+        return await show_live(context, wanted, json=arguments.json)
     found: list[m.Session] = await context.api.call(
         methods.SESSIONS,
         m.SessionFilter(
-            live=arguments.live,
             user=arguments.user,
             database=arguments.database,
             newest=True,
@@ -39,7 +44,7 @@ async def _sessions(context: Context, arguments: argparse.Namespace) -> int:
     elif found:
         show_sessions(context, found)
     else:
-        context.output.err((_("No session is open.") if arguments.live else _("There is no session.")) + "\n")
+        context.output.err(_("There is no session.") + "\n")
     return DONE
 
 
@@ -55,6 +60,15 @@ def show_sessions(context: Context, sessions: list[m.Session]) -> None:
             for s in sessions
         ),
     )  # fmt: skip
+
+
+def _watch_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("session", metavar="SESSION", help="the session's id")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
+
+
+async def _watch(context: Context, arguments: argparse.Namespace) -> int:
+    return await follow(context, arguments.session, json=arguments.json)
 
 
 def _end_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,5 +90,6 @@ async def _end(context: Context, arguments: argparse.Namespace) -> int:
 WORDS = (
     Word("sessions", "database sessions, open and past; yours, or all for auditors", _sessions_arguments, _sessions,
          ANYWHERE),
+    Word("watch", "the statements of a live session as they happen, until it ends", _watch_arguments, _watch, ANYWHERE),
     Word("end", "end a database session; its statement is cancelled on the database", _end_arguments, _end, ANYWHERE),
 )  # fmt: skip

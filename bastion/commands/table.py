@@ -6,11 +6,12 @@ import argparse
 from collections.abc import Callable
 from functools import cache
 
-from . import audit, databases, exports, local, sessions, sql, why
+from . import audit, databases, exports, local, sessions, sql, supervising, why
 from .words import Parser, Place, Word, build_parser
 
 WORDS: tuple[Word, ...] = (
-    *databases.WORDS, *why.WORDS, *sql.WORDS, *sessions.WORDS, *audit.WORDS, *exports.WORDS, *local.WORDS,
+    *databases.WORDS, *why.WORDS, *sql.WORDS, *sessions.WORDS, *supervising.WORDS, *audit.WORDS, *exports.WORDS,
+    *local.WORDS,
 )  # fmt: skip
 
 
