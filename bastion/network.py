@@ -19,8 +19,8 @@ P = TypeVar("P", bound=asyncio.BaseProtocol)
 AUTHORITIES_READ_AGAIN = 600.0
 """Seconds after which the system's authorities are read again, should one have been taken out."""
 
-APPLICATION_PROTOCOLS = {"postgresql": ("postgresql",)}
-"""What a client may ask for by ALPN, by engine. libpq's direct TLS goes on only where it is agreed to."""
+APPLICATION_PROTOCOLS = {"postgresql": ("postgresql",), "sqlserver": ("tds/8.0",)}
+"""What a client may ask for by ALPN, by engine. libpq's direct TLS and TDS 8.0 go on only where it is agreed to."""
 
 
 class DialFailed(Exception):

@@ -32,12 +32,13 @@ from bastion.gateway.server import Gateway
 from bastion.protocols.contract import Engine
 from bastion.protocols.mysql.engine import MysqlEngine
 from bastion.protocols.postgres import PostgresEngine
+from bastion.protocols.tds.engine import TdsEngine
 from bastion.sessions.life import Limits
 from bastion.sessions.registry import Sessions
 from bastion.store.store import Store
 from bastion.vault import Vault
 
-ENGINES: dict[str, Engine] = {"mysql": MysqlEngine(), "postgresql": PostgresEngine()}
+ENGINES: dict[str, Engine] = {"mysql": MysqlEngine(), "postgresql": PostgresEngine(), "sqlserver": TdsEngine()}
 
 STATEMENT_SECRETS = "statement-secrets"
 """The vault's purpose for the digests of credentials that were taken out of statements."""

@@ -15,6 +15,7 @@ from bastion.protocols.contract import DatabaseError, ProtocolError
 from bastion.protocols.mysql import results as mysql_results
 from bastion.protocols.postgres import results as postgres_results
 from bastion.protocols.results import Columns, Ended, Parts, Row, Said
+from bastion.protocols.tds import results as tds_results
 from bastion.store import schema
 from bastion.vault import Vault
 
@@ -158,6 +159,8 @@ def _why(why: str, asked: Asked) -> str:
 def _parts(asked: Asked, found: KeptAnswer) -> Parts:
     if asked.engine == "postgresql":
         return postgres_results.decode(found.data, found.codec, described=found.described, formats=found.formats)
+    if asked.engine == "sqlserver":
+        return tds_results.decode(found.data, described=found.described, formats=found.formats)
     return mysql_results.decode(found.data, found.codec, asked.operation, described=found.described)
 
 

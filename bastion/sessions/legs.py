@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from bastion.protocols.contract import Leg as Side
-from bastion.protocols.contract import TlsStarted
+from bastion.protocols.contract import TlsEnvelope, TlsStarted
 
 from .at_once import write_at_once
 
@@ -26,6 +26,10 @@ loop's own reads are twice as long; half of these would cost a large result some
 
 LARGE_READ = 64 * 1024
 """Bytes of reads of a database after which other sessions have their turn."""
+
+
+RECORD_HEAD = 5
+"""Bytes of a TLS record in front of its content: type, version, length (RFC 8446, section 5.1)."""
 
 
 class Transport(Protocol):
@@ -84,7 +88,10 @@ class Leg:
                 self.failure = _reason(error)
                 self.abort()
                 return
-            if self._tls.closed:
+            if self._tls.over is not None:
+                data += self._tls.over
+                self._tls = None
+            elif self._tls.closed:
                 self._deliver(data)
                 self.eof_received()
                 return
@@ -197,14 +204,21 @@ class Leg:
             handler.closed(self.side)
 
     async def start_tls(
-        self, context: ssl.SSLContext, *, server_side: bool, hostname: str | None = None, received: bytes = b""
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        hostname: str | None = None,
+        received: bytes = b"",
+        envelope: TlsEnvelope | None = None,
     ) -> TlsStarted:
         """Puts TLS on the leg. `received` are bytes already read that belong to the handshake.
 
-        Raises TlsFailed, or LegClosed when the other side goes away meanwhile. The caller holds the time limit.
+        Raises TlsFailed, or LegClosed when the other side goes away meanwhile, and what the envelope raises. The
+        caller holds the time limit.
         """
-        tls = _Tls(context, server_side, hostname)
-        tls.incoming.write(received + bytes(self._buffer))
+        tls = _Tls(context, server_side, hostname, envelope)
+        tls.handshake(received + bytes(self._buffer))
         self._buffer.clear()
         while True:
             try:
@@ -218,13 +232,14 @@ class Leg:
             self._flush(tls)
             if done:
                 break
+            if tls.handshake(b""):
+                continue
             data = await self.read()
             if not data:
                 raise LegClosed(f"the {self.side.value} closed the connection during the TLS handshake")
-            tls.incoming.write(data)
+            tls.handshake(data)
         self._tls = tls
-        early = tls.received(b"")
-        self._deliver(early)
+        self.data_received(tls.early())
         return TlsStarted(
             self.side,
             tls.object.version() or "TLS",
@@ -232,12 +247,10 @@ class Leg:
             tls.object.selected_alpn_protocol(),
         )
 
-    def stop_tls(self) -> None:
-        """The following bytes are in the clear again (TDS encrypts only the login)."""
-        self._tls = None
-
     def _flush(self, tls: _Tls) -> None:
         data = tls.outgoing.read()
+        if data and tls.envelope is not None:
+            data = tls.envelope.wrapped(data)
         if data and not self.is_closed:
             self._send(data)
 
@@ -263,14 +276,66 @@ async def first_of(legs: tuple[Leg, ...]) -> Leg:
 class _Tls:
     """TLS between a leg and its transport, in memory."""
 
-    def __init__(self, context: ssl.SSLContext, server_side: bool, hostname: str | None) -> None:
+    def __init__(
+        self, context: ssl.SSLContext, server_side: bool, hostname: str | None, envelope: TlsEnvelope | None = None
+    ) -> None:
         self.incoming = ssl.MemoryBIO()
         self.outgoing = ssl.MemoryBIO()
-        self.object = context.wrap_bio(self.incoming, self.outgoing, server_side=server_side, server_hostname=hostname)
+        newest = context.maximum_version
+        if envelope is not None:
+            # OpenSSL takes the versions over when the object is made, so a shared context stays what it is.
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            self.object = context.wrap_bio(
+                self.incoming, self.outgoing, server_side=server_side, server_hostname=hostname
+            )
+        finally:
+            if envelope is not None:
+                context.maximum_version = newest
+        self.envelope = envelope
         self.closed = False
+        self.over: bytes | None = None
+        """The bytes behind the end of TLS, once it has ended and the connection goes on in the clear."""
+        self._packets = b""
+        self._clear = b""
+
+    def handshake(self, data: bytes) -> int:
+        """Takes what arrives before the handshake is done, one packet of an envelope at a time; the bytes it took."""
+        if self.envelope is None:
+            self.incoming.write(data)
+            return len(data)
+        self._packets += data
+        records, size = self.envelope.unwrapped(self._packets)
+        self._packets = self._packets[size:]
+        self.incoming.write(records)
+        return size
+
+    def early(self) -> bytes:
+        """What has come behind the handshake already, and was not looked at yet."""
+        early, self._packets = self._packets, b""
+        if self.envelope is not None and not self.envelope.ends:
+            self.envelope = None
+        return early
 
     def received(self, data: bytes) -> bytes:
-        """The clear bytes that `data` gives. Sets `closed` at the other side's close_notify."""
+        """The clear bytes that `data` gives. Sets `closed` at the other side's close_notify, `over` where TLS ends."""
+        if self.envelope is None:
+            return self._opened(data)
+        self._packets += data
+        found = b""
+        while self.over is None and len(self._packets) >= RECORD_HEAD:
+            size = RECORD_HEAD + int.from_bytes(self._packets[3:RECORD_HEAD], "big")
+            if len(self._packets) < size:
+                break
+            record, self._packets = self._packets[:size], self._packets[size:]
+            clear = self._opened(record)
+            found += clear
+            self._clear += clear
+            if self.envelope.is_over(self._clear):
+                self.over, self._packets, self._clear = self._packets, b"", b""
+        return found
+
+    def _opened(self, data: bytes) -> bytes:
         if data:
             self.incoming.write(data)
         clear: list[bytes] = []

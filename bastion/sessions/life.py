@@ -32,7 +32,7 @@ from bastion.protocols.contract import (
 from .ending import closed, refused_record, spoken
 from .legs import Leg, ServerConnection
 from .live import Ending, LiveSession
-from .login import Legs, drive_cancel, drive_login, unless_ended
+from .login import Legs, RedialRefused, drive_cancel, drive_login, unless_ended
 from .record import SessionRecord, now, raw_bytes
 from .recording import SessionRecording
 from .relay import Relay
@@ -114,12 +114,12 @@ class Life:
             if legs.server is not None:
                 legs.server.close()
 
-    async def _dial(self, ended: asyncio.Future[Ending] | None = None) -> Leg:
+    async def _dial(self, ended: asyncio.Future[Ending] | None = None, target: Target | None = None) -> Leg:
         """A new connection to the database. Raises Refused, and EndedEarly as soon as `ended` is done."""
         admission = self.admission
         try:
             async with unless_ended(None, ended):
-                connection = await dial(self._target, ServerConnection, self.limits.dial)
+                connection = await dial(target or self._target, ServerConnection, self.limits.dial)
         except TimeoutError as over:
             assert ended is not None
             raise EndedEarly(ended.result()) from over
@@ -165,7 +165,24 @@ class Life:
             server_name=target.host,
             server_pin=self.admission.tls_pin,
             shows_certificate=target.certificate is not None,
+            redial=self._redial,
         )
+
+    async def _redial(self, host: str | None, port: int | None) -> Leg:
+        """Another connection, where the database sends this one elsewhere; None: the same address. For the login.
+
+        Raises RedialRefused where that address may not be reached, or is not.
+        """
+        target = self._target
+        if host is not None and port is not None:
+            if (host.lower(), port) not in self.admission.redirects:
+                refused = Refused("redirect-not-allowed", database=self.admission.database, host=host[:255], port=port)
+                raise RedialRefused(spoken(refused))
+            target = replace(target, host=host, port=port)
+        try:
+            return await self._dial(target=target)
+        except Refused as failed:
+            raise RedialRefused(spoken(failed)) from failed
 
     async def _log_in(self, legs: Legs) -> LoginResult:
         admission = self.admission
@@ -387,10 +404,7 @@ class Life:
             return False
         steps = self.engine.cancel(session.cancel_key, self._request)
         if isinstance(steps, InBandCancel):
-            if session.relay is None:
-                return False
-            session.relay.server.write(steps.data)
-            return True
+            return session.relay is not None and session.relay.cancel_in_band()
         return await self._order(steps)
 
     async def _order(self, steps: CancelSteps) -> bool:

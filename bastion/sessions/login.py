@@ -43,6 +43,14 @@ Ended = asyncio.Future[Any]
 """Done when a session is ended from outside, with a live.Ending: its `refusal` is what the client is told."""
 
 
+class RedialRefused(Exception):
+    """The database sent the connection to where it may not go, or where nothing answers; `refusal` says which."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
 class ClientTlsFailed(Exception):
     """The client broke off the TLS handshake, or did not speak TLS; the message is OpenSSL's reason."""
 
@@ -97,6 +105,8 @@ async def drive_login(
         return LoginEnded(by="client", error=f"TLS with the client failed: {error}")
     except TlsFailed as error:
         return await _abort(steps, legs, tls_refusal(str(error)))
+    except RedialRefused as error:
+        return await _abort(steps, legs, error.refusal)
     except LegClosed as error:
         steps.close()
         return LoginEnded(by="client" if legs.client is None or legs.client.is_closed else "database", error=str(error))
@@ -131,7 +141,7 @@ async def drive_cancel(steps: CancelSteps, legs: Legs, seconds: float) -> bool:
                 step = steps.send(await _do(step, legs))
     except StopIteration as end:
         return bool(end.value)
-    except (TimeoutError, TlsFailed, LegClosed, ClientTlsFailed):
+    except (TimeoutError, TlsFailed, LegClosed, ClientTlsFailed, RedialRefused):
         return False
     finally:
         steps.close()
@@ -182,16 +192,18 @@ async def _do(step: Step, legs: Legs) -> Answer:
         case Send(leg=side, data=data):
             legs.leg(side).write(data)
             return None
-        case StartTls(leg=Side.CLIENT, received=received):
+        case StartTls(leg=Side.CLIENT, received=received, envelope=envelope):
             if legs.client_tls is None:
                 raise TlsFailed("the bastion has no certificate to offer")
             client = legs.leg(Side.CLIENT)
             try:
-                return await client.start_tls(legs.client_tls(), server_side=True, received=received)
+                return await client.start_tls(
+                    legs.client_tls(), server_side=True, received=received, envelope=envelope
+                )
             except TlsFailed as error:
                 # Nothing that could be said now would be read.
                 raise ClientTlsFailed(str(error)) from error
-        case StartTls(received=received, alpn=alpn):
+        case StartTls(received=received, alpn=alpn, envelope=envelope):
             if legs.server_tls is None:
                 raise TlsFailed("no TLS rules for this database")
             try:
@@ -199,7 +211,11 @@ async def _do(step: Step, legs: Legs) -> Answer:
             except ssl.SSLError as error:
                 raise TlsFailed("the certificates or the key of its settings cannot be read") from error
             started = await legs.leg(Side.SERVER).start_tls(
-                context, server_side=False, hostname=legs.server_name or None, received=received
+                context,
+                server_side=False,
+                hostname=legs.server_name or None,
+                received=received,
+                envelope=envelope,
             )
             if legs.server_pin is not None:
                 shown = public_key_digest(started.certificate)
@@ -213,7 +229,11 @@ async def _do(step: Step, legs: Legs) -> Answer:
                 raise LegClosed("the database sent the connection elsewhere")
             if legs.server is not None:
                 legs.server.close()
+            legs.server = None
             legs.server = await legs.redial(host, port)
+            legs.tls_version = ""
+            if host is not None:
+                legs.server_name = host
             return None
     raise AssertionError(f"no such step: {step}")
 

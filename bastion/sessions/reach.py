@@ -15,11 +15,16 @@ from bastion.protocols.contract import TlsMode
 from bastion.protocols.mysql.reach import reach as reach_mysql
 from bastion.protocols.postgres.reach import reach as reach_postgres
 from bastion.protocols.reach import ReachSteps
+from bastion.protocols.tds.reach import reach as reach_tds
 
 from .legs import LegClosed, ServerConnection, TlsFailed
 from .login import Legs, drive_reach
 
-STEPS: Mapping[str, Callable[[TlsMode], ReachSteps]] = {"postgresql": reach_postgres, "mysql": reach_mysql}
+STEPS: Mapping[str, Callable[[TlsMode], ReachSteps]] = {
+    "postgresql": reach_postgres,
+    "mysql": reach_mysql,
+    "sqlserver": reach_tds,
+}
 """By engine; of another one the TLS is not looked at."""
 
 SHOWN_ADDRESSES = 3

@@ -118,6 +118,8 @@ class SessionRecord:
                 records.append(self._extended(note, at))
             elif isinstance(note, StatementEnds):
                 records.append(self._not_sent(note, at))
+            elif isinstance(note, SessionChanged) and note.schema is not None:
+                self.schema = note.schema
         pending = self._journal.append(*records) if records else None
         if self.uploads is not None:
             self._keep_uploads(self.uploads, notes)
