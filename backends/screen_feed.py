@@ -37,13 +37,15 @@ def unpack(packed: bytes) -> bytes:
 class ScreenFeed:
     """One screen, fetched into a cast. Every call raises Refused, LinkError, CastBroken.
 
+    reason  why it is looked at, where that has to be said
     live    more may come
     kept    there is a recording of it
     """
 
-    def __init__(self, bastion: Bastion, screen: str) -> None:
+    def __init__(self, bastion: Bastion, screen: str, reason: str = "") -> None:
         self._bastion = bastion
         self.screen = screen
+        self.reason = reason
         self.cast = Cast()
         self.live = False
         self.kept = True
@@ -57,7 +59,8 @@ class ScreenFeed:
         offset, viewing, more = 0, True, True
         while more:
             piece: ScreenPiece = await self._bastion.call(
-                methods.SCREEN_READ, ScreenReadRequest(id=self.screen, offset=offset, viewing=viewing)
+                methods.SCREEN_READ,
+                ScreenReadRequest(id=self.screen, offset=offset, viewing=viewing, reason=self.reason),
             )
             viewing = False
             if piece.offset > offset:
@@ -70,7 +73,9 @@ class ScreenFeed:
 
     async def join(self) -> bool:
         """Begins to follow; False where the workstation has drawn no picture yet, and one has to ask again."""
-        piece: ScreenPiece = await self._bastion.call(methods.SCREEN_FOLLOW, ScreenFollowRequest(id=self.screen))
+        piece: ScreenPiece = await self._bastion.call(
+            methods.SCREEN_FOLLOW, ScreenFollowRequest(id=self.screen, reason=self.reason)
+        )
         self.live, self.kept = piece.live, piece.kept
         if not piece.joined:
             return False
@@ -82,7 +87,7 @@ class ScreenFeed:
     async def follow(self) -> bool:
         """Takes what has come since; waits a while for it. Whether something has."""
         piece: ScreenPiece = await self._bastion.call(
-            methods.SCREEN_FOLLOW, ScreenFollowRequest(id=self.screen, after=self._next, wait=WAIT)
+            methods.SCREEN_FOLLOW, ScreenFollowRequest(id=self.screen, after=self._next, wait=WAIT, reason=self.reason)
         )
         self.live = piece.live
         if piece.joined:
@@ -101,7 +106,8 @@ class ScreenFeed:
         offset, viewing = 0, True
         while offset < self._joined_at:
             piece: ScreenPiece = await self._bastion.call(
-                methods.SCREEN_READ, ScreenReadRequest(id=self.screen, offset=offset, viewing=viewing)
+                methods.SCREEN_READ,
+                ScreenReadRequest(id=self.screen, offset=offset, viewing=viewing, reason=self.reason),
             )
             viewing = False
             if piece.next <= offset:

@@ -87,15 +87,15 @@ class ReplayScreen(Page):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", mark("Back")),
-        Binding("enter", "result", mark("Its result")),
-        Binding("v", "screen", mark("The screen then")),
+        Binding("enter", "result", mark("Result")),
+        Binding("v", "screen", mark("Screen")),
         Binding("slash", "search", mark("Find"), key_display="/"),
         Binding("e", "error(1)", mark("Next error")),
         Binding("f6,tab", "next_pane", mark("Pane"), key_display="F6"),
         Binding("n", "match(1)", mark("Next match"), show=False),
         Binding("N", "match(-1)", mark("Match before"), show=False),
         Binding("E", "error(-1)", mark("Error before"), show=False),
-        Binding("U", "unmask", mark("Show the values")),
+        Binding("U", "unmask", mark("Unmask")),
         Binding("c", "copy", mark("Copy statement"), show=False),
         Binding("f5", "again", mark("Refresh"), show=False),
     ]
@@ -454,7 +454,7 @@ class ReplayScreen(Page):
         if statement is not None:
             at = (datetime.fromisoformat(statement.at.replace("Z", "+00:00")) - began).total_seconds()
         moments = moments_of(found.screen, self._line.statements)
-        back = await self.app.push_screen_wait(ScreenReplay(found, moments, at, self._looked_for))
+        back = await self.app.push_screen_wait(ScreenReplay(found, moments, at, self._looked_for, self._reason))
         if isinstance(back, Moment):
             if back.session == self.request.session:
                 self._line.go_to(self._line.place_of(back.seq, self._line.cursor))

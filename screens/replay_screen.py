@@ -29,8 +29,9 @@ MOST_STATEMENTS = 20_000
 class ScreenReplay(Page):
     """Gives the Moment whose statement is wanted, or None.
 
-    at    seconds from the screen's beginning; None: the beginning
-    find  words that are looked for on it
+    at      seconds from the screen's beginning; None: the beginning
+    find    words that are looked for on it
+    reason  why values are to be seen, where it was given already
     """
 
     DEFAULT_CSS = """
@@ -40,13 +41,19 @@ class ScreenReplay(Page):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", mark("Back"))]
 
     def __init__(
-        self, found: ScreenSessions, moments: list[Moment] | None = None, at: float | None = None, find: str = ""
+        self,
+        found: ScreenSessions,
+        moments: list[Moment] | None = None,
+        at: float | None = None,
+        find: str = "",
+        reason: str = "",
     ) -> None:
         super().__init__()
         self.found = found
         self._moments = moments or []
         self._at = at
         self._find = find
+        self._reason = reason
 
     def title_words(self) -> str:
         return _("Screen")
@@ -59,7 +66,7 @@ class ScreenReplay(Page):
         pane = self.query_one(ScreenPane)
         pane.focus()
         pane.put_moments(self._moments)
-        pane.show(self.found.screen, live=False, at=self._at)
+        pane.show(self.found.screen, live=False, at=self._at, reason=self._reason)
         if self._find:
             pane.look_for(self._find)
         self._mark_statements()

@@ -97,10 +97,14 @@ class ScreenFilter(m.Message):
 
 
 class ScreenRequest(m.Message):
-    """The recording of a workstation's screen, from its beginning or behind a chunk (`ScreenPart.next`)."""
+    """The recording of a workstation's screen, from its beginning or behind a chunk (`ScreenPart.next`).
+
+    reason: as in screens.ScreenReadRequest.
+    """
 
     id: str
     after: int = 0
+    reason: str = ""
 
 
 class ShowRequest(m.Message):
@@ -280,6 +284,8 @@ STATEMENTS_COUNT = Method("audit.count", m.StatementFilter, m.Count)
 SESSIONS_COUNT = Method("sessions.count", m.SessionFilter, m.Count)
 """How many a filter finds: exactly up to some ten thousand, or at least so many."""
 AUDIT_NAMES = Method("audit.names", Nothing, m.AuditNames)
+STATEMENT_TABLES = Method("audit.tables", ShowRequest, m.AuditNames)
+"""The tables that one statement names, as the filter `table` knows them."""
 FILTERS = Method("audit.filters.list", Nothing, list[m.SavedFilter], AUDITOR)
 FILTER_SAVE = Method("audit.filters.save", SaveFilter, m.SavedFilter, AUDITOR)
 FILTER_REMOVE = Method("audit.filters.remove", ByName, type(None), AUDITOR)
@@ -327,7 +333,7 @@ ALL: tuple[Method, ...] = (
     EXPORT_BEGIN, EXPORT_PART, EXPORT_FINISH, EXPORT_ABANDON, EXPORT_LIST, EXPORT_READ,
     BUNDLE, BUNDLE_READ, BUNDLE_REMOVE, EXPLAIN, PERSONAL_LIST, PERSONAL_PUT, PERSONAL_REMOVE,
     SCREEN_OF, SCREEN_READ, SCREEN_FOLLOW,
-    STATEMENTS_COUNT, SESSIONS_COUNT, AUDIT_NAMES, FILTERS, FILTER_SAVE, FILTER_REMOVE,
+    STATEMENTS_COUNT, SESSIONS_COUNT, AUDIT_NAMES, STATEMENT_TABLES, FILTERS, FILTER_SAVE, FILTER_REMOVE,
     AUDIT_EXPORT_BEGIN, AUDIT_EXPORT_READ, AUDIT_EXPORT_STATE, AUDIT_EXPORT_CANCEL,
     LIVE, WATCH, UNWATCH, MESSAGE, HOLD, RELEASE, USER_LOCK, USER_UNLOCK, USER_LOCKS,
 )  # fmt: skip

@@ -25,19 +25,27 @@ A soft reset, no wrapping, no cursor, everything cleared (xterm's ctlseqs: DECST
 
 
 class ScreenReadRequest(Message):
-    """Lines from byte `offset` on: 0, or where the piece before ended. `viewing`: a new look, which is on record."""
+    """Lines from byte `offset` on: 0, or where the piece before ended. `viewing`: a new look, which is on record.
+
+    reason: has to be given where results are masked, since a screen shows them; it is on record.
+    """
 
     id: str
     offset: int = 0
     viewing: bool = False
+    reason: str = ""
 
 
 class ScreenFollowRequest(Message):
-    """What comes behind byte `after`; None joins, with a whole picture. `wait`: seconds to wait for something new."""
+    """What comes behind byte `after`; None joins, with a whole picture. `wait`: seconds to wait for something new.
+
+    reason: as in ScreenReadRequest.
+    """
 
     id: str
     after: int | None = None
     wait: float = 0.0
+    reason: str = ""
 
 
 class ScreenPiece(Message):

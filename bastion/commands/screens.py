@@ -23,6 +23,7 @@ def screens_arguments(parser: argparse.ArgumentParser) -> None:
 def replay_arguments(parser: argparse.ArgumentParser) -> None:
     """Of `audit replay`."""
     parser.add_argument("screen", metavar="SCREEN", help="its id, as `audit screens` lists it")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why, where results are masked; it is on record")
 
 
 async def list_screens(context: Context, arguments: argparse.Namespace) -> int:
@@ -51,7 +52,7 @@ async def replay(context: Context, arguments: argparse.Namespace) -> int:
     found = False
     while after is not None:
         part: m.ScreenPart = await context.api.call(
-            methods.SCREEN, methods.ScreenRequest(id=arguments.screen, after=after)
+            methods.SCREEN, methods.ScreenRequest(id=arguments.screen, after=after, reason=arguments.reason)
         )
         context.output.out(part.data.decode("utf-8", "replace"))
         await context.output.drain()

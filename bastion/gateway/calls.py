@@ -23,9 +23,8 @@ from bastion.api.refusals import Refused
 from bastion.audit import screen_recording
 from bastion.audit.chain import AnchorUnreadable, KeyUnreadable, read_public_key
 from bastion.audit.comparison import with_store
-from bastion.audit.journal import JournalFailed, now
+from bastion.audit.journal import JournalFailed
 from bastion.audit.recording_file import RecordingDamaged
-from bastion.audit.records import Act
 from bastion.audit.verify import NothingToVerify, verify
 
 from . import evidence, explain, exports, personal, screens, supervision, watches
@@ -200,11 +199,7 @@ class Calls:
 
     async def screen(self, caller: Caller, params: methods.ScreenRequest) -> m.ScreenPart:
         parts = self._parts
-        if params.after <= 0:
-            # On record before anything of it is given.
-            await parts.record(
-                Act(at=now(), user=caller.person.name, source=caller.source, act="screen-shown", subject=params.id)
-            )
+        await screens.look(parts, caller, screens.SHOWN, params.id, params.reason, anew=params.after <= 0)
         folder = parts.configuration.recordings_folder
         try:
             data, after = await asyncio.to_thread(
@@ -296,6 +291,7 @@ _HANDLERS: dict[str, Handler] = {
     methods.STATEMENTS_COUNT.name: _on_audit(AuditCalls.count_statements),
     methods.SESSIONS_COUNT.name: _on_audit(AuditCalls.count_sessions),
     methods.AUDIT_NAMES.name: _on_audit(AuditCalls.names),
+    methods.STATEMENT_TABLES.name: _on_audit(AuditCalls.tables),
     methods.FILTERS.name: _on_audit(AuditCalls.filters),
     methods.FILTER_SAVE.name: _on_audit(AuditCalls.filter_save),
     methods.FILTER_REMOVE.name: _on_audit(AuditCalls.filter_remove),

@@ -21,6 +21,7 @@ from bastion.audit.journal import now
 from bastion.audit.recording_file import RecordingDamaged
 from bastion.audit.records import Act
 
+from .audit_calls import LEAST_REASON, LONGEST_REASON
 from .parts import Parts
 from .screen_watch import pack
 
@@ -58,7 +59,7 @@ async def screen_of(parts: Parts, _caller: Caller, params: ScreenOfRequest) -> S
 
 async def read(parts: Parts, caller: Caller, params: ScreenReadRequest) -> ScreenPiece:
     """A piece of the recording."""
-    await _look(parts, caller, SHOWN, params.id, anew=params.viewing)
+    await look(parts, caller, SHOWN, params.id, params.reason, anew=params.viewing)
     live = parts.workstations.named(params.id) if parts.workstations is not None else None
     if live is not None and live.recording is not None:
         with contextlib.suppress(TimeoutError):  # then the answer is what the file has
@@ -88,15 +89,23 @@ async def follow(parts: Parts, caller: Caller, params: ScreenFollowRequest) -> S
             # Its end: what came last is in the recording.
             return ScreenPiece(data=b"", offset=params.after, next=params.after, live=False)
         raise Refused("screen-not-live", screen=params.id[:64])
-    await _look(parts, caller, WATCHED, params.id, anew=False)
+    await look(parts, caller, WATCHED, params.id, params.reason)
     return await session.watched().piece(params.after, params.wait)
 
 
-async def _look(parts: Parts, caller: Caller, act: str, id: str, *, anew: bool) -> None:
-    """On record once a look, before anything of it is given."""
+async def look(parts: Parts, caller: Caller, act: str, id: str, reason: str, *, anew: bool = False) -> None:
+    """On record once a look, before anything of it is given. Raises Refused where a reason is missing: where results
+    are masked, screens are too, since they show them."""
     moment, last = monotonic(), caller.looks.get((act, id))
     if last is None or anew or moment - last > SAME_LOOK:
-        await parts.record(Act(at=now(), user=caller.person.name, source=caller.source, act=act, subject=id[:64]))
+        settings = await parts.access.settings()
+        reason = reason.strip()[:LONGEST_REASON]
+        if settings.audit.mask_results and len(reason) < LEAST_REASON:
+            raise Refused("results-masked")
+        detail: dict[str, str | int | None] = {"reason": reason} if reason else {}
+        await parts.record(
+            Act(at=now(), user=caller.person.name, source=caller.source, act=act, subject=id[:64], detail=detail)
+        )
     if len(caller.looks) >= MOST_LOOKS:
         caller.looks.pop(next(iter(caller.looks)))
     caller.looks[act, id] = moment

@@ -32,6 +32,7 @@ from bastion.api.refusals import Refused
 
 from ..words import duration, mark, sentence
 from ..workstation import Workstation
+from .confirmation import TextQuestion
 from .inputs import LineInput
 from .terminal_view import TerminalView
 
@@ -71,9 +72,9 @@ class ScreenPane(Vertical, can_focus=True):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "toggle", mark("Play / pause")),
-        Binding("left", "seek(-1)", mark("5 s back"), key_display="←"),
-        Binding("right", "seek(1)", mark("5 s on"), key_display="→"),
+        Binding("space", "play", mark("Play, pause")),
+        Binding("left", "seek(-1)", mark("5 s back"), show=False, key_display="←"),
+        Binding("right", "seek(1)", mark("5 s on"), show=False, key_display="→"),
         Binding("c,end", "catch_up", mark("Catch up"), key_display="c"),
         Binding("e", "error(1)", mark("Next error")),
         Binding("slash", "search", mark("Find"), key_display="/"),
@@ -88,8 +89,8 @@ class ScreenPane(Vertical, can_focus=True):
         Binding("full_stop", "step", mark("To the next change"), show=False, key_display="."),
         Binding("i", "idle", mark("Skip idle time or not"), show=False),
         Binding("g", "go_to", mark("To a time"), show=False),
-        Binding("t", "text", mark("Everything as text")),
-        Binding("s", "statement", mark("The statement of this moment")),
+        Binding("t", "text", mark("Text")),
+        Binding("s", "statement", mark("Statement")),
         Binding("h", "pan(-1, 0)", mark("Move the view left"), show=False),
         Binding("l", "pan(1, 0)", mark("Move the view right"), show=False),
         Binding("k", "pan(0, -1)", mark("Move the view up"), show=False),
@@ -143,18 +144,40 @@ class ScreenPane(Vertical, can_focus=True):
 
     # -- fetching
 
-    def show(self, screen: m.Screen, *, live: bool, at: float | None = None) -> None:
-        """A workstation's screen: as it is now, or from its recording, at a moment in seconds from its beginning."""
+    def show(self, screen: m.Screen, *, live: bool, at: float | None = None, reason: str = "") -> None:
+        """A workstation's screen: as it is now, or from its recording, at a moment in seconds from its beginning.
+
+        reason: why, where results are masked; it is asked for where it is missing.
+        """
         self.began = datetime.fromisoformat(screen.began_at.replace("Z", "+00:00"))
         self.who = screen.user
-        self.feed = ScreenFeed(self.workstation.bastion, screen.id)
+        self.feed = ScreenFeed(self.workstation.bastion, screen.id, reason)
         self.problem = ""
-        if live:
-            self._follow(self.feed)
-        else:
-            self._load(self.feed, at)
+        self._fetch(self.feed, at, live=live)
 
     @work(exclusive=True, group="feed")
+    async def _fetch(self, feed: ScreenFeed, at: float | None, *, live: bool) -> None:
+        while True:
+            try:
+                await (self._follow(feed) if live else self._load(feed, at))
+                return
+            except Refused as refused:
+                self.problem = sentence(refused)
+                if refused.code == "results-masked":
+                    question = TextQuestion(_("Why is this screen to be seen? It goes on record."))
+                    feed.reason = (await self.app.push_screen_wait(question) or "").strip()
+                    if feed.reason:
+                        self.problem = ""
+                        continue
+            except (LinkError, CastBroken) as error:
+                self.problem = sentence(error)
+            if self.playback is not None:
+                self.playback.over()
+            self._moved()
+            if live:
+                self.post_message(self.Over())
+            return
+
     async def _load(self, feed: ScreenFeed, at: float | None) -> None:
         self._loading = True
         self.playback = Playback(feed.cast, live=False)
@@ -170,8 +193,6 @@ class ScreenPane(Vertical, can_focus=True):
 
         try:
             await feed.load(told)
-        except (Refused, LinkError, CastBroken) as error:
-            self.problem = sentence(error)
         finally:
             self._loading = False
         assert self.playback is not None
@@ -180,32 +201,26 @@ class ScreenPane(Vertical, can_focus=True):
         self._shown()
         self._read_through()
 
-    @work(exclusive=True, group="feed")
     async def _follow(self, feed: ScreenFeed) -> None:
-        try:
-            while not await feed.join():
-                if not feed.live:
-                    break
-                self.problem = _("The workstation has not drawn its screen yet.")
+        while not await feed.join():
+            if not feed.live:
+                break
+            self.problem = _("The workstation has not drawn its screen yet.")
+            self._show_lines()
+            await asyncio.sleep(AGAIN_SECONDS)
+        self.problem = ""
+        self.playback = Playback(feed.cast, live=feed.live)
+        self._moved()
+        while feed.live:
+            news = await feed.follow()
+            if self.playback.cast is not feed.cast:
+                self.playback.replace(feed.cast)
+            if news and self.playback.following:
+                self._moved()
+            elif news:
                 self._show_lines()
-                await asyncio.sleep(AGAIN_SECONDS)
-            self.problem = ""
-            self.playback = Playback(feed.cast, live=feed.live)
-            self._moved()
-            while feed.live:
-                news = await feed.follow()
-                if self.playback.cast is not feed.cast:
-                    self.playback.replace(feed.cast)
-                if news and self.playback.following:
-                    self._moved()
-                elif news:
-                    self._show_lines()
-                await asyncio.sleep(POLL_SECONDS)
-            self.playback.over()
-        except (Refused, LinkError, CastBroken) as error:
-            self.problem = sentence(error)
-            if self.playback is not None:
-                self.playback.over()
+            await asyncio.sleep(POLL_SECONDS)
+        self.playback.over()
         self._moved()
         self.post_message(self.Over())
 
@@ -432,7 +447,7 @@ class ScreenPane(Vertical, can_focus=True):
             return self.moment() is not None
         return True
 
-    def action_toggle(self) -> None:
+    def action_play(self) -> None:
         if self.playback is not None:
             self.playback.toggle()
             self._moved()

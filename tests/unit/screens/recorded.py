@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
 
 import zstandard
 
+from bastion.api import live
 from bastion.api import messages as m
 from bastion.api.screens import PICTURE_BEGINS, ScreenFollowRequest, ScreenPiece, ScreenReadRequest, ScreenSessions
 
@@ -124,13 +126,23 @@ class LiveScreen:
         self.size = (columns, lines)
         self.live = True
         self.asked: list[ScreenFollowRequest] = []
+        self.news = asyncio.Event()
 
     def put(self, *events: tuple[float, str, str]) -> None:
         """More output."""
+        self.news.set()
         self.data += b"".join(json.dumps(each, ensure_ascii=False).encode() + b"\n" for each in events)
 
-    def __call__(self, wanted: ScreenFollowRequest) -> ScreenPiece:
+    def end(self) -> None:
+        """The workstation is closed."""
+        self.put((0.5, "x", "0"))
+        self.live = False
+
+    async def __call__(self, wanted: ScreenFollowRequest) -> ScreenPiece:
         self.asked.append(wanted)
+        if wanted.after == self.base + len(self.data) and self.live:
+            self.news.clear()
+            await self.news.wait()
         joined = wanted.after is None
         offset = self.base if joined else wanted.after or 0
         part = self.data[offset - self.base :]
@@ -141,4 +153,59 @@ class LiveScreen:
         )  # fmt: skip
 
 
-__all__ = ["FAILED", "SCREEN", "SESSIONS_OF", "LiveScreen", "answers", "cast", "picture", "read_of", "screen_of_orders"]
+class LiveStatements:
+    """Answers `session.watch`: what was put in, once."""
+
+    def __init__(self, facts: live.LiveSession, before: int = 3) -> None:
+        self.facts: live.LiveSession | None = facts
+        self.before = before
+        self.events: list[live.WatchEvent] = []
+        self.skipped: live.Skipped | None = None
+        self.ended = ""
+        self.news = asyncio.Event()
+
+    def put(self, *events: live.WatchEvent) -> None:
+        """Something happens."""
+        self.events.extend(events)
+        self.news.set()
+
+    def sent(self, seq: int, text: str) -> None:
+        """A statement is sent."""
+        self.put(live.WatchEvent(kind="sent", seq=seq, at="2026-11-22T03:02:00Z", statement=statement(
+            seq, text, "sent", rows=None, duration_ms=None, at=f"2026-11-22T03:02:{seq:02}Z",
+        )))  # fmt: skip
+
+    def done(self, seq: int, state: str = "done", **more: Any) -> None:
+        """Its outcome."""
+        self.put(live.WatchEvent(kind="done", seq=seq, at="2026-11-22T03:02:01Z", state=state, **more))
+
+    def end(self, reason: str) -> None:
+        """The session is over."""
+        self.ended = reason
+        self.news.set()
+
+    async def __call__(self, wanted: live.WatchRequest) -> live.Watched:
+        if wanted.watch and not self.events and not self.ended:
+            self.news.clear()
+            await self.news.wait()
+        events, self.events = self.events, []
+        skipped, self.skipped = self.skipped, None
+        return live.Watched(
+            watch="w1", at="2026-11-22T03:02:00Z", events=events, before=self.before, skipped=skipped,
+            session=None if self.ended else self.facts, ended=bool(self.ended), end_reason=self.ended,
+        )  # fmt: skip
+
+
+def facts(id: str = "s-0192f3", user: str = "alice", database: str = "orders", **figures: Any) -> live.LiveSession:
+    """A session that is open now."""
+    return live.LiveSession(
+        id=id, user=user, source="10.1.2.3", client="casemate", database=database, account="app_rw", login="app_rw",
+        engine="postgresql", node="node-1", purpose="console", production=False, started_at="2026-11-22T03:01:00Z",
+        figures=live.Figures(**figures),
+    )  # fmt: skip
+
+
+__all__ = [
+    "FAILED", "SCREEN", "SESSIONS_OF", "LiveScreen", "LiveStatements", "answers", "cast", "facts", "picture", "read_of",
+    "screen_of_orders",
+]  # fmt: skip

@@ -210,6 +210,14 @@ class ScriptedLink:
             "token.revoke": state_of(ORDERS_TOKEN),
             "sessions.list": SESSIONS,
             "audit.search": m.StatementPage(statements=STATEMENTS, cursor=None),
+            "audit.count": m.Count(count=len(STATEMENTS), exact=True),
+            "sessions.count": m.Count(count=len(SESSIONS), exact=True),
+            "audit.names": m.AuditNames(
+                users=["alice", "bob"], databases=["orders", "billing"], accounts=["app_rw"],
+                tables=["orders", "line_item"], kinds=["select", "update", "drop"], clients=["psql 16.4"],
+            ),
+            "audit.tables": m.AuditNames(tables=["orders"]),
+            "audit.filters.list": [],
             "session.cancel": True,
             "session.end": SESSIONS[0],
             "personal.list": lambda wanted: self.shelf.items(wanted),
@@ -222,7 +230,8 @@ class ScriptedLink:
         answer = self.answers[method.name]
         if isinstance(answer, Exception):
             raise answer
-        return answer(params) if callable(answer) else answer
+        found = answer(params) if callable(answer) else answer
+        return await found if asyncio.iscoroutine(found) else found
 
     async def subscribe(self, *topics: str) -> None:
         self.topics.update(topics)
