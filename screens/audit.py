@@ -1,84 +1,118 @@
-"""The audit: sessions, live and past, and the statements of one. Operators see their own."""
+"""The audit: what was done. Sessions and statements, each a tab, under one filter line. Operators see their own."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, tzinfo
 from functools import partial
 from typing import ClassVar
 
-import msgspec
-from rich.cells import cell_len
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.widgets import DataTable, Static
+from textual.widgets import Static
 
 from backends.link import LinkError
-from backends.visible_text import visible, visible_line
 from bastion.api import messages as m
 from bastion.api import methods
+from bastion.api.audit_filter import FilterUnreadable, joined, terms, with_term
 from bastion.api.language import translate as _
 from bastion.api.language import translate_many
 from bastion.api.refusals import Refused
 
-from .widgets.confirmation import Confirmation
+from .audit_acts import cancel_statement, end_session, table_of, token_of
+from .audit_columns import (
+    session_cells,
+    session_details,
+    session_headings,
+    statement_cells,
+    statement_details,
+    statement_headings,
+)
+from .audit_completion import Suggestion, suggestions
+from .audit_export import export_listing
+from .audit_filters import FiltersDialog
+from .audit_form import FormDialog
+from .audit_listing import SessionListing, StatementListing
+from .audit_statement import StatementDialog
+from .replay import ReplayRequest, open_replay
+from .watch import open_watch
+from .widgets.filter_line import FilterInput, FilterLine
 from .widgets.frame import KeyLine, TopLine
-from .words import clock_time, mark, numbered, seconds, sentence
+from .widgets.record_list import RecordList
+from .words import mark, sentence
 from .workstation import Page
 
-MOST_SESSIONS = 500
-MOST_STATEMENTS = 1000
 SETTLE_SECONDS = 0.5
 """Notifications within this time are shown in one go."""
 SPARING_TURNS = 4
 """As many times longer on a slow link."""
+HISTORY = 50
+"""Filters that Backspace leads back to."""
 
-STATE_STYLES = {"live": "ok", "opening": "warning", "refused": "danger", "lost": "danger"}
-STATES = {
-    "opening": mark("opening"),
-    "live": mark("live"),
-    "closed": mark("closed"),
-    "refused": mark("refused"),
-    "lost": mark("lost"),
+TABS = {"sessions": mark("Sessions"), "statements": mark("Statements")}
+SORTS = {
+    "newest": mark("newest first"),
+    "oldest": mark("oldest first"),
+    "rows": mark("most rows first"),
+    "duration": mark("longest first"),
+    "statements": mark("most statements first"),
+    "bytes": mark("most bytes first"),
 }
-STATEMENT_STATES = {
-    "sent": mark("running"),
-    "done": mark("done"),
-    "failed": mark("failed"),
-    "cancelled": mark("cancelled"),
-    "refused": mark("refused"),
-    "skipped": mark("skipped"),
+CYCLES = {
+    "statements": ("newest", "rows", "duration", "oldest"),
+    "sessions": ("newest", "statements", "bytes", "oldest"),
 }
 
 
 class AuditScreen(Page):
-    """Refreshed by notifications, not by a clock."""
+    """Refreshed by notifications while the first entry is in view, not by a clock."""
 
     DEFAULT_CSS = """
     AuditScreen .head { height: 1; background: $surface; padding: 0 1; }
-    AuditScreen DataTable { height: 1fr; background: $background; }
-    AuditScreen #statements { height: 1fr; }
-    AuditScreen #text { height: 6; padding: 0 1; border-top: solid $line; }
-    AuditScreen.short #text { height: 4; }
+    AuditScreen #nothing { display: none; height: 1fr; margin: 1 3; }
+    AuditScreen.nothing #nothing { display: block; }
+    AuditScreen.nothing RecordList { display: none; }
+    AuditScreen #details { height: 7; padding: 0 1; border-top: solid $line; }
+    AuditScreen.short #details { height: 5; }
+    AuditScreen.nothing #details { display: none; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("l", "live", mark("Live only / all")),
-        Binding("f5", "refresh", mark("Refresh")),
-        Binding("f6,tab", "next_pane", mark("Pane"), key_display="F6"),
-        Binding("f8", "cancel", mark("Cancel statement"), show=False),
+        Binding("slash", "edit_filter", mark("Filter")),
+        Binding("f6", "other_tab", mark("Other tab")),
         Binding("x", "end", mark("End session")),
+        Binding("r", "replay", mark("Replay")),
+        Binding("s", "session", mark("Its session")),
+        Binding("o", "sort", mark("Sort")),
+        Binding("f", "filters", mark("Saved filters")),
+        Binding("e", "export", mark("Export")),
+        Binding("w", "watch", mark("Watch")),
+        Binding("l", "live", mark("Live only / all")),
+        Binding("f4", "form", mark("Filter as a form"), show=False),
+        Binding("backspace", "earlier", mark("The filter before"), show=False),
+        Binding("a", "alike", mark("Alike but for values"), show=False),
+        Binding("p", "person", mark("What else this person did"), show=False),
+        Binding("t", "token", mark("What else this token was used for"), show=False),
+        Binding("b", "table", mark("What else its table saw"), show=False),
         Binding("c", "copy", mark("Copy statement"), show=False),
+        Binding("f5", "refresh", mark("Refresh"), show=False),
+        Binding("f8", "cancel", mark("Cancel statement"), show=False),
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        self._live_only = False
-        self._sessions: list[m.Session] = []
-        self._statements: list[m.Statement] = []
-        self._of: str | None = None
-        self._stale_sessions = self._stale_statements = False
+        self._tab = "sessions"
+        self._sessions = SessionListing(self._now)
+        self._statements = StatementListing(self._now)
+        self._cursors = {"sessions": 0, "statements": 0}
+        self._line = ""
+        self._earlier: list[tuple[str, str]] = []
+        self._names = m.AuditNames()
+        self._wrong: FilterUnreadable | None = None
+        self._loading = False
+        self._stale = {"sessions": False, "statements": False}
         self._turn = 0
 
     def title_words(self) -> str:
@@ -86,305 +120,443 @@ class AuditScreen(Page):
 
     def compose(self) -> ComposeResult:
         yield TopLine("audit")
-        yield Static("", classes="head", id="sessions-head", markup=False)
-        sessions: DataTable[Text] = DataTable(cursor_type="row", id="sessions")
-        yield sessions
-        yield Static("", classes="head", id="statements-head", markup=False)
-        statements: DataTable[Text] = DataTable(cursor_type="row", id="statements")
-        yield statements
-        with VerticalScroll(id="text", can_focus=False):
-            yield Static("", id="statement", markup=False)
+        yield Static("", classes="head", id="head", markup=False)
+        yield FilterLine(self._suggestions)
+        yield RecordList(self._cells, id="list")
+        yield Static("", id="nothing", markup=False)
+        with VerticalScroll(id="details", can_focus=False):
+            yield Static("", id="text", markup=False)
         yield KeyLine()
 
     def on_mount(self) -> None:
-        self._table("sessions").focus()
+        self._list.focus()
         self.set_interval(SETTLE_SECONDS, partial(self._settle, now=False))
-
-    def go_home(self) -> None:
-        self._table("sessions").focus()
+        self._load_names()
 
     def on_screen_resume(self) -> None:
-        self._stale_sessions = self._stale_statements = True
+        self._stale[self._tab] = True
         self._settle()
 
     def on_resize(self) -> None:
         self.set_class(self.size.height < 30, "short")
-        self._show_sessions()
-        self._show_statements()
+        self._show()
 
-    def _table(self, id: str) -> DataTable[Text]:
-        table: DataTable[Text] = self.query_one(f"#{id}", DataTable)
-        return table
+    def go_home(self) -> None:
+        self._list.focus()
 
-    # -- loading
+    def _now(self) -> tuple[datetime, tzinfo]:
+        now = self.workstation.services.now()
+        return now, (now.astimezone().tzinfo or UTC) if self.workstation.services.local_time else UTC
+
+    @property
+    def _list(self) -> RecordList:
+        return self.query_one(RecordList)
+
+    @property
+    def _filter(self) -> FilterLine:
+        return self.query_one(FilterLine)
+
+    @property
+    def _listing(self) -> SessionListing | StatementListing:
+        return self._sessions if self._tab == "sessions" else self._statements
+
+    # -- what is heard
 
     def heard(self, event: m.Event) -> None:
         """A notification; what it changes is loaded soon."""
         if event.topic == "sessions":
-            self._stale_sessions = True
+            self._stale["sessions"] = True
         elif event.topic.startswith("statements"):
-            try:
-                statement = msgspec.convert(event.data, m.Statement)
-            except msgspec.ValidationError:
-                return
-            self._stale_sessions = True
-            if statement.session == self._of:
-                self._stale_statements = True
+            self._stale["sessions"] = self._stale["statements"] = True
 
     def _settle(self, *, now: bool = True) -> None:
         self._turn += 1
         if not self.is_current or (not now and self.workstation.sparing and self._turn % SPARING_TURNS):
             return
-        if self._stale_sessions:
-            self._stale_sessions = False
-            self._load_sessions()
-        if self._stale_statements:
-            self._stale_statements = False
-            self._load_statements()
+        at_top = self._cursors[self._tab] == 0 and len(self._listing.entries) <= self._list.size.height * 20
+        if self._stale[self._tab] and (now or at_top) and not self._loading and self._wrong is None:
+            self._stale[self._tab] = False
+            self._load()
 
-    @work(exclusive=True, group="sessions")
-    async def _load_sessions(self) -> None:
-        wanted = m.SessionFilter(live=self._live_only, newest=True, limit=MOST_SESSIONS)
-        try:
-            self._sessions = await self.workstation.bastion.call(methods.SESSIONS, wanted)
-        except (Refused, LinkError) as error:
-            self.workstation.told(sentence(error), bad=True)
-            return
-        self._show_sessions()
+    # -- loading
 
-    @work(exclusive=True, group="statements")
-    async def _load_statements(self) -> None:
-        session = self._of
-        if session is None:
-            return
+    @work(exclusive=True, group="names")
+    async def _load_names(self) -> None:
         try:
-            page = await self.workstation.bastion.call(
-                methods.STATEMENTS, m.StatementFilter(session=session, limit=MOST_STATEMENTS)
-            )
-        except (Refused, LinkError) as error:
-            self.workstation.told(sentence(error), bad=True)
+            self._names = await self.workstation.bastion.call(methods.AUDIT_NAMES, methods.Nothing())
+        except (Refused, LinkError):
+            return  # then no names are offered; the search itself says what is wrong
+
+    def _load(self, *, further: bool = False) -> None:
+        self._loading = True
+        if self._tab == "sessions":
+            self._load_sessions(further)
+        else:
+            self._load_statements(further)
+
+    @work(exclusive=True, group="page")
+    async def _load_sessions(self, further: bool) -> None:
+        await self._load_into(self._sessions, further)
+
+    @work(exclusive=True, group="page")
+    async def _load_statements(self, further: bool) -> None:
+        await self._load_into(self._statements, further)
+
+    async def _load_into(self, listing: SessionListing | StatementListing, further: bool) -> None:
+        chosen = self._chosen_key()
+        try:
+            await listing.load(self.workstation.bastion, further=further)
+        except (Refused, LinkError, FilterUnreadable) as error:
+            if isinstance(error, Refused) and error.code == "search-replaced":
+                return
+            listing.failure = sentence(error)
+            listing.more = False
+            if further or listing.entries:
+                self.workstation.told(listing.failure, bad=True)
+        finally:
+            self._loading = False
+        if listing is not self._listing:
             return
-        if session == self._of:
-            self._statements = page.statements
-            self._show_statements()
+        if chosen is not None and not further:
+            places = {listing.key(entry): place for place, entry in enumerate(listing.entries)}  # type: ignore[arg-type]
+            # At the top the newest stays in view; further down the cursor stays with its entry.
+            if self._cursors[self._tab]:
+                self._cursors[self._tab] = places.get(chosen, self._cursors[self._tab])
+        self._show()
+        if listing.count is None and not listing.failure:
+            self._load_count()
+
+    @work(exclusive=True, group="count")
+    async def _load_count(self) -> None:
+        listing = self._listing
+        try:
+            await listing.load_count(self.workstation.bastion)
+        except (Refused, LinkError, FilterUnreadable):
+            return  # the page says how many it has
+        self._show_head()
+
+    def _chosen_key(self) -> object:
+        entries, place = self._listing.entries, self._cursors[self._tab]
+        return self._listing.key(entries[place]) if place < len(entries) else None  # type: ignore[arg-type]
+
+    # -- the filter
+
+    def _suggestions(self, line: str, cursor: int) -> list[Suggestion]:
+        return suggestions(line, cursor, self._names, self._tab)
+
+    @on(FilterLine.Applied)
+    def _applied(self, event: FilterLine.Applied) -> None:
+        event.stop()
+        if self._search(event.line, self._tab):
+            self._list.focus()
+
+    def _search(self, line: str, tab: str, *, remember: bool = True) -> bool:
+        """Shows what meets the line in a tab; False where it cannot be read, and that is said."""
+        line = line.strip()
+        listing = self._sessions if tab == "sessions" else self._statements
+        if remember and (self._tab, self._line) != (tab, line):
+            self._earlier = [*self._earlier[-HISTORY:], (self._tab, self._line)]
+        self._tab, self._line = tab, line
+        self._filter.put(line)
+        try:
+            listing.read(line)
+            self._wrong = None
+        except FilterUnreadable as error:
+            self._wrong = error
+            listing.forget()
+        self._filter.wrong(self._wrong, line)
+        if self._wrong is None and (listing.line != line or not listing.loaded):
+            listing.forget()
+            listing.line = line
+            self._cursors[tab] = 0
+            self._load()
+        elif self._wrong is None:
+            self._load()
+        self._show()
+        self.refresh_bindings()
+        return self._wrong is None
+
+    def action_edit_filter(self) -> None:
+        self._filter.edit()
+
+    def action_complete(self) -> None:
+        self._filter.complete()
+
+    def action_filter_move(self, by: int) -> None:
+        if self._filter.is_open:
+            self._filter.move(by)
+        elif by > 0:
+            self._list.focus()
+
+    def action_earlier(self) -> None:
+        """The filter before this one."""
+        if self._earlier:
+            tab, line = self._earlier.pop()
+            self._search(line, tab, remember=False)
+
+    def action_other_tab(self) -> None:
+        """The same filter over the other kind of entries."""
+        self._search(self._line, "statements" if self._tab == "sessions" else "sessions")
+
+    def action_sort(self) -> None:
+        """The next order."""
+        try:
+            now = next((term.values[0] for term in terms(self._line) if term.key == "sort"), "newest")
+        except FilterUnreadable:
+            return
+        cycle = CYCLES[self._tab]
+        following = cycle[(cycle.index(now) + 1) % len(cycle)] if now in cycle else cycle[0]
+        self._search(with_term(self._line, "sort", *([following] if following != "newest" else [])), self._tab)
+
+    @work(exclusive=True, group="dialog")
+    async def action_form(self) -> None:
+        """The filter as a form."""
+        line = await self.app.push_screen_wait(FormDialog(self._filter.input.value, self._tab))
+        if line is not None:
+            self._search(line, self._tab)
+
+    @work(exclusive=True, group="dialog")
+    async def action_filters(self) -> None:
+        """The saved filters: one's own, and those that others share."""
+        chosen = await self.app.push_screen_wait(FiltersDialog(self._line, self._tab))
+        if chosen is not None:
+            self._search(chosen.text, chosen.what if chosen.what in TABS else self._tab)
+
+    @work(exclusive=True, group="dialog")
+    async def action_export(self) -> None:
+        """What the filter finds, as a file."""
+        if self._wrong is None:
+            await export_listing(self.workstation, self._listing.read(self._line), self._tab)
 
     # -- showing
 
-    def _show_sessions(self) -> None:
-        table = self._table("sessions")
+    def _cells(self, place: int) -> list[Text]:
         local = self.workstation.services.local_time
-        plain = self.workstation.plain
-        cells = [
-            [
-                Text(
-                    numbered(number, _(STATES.get(s.state, s.state)), plain=plain),
-                    style=STATE_STYLES.get(s.state, "muted"),
-                ),
-                Text(clock_time(s.started_at, local=local, with_date=True)),
-                Text(visible_line(s.user), style="bold"),
-                Text(visible_line(f"{s.database}/{s.account}")),
-                Text(visible_line(s.client or "-")),
-                Text(visible_line(s.source), style="muted"),
-                Text(str(s.statements), justify="right"),
-                Text(visible_line(s.running or s.end_reason or ""), style="" if s.running else "muted"),
-            ]
-            for number, s in enumerate(self._sessions, 1)
-        ]
-        heads = [
-            _("State"), _("Started"), _("User"), _("Database/account"), _("Client"), _("Source"),
-            _("Stmts"), _("Now / ended"),
-        ]  # fmt: skip
-        # At 80 columns client and source are left out: the lower part of the page names them.
-        left_out = {4, 5} if self.size.width < 110 else set()
-        row = table.cursor_row
-        kept = self._of
-        _fill(table, heads, cells, [s.id for s in self._sessions], self.size.width, left_out)
-        ids = [s.id for s in self._sessions]
-        if kept in ids:
-            table.move_cursor(row=ids.index(kept))
-        elif ids:
-            table.move_cursor(row=min(row, len(ids) - 1))
-        count = translate_many("{count} session", "{count} sessions", len(ids)).format(count=len(ids))
-        which = _("live only") if self._live_only else _("live and past, newest first")
-        head = Text(f"{count} · {which}", no_wrap=True, overflow="ellipsis")
+        if self._tab == "sessions":
+            return session_cells(self._sessions.entries[place], local=local)
+        return statement_cells(self._statements.entries[place], local=local)
+
+    def _show(self) -> None:
+        if not self.is_mounted:
+            return
+        listing = self._listing
+        self.set_class(not listing.entries, "nothing")
+        headings = session_headings() if self._tab == "sessions" else statement_headings()
+        self._list.show(headings, len(listing.entries), self._cursors[self._tab])
+        self._cursors[self._tab] = self._list.cursor
+        if not listing.entries:
+            self.query_one("#nothing", Static).update(self._nothing())
+        self._show_head()
+        self._show_details()
+        self.refresh_bindings()
+
+    def _show_head(self) -> None:
+        head = Text(no_wrap=True, overflow="ellipsis")
+        for tab, words in TABS.items():
+            head.append(f" {_(words)} ", style="selection" if tab == self._tab else "muted")
+        for piece in self._facts():
+            head.append(f" · {piece}")
         if not self.workstation.has_role("auditor", "administrator"):
             head.append(" · " + _("your own"), style="muted")
-        self.query_one("#sessions-head", Static).update(head)
+        self.query_one("#head", Static).update(head)
 
-    def _show_statements(self) -> None:
-        table = self._table("statements")
-        local = self.workstation.services.local_time
-        cells = [
-            [
-                Text(str(s.seq), justify="right", style="muted"),
-                Text(clock_time(s.at, local=local)),
-                Text(
-                    _(STATEMENT_STATES.get(s.state, s.state)),
-                    style={"failed": "danger", "refused": "danger", "cancelled": "warning", "sent": "warning"}.get(
-                        s.state, "ok"
-                    ),
-                ),
-                Text("" if s.rows is None else f"{s.rows:,}", justify="right"),
-                Text("" if s.duration_ms is None else seconds(s.duration_ms / 1000), justify="right"),
-                Text(visible_line(" ".join(s.text[:500].split()))),
-            ]
-            for s in self._statements
-        ]
-        heads = ["#", _("At"), _("State"), _("Rows"), _("Time"), _("Statement")]
-        row, at_end = table.cursor_row, table.cursor_row >= table.row_count - 1
-        _fill(table, heads, cells, [f"{s.session}/{s.seq}" for s in self._statements], self.size.width, set())
-        if self._statements:
-            table.move_cursor(row=len(self._statements) - 1 if at_end else min(row, len(self._statements) - 1))
-        head = Text(no_wrap=True, overflow="ellipsis")
-        session = next((s for s in self._sessions if s.id == self._of), None)
-        if session is not None:
-            pieces = [
-                translate_many("{count} statement", "{count} statements", len(self._statements)).format(
-                    count=len(self._statements)
-                ),
-                session.id,
-                _("from {source}").format(source=session.source),
-                session.client or "-",
-                _("login {login}").format(login=session.login or "-"),
-            ]
-            head.append(visible_line(" · ".join(pieces)))
-            if session.unattributed_bytes:
-                head.append(
-                    " · " + _("{count} bytes unattributed").format(count=session.unattributed_bytes), style="danger"
-                )
-        self.query_one("#statements-head", Static).update(head)
-        self._show_text()
+    def _facts(self) -> list[str]:
+        listing = self._listing
+        if self._wrong is not None or (not listing.loaded and not listing.failure):
+            return [] if self._wrong is not None else [_("searching …")]
+        facts = [self._count_words()]
+        try:
+            sort = next((term.values[0] for term in terms(self._line) if term.key == "sort"), "newest")
+        except FilterUnreadable:
+            sort = "newest"
+        facts.append(_(SORTS.get(sort, SORTS["newest"])))
+        if self._tab == "sessions" and self._sessions.live_only:
+            facts.append(_("live only"))
+        if self._stale[self._tab] and self._cursors[self._tab]:
+            facts.append(_("there is more since: F5"))
+        return facts
 
-    def _show_text(self) -> None:
-        statement = self._chosen_statement()
+    def _count_words(self) -> str:
+        """How many there are, as far as that is known."""
+        listing = self._listing
+        have, count = len(listing.entries), listing.count
+        number, exact = (count.count, count.exact) if count is not None else (have, not listing.more)
+        number = max(number, have)
+        if self._tab == "sessions":
+            words = translate_many("{count} session", "{count} sessions", number)
+        else:
+            words = translate_many("{count} statement", "{count} statements", number)
+        said = words.format(count=f"{number:,}")
+        return said if exact else _("at least {count}").format(count=said)
+
+    def _nothing(self) -> Text:
+        """What to say where there is no entry."""
+        listing = self._listing
+        if self._wrong is not None:
+            return Text(_("Nothing is searched for until the filter can be read."), style="muted")
+        if listing.failure:
+            return Text(listing.failure + "\n\n" + _("F5 tries again."))
+        if not listing.loaded:
+            return Text(_("searching …"), style="muted")
+        if self._line.strip() or (self._tab == "sessions" and self._sessions.live_only):
+            said = Text(_("Nothing on record meets this filter."), style="bold")
+            said.append(
+                "\n\n" + _("/ changes it, Backspace goes back to the one before, F4 shows it as a form."), "not bold"
+            )
+            return said
+        said = Text(_("Nothing is on record yet."), style="bold")
+        said.append("\n\n" + _("Every statement that goes through the bastion appears here."), style="not bold")
+        return said
+
+    def _show_details(self) -> None:
         text = Text()
-        if statement is not None:
-            text.append(visible(statement.text))
-            if statement.binds is not None:
-                binds = ", ".join("NULL" if bind is None else repr(bind) for bind in statement.binds)
-                text.append("\n" + _("binds: {binds}").format(binds=visible_line(binds)), style="muted")
-            if statement.error:
-                text.append("\n✗ " + visible(statement.error), style="danger")
-            if statement.tool:
-                text.append("\n" + _("start-up of {tool}").format(tool=visible_line(statement.tool)), style="muted")
-        self.query_one("#statement", Static).update(text)
+        session, statement = self.chosen_session, self.chosen_statement
+        if session is not None:
+            text = session_details(session, local=self.workstation.services.local_time)
+        elif statement is not None:
+            text = statement_details(statement)
+        self.query_one("#text", Static).update(text)
+        self.query_one("#details", VerticalScroll).scroll_home(animate=False)
 
     # -- what the person does
 
-    @on(DataTable.RowHighlighted, "#sessions")
-    def _session_highlighted(self) -> None:
-        session = self._chosen_session()
-        if session is not None and session.id != self._of:
-            self._of = session.id
-            self._statements = []
-            self._show_statements()
-            self._load_statements()
+    @on(RecordList.Moved)
+    def _moved(self) -> None:
+        self._cursors[self._tab] = self._list.cursor
+        self._show_details()
         self.refresh_bindings()
 
-    @on(DataTable.RowHighlighted, "#statements")
-    def _statement_highlighted(self) -> None:
-        self._show_text()
+    @on(RecordList.NearEnd)
+    def _near_end(self) -> None:
+        listing = self._listing
+        if listing.more and not self._loading and self._wrong is None:
+            if listing.full:
+                self.workstation.told(_("These are as many as fit here. Narrow the filter to see others."), bad=True)
+                return
+            self._load(further=True)
 
-    @on(DataTable.RowSelected, "#sessions")
-    def _session_selected(self) -> None:
-        self._table("statements").focus()
+    @on(RecordList.Opened)
+    def _opened(self) -> None:
+        session, statement = self.chosen_session, self.chosen_statement
+        if session is not None:
+            self._statements_of(session.id)
+        elif statement is not None:
+            self._open_statement(statement)
 
-    def _chosen_session(self) -> m.Session | None:
-        row = self._table("sessions").cursor_row
-        return self._sessions[row] if 0 <= row < len(self._sessions) else None
+    @work(exclusive=True, group="dialog")
+    async def _open_statement(self, statement: m.Statement) -> None:
+        wish = await self.app.push_screen_wait(StatementDialog(statement))
+        if wish == "replay":
+            self.action_replay()
 
-    def _chosen_statement(self) -> m.Statement | None:
-        row = self._table("statements").cursor_row
-        return self._statements[row] if 0 <= row < len(self._statements) else None
+    @property
+    def chosen_session(self) -> m.Session | None:
+        """The session that the cursor is on, in the sessions' tab."""
+        entries, place = self._sessions.entries, self._cursors["sessions"]
+        return entries[place] if self._tab == "sessions" and place < len(entries) else None
+
+    @property
+    def chosen_statement(self) -> m.Statement | None:
+        """The statement that the cursor is on, in the statements' tab."""
+        entries, place = self._statements.entries, self._cursors["statements"]
+        return entries[place] if self._tab == "statements" and place < len(entries) else None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("end", "cancel"):
-            session = self._chosen_session() if self.is_mounted else None
+        session, statement = (self.chosen_session, self.chosen_statement) if self.is_mounted else (None, None)
+        if action in ("end", "cancel", "watch"):
             if session is None or session.state not in ("live", "opening"):
                 return False
             own = self.workstation.link is not None and session.user == self.workstation.link.hello.user
-            return own if action == "cancel" else own or self.workstation.has_role("auditor", "administrator")
+            sees_all = self.workstation.has_role("auditor", "administrator")
+            return (
+                own
+                if action == "cancel"
+                else self.workstation.has_role("auditor")
+                if action == "watch"
+                else own or sees_all
+            )
+        if action == "live":
+            return self._tab == "sessions"
+        if action in ("session", "copy", "alike", "table"):
+            return statement is not None
+        if action in ("person", "token"):
+            return session is not None or statement is not None
+        if action == "replay":
+            return (session is not None or statement is not None) and self.workstation.has_role("auditor")
+        if action in ("filters", "export"):
+            return self.workstation.has_role("auditor", "administrator")
+        if action == "earlier":
+            return bool(self._earlier)
         return True
 
+    def _statements_of(self, session: str) -> None:
+        self._search(joined(terms(with_term(with_term("", "session", session), "sort", "oldest"))), "statements")
+
+    def action_session(self) -> None:
+        if (statement := self.chosen_statement) is not None:
+            self._statements_of(statement.session)
+
+    def action_person(self) -> None:
+        """Everything of the person."""
+        if (chosen := self.chosen_session or self.chosen_statement) is not None:
+            self._search(with_term("", "user", chosen.user), "statements")
+
+    def action_alike(self) -> None:
+        """Statements that differ only in their values."""
+        if (statement := self.chosen_statement) is not None:
+            like = statement.digest or f"{statement.session}/{statement.seq}"
+            self._search(with_term("", "like", like), "statements")
+
+    @work(exclusive=True, group="act")
+    async def action_token(self) -> None:
+        """Everything that was done with the same token."""
+        if (token := await token_of(self.workstation, self.chosen_session, self.chosen_statement)) is not None:
+            self._search(with_term("", "token", token), "statements")
+
+    @work(exclusive=True, group="act")
+    async def action_table(self) -> None:
+        """Everything that names the same table; asks which where there are several."""
+        if (table := await table_of(self.workstation, self.chosen_statement)) is not None:
+            self._search(with_term("", "table", table), "statements")
+
+    def action_replay(self) -> None:
+        """The session, from this statement on."""
+        session, statement = self.chosen_session, self.chosen_statement
+        if session is not None:
+            open_replay(self.workstation, ReplayRequest(session.id))
+        elif statement is not None:
+            words = " ".join(self._statements.read(self._statements.line).words)
+            open_replay(self.workstation, ReplayRequest(statement.session, seq=statement.seq, find=words))
+
+    def action_watch(self) -> None:
+        if (session := self.chosen_session) is not None:
+            open_watch(self.workstation, [session.id])
+
     def action_live(self) -> None:
-        self._live_only = not self._live_only
-        self._load_sessions()
+        """Only what is open, or everything."""
+        self._sessions.live_only = not self._sessions.live_only
+        self._sessions.forget()
+        self._search(self._line, "sessions")
 
     def action_refresh(self) -> None:
-        self._load_sessions()
-        self._load_statements()
-
-    def action_next_pane(self) -> None:
-        sessions, statements = self._table("sessions"), self._table("statements")
-        (statements if sessions.has_focus else sessions).focus()
+        self._stale[self._tab] = False
+        self._listing.count = None
+        self._search(self._filter.input.value, self._tab)
 
     def action_copy(self) -> None:
-        statement = self._chosen_statement()
-        if statement is not None:
+        if (statement := self.chosen_statement) is not None:
             self.workstation.copy(statement.text, _("the statement"))
 
     @work(exclusive=True, group="act")
     async def action_cancel(self) -> None:
-        session = self._chosen_session()
-        if session is None:
-            return
-        try:
-            taken = await self.workstation.bastion.call(methods.SESSION_CANCEL, methods.ById(id=session.id))
-        except (Refused, LinkError) as error:
-            self.workstation.told(sentence(error), bad=True)
-            return
-        self.workstation.told(_("The database took the order.") if taken else _("Nothing was running."))
+        if (session := self.chosen_session) is not None:
+            await cancel_statement(self.workstation, session)
 
     @work(exclusive=True, group="act")
     async def action_end(self) -> None:
-        session = self._chosen_session()
-        if session is None:
-            return
-        sure = await self.app.push_screen_wait(
-            Confirmation(
-                _("End this session?"),
-                _(
-                    "{user} on {database} as {account}, from {source}. What runs is cancelled on the database; "
-                    "an open transaction is rolled back. This is recorded with your name."
-                ).format(
-                    user=visible_line(session.user),
-                    database=visible_line(session.database),
-                    account=visible_line(session.account),
-                    source=visible_line(session.source),
-                ),
-                _("End it"),
-                _("Leave it"),
-            )
-        )
-        if not sure:
-            return
-        try:
-            await self.workstation.bastion.call(
-                methods.SESSION_END, methods.ById(id=session.id, reason=_("ended from the audit page"))
-            )
-        except (Refused, LinkError) as error:
-            self.workstation.told(sentence(error), bad=True)
-            return
-        self.workstation.told(_("The session is ended."))
-        self._load_sessions()
+        session = self.chosen_session
+        if session is not None and await end_session(self.workstation, session):
+            self._load()
 
 
-def _fill(
-    table: DataTable[Text], heads: list[str], rows: list[list[Text]], keys: list[str], width: int, left_out: set[int]
-) -> None:
-    """Fills a table anew; the last column takes what is left of the width."""
-    table.clear(columns=True)
-    shown = [index for index in range(len(heads)) if index not in left_out]
-    room = width - 2 * len(shown) - 1
-    for index in shown[:-1]:
-        widest = max([cell_len(heads[index]), *(row[index].cell_len for row in rows)])
-        widest = min(widest, 34)
-        table.add_column(Text(heads[index]), width=widest)
-        room -= widest
-    table.add_column(Text(heads[shown[-1]]), width=max(room, 10))
-    for key, row in zip(keys, rows, strict=True):
-        cells = [row[index] for index in shown]
-        cells[-1].truncate(max(room, 10), overflow="ellipsis")
-        for cell in cells[:-1]:
-            cell.truncate(34, overflow="ellipsis")
-        table.add_row(*cells, key=key)
+__all__ = ["AuditScreen", "FilterInput"]

@@ -48,6 +48,8 @@ PLACES = {
     "CatalogFilter": mark("In the filter of the catalog"),
     "DatabaseSearch": mark("In the search"),
     "FindBar": mark("In the search bar of the editor"),
+    "FilterInput": mark("In the audit's filter line"),
+    "RecordList": mark("In a list of the record"),
     "ScreenPane": mark("On a recorded or watched screen"),
     "StatementPane": mark("In the statements as they happen"),
 }

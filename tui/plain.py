@@ -12,6 +12,7 @@ from textual.widgets import DataTable, OptionList, Tree
 
 from screens.widgets.catalog_tree import CatalogTree
 from screens.widgets.lines_view import LinesView
+from screens.widgets.record_list import RecordList
 from screens.widgets.result_table import ResultTable
 
 CLASS = "-plain"
@@ -57,6 +58,8 @@ def _line_of(widget: Widget) -> int | None:
     if isinstance(widget, ResultTable):
         # Below the heads of the columns.
         return widget.cursor_row + 1
+    if isinstance(widget, RecordList):
+        return widget.cursor + 1
     if isinstance(widget, Tree | LinesView):
         return widget.cursor_line
     if isinstance(widget, CatalogTree):

@@ -154,6 +154,8 @@ class Session(Message):
     """Live sessions only: the first 200 characters of the statement at work."""
     backend: str = ""
     """How the database's end was left: `idle`, `gone`, `busy` (it may be at work still); '' where nobody looked."""
+    messages: dict[str, dict[str, int]] | None = None
+    """How many messages of each type passed, of the `client` and of the `server`; None where they were not counted."""
 
 
 class Statement(Message):
@@ -369,6 +371,14 @@ class Proof(Message):
     recording: str | None = None
     """Where recordings were looked at: '' when they are as witnessed, else the first that is not, and how."""
     recordings_unwitnessed: int = 0
+    deleted: int = 0
+    """Records that were deleted by rule: a signed tombstone in the chain says so. The last of them is `deleted_to`."""
+    deleted_to: int = 0
+    recordings_deleted: int = 0
+    tombstone: int | None = None
+    """The number of the newest tombstone's record, `deleted_at` its time and `deleted_by` its rule, if there is one."""
+    deleted_at: str | None = None
+    deleted_by: str | None = None
     """Recordings with an end that the journal has not witnessed (yet)."""
 
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from bastion.api import messages as m
+from bastion.api.refusals import Refused
 from bastion.store import schema
 
-from .long_texts import IN_LINE
+from .long_texts import IN_LINE, statements_with_texts, whole_text
+from .word_index import LONGEST as LONGEST_TEXT
 from .words import tables_of
 
 SESSIONS = 5000
@@ -60,6 +62,24 @@ def names(user: str | None) -> Callable[[sa.Connection], m.AuditNames]:
             users=_few(users), databases=_few(databases), accounts=_few(accounts), sources=_few(sources),
             clients=_few(clients), tables=_few(tables), kinds=_few(kinds),
         )  # fmt: skip
+
+    return work
+
+
+def tables_named(session: str, seq: int, user: str | None) -> Callable[[sa.Connection], m.AuditNames]:
+    """The tables of one statement, of `user` where one is given. Raises Refused where there is none such."""
+
+    def work(connection: sa.Connection) -> m.AuditNames:
+        table, sessions = schema.statements, schema.sessions
+        query = (
+            sa.select(whole_text, sessions.c.engine)
+            .select_from(statements_with_texts().outerjoin(sessions, sessions.c.session == table.c.session))
+            .where(table.c.session == session, table.c.seq == seq)
+        )
+        row = connection.execute(query if user is None else query.where(table.c.user == user)).first()
+        if row is None:
+            raise Refused("statement-unknown", session=session[:64], seq=seq)
+        return m.AuditNames(tables=_few(dict.fromkeys(sorted(tables_of(row[0][:LONGEST_TEXT], row[1] or "")))))
 
     return work
 

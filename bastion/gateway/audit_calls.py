@@ -15,7 +15,7 @@ from bastion.api import methods
 from bastion.api.refusals import Refused
 from bastion.audit import saved_filters
 from bastion.audit.masking import mask
-from bastion.audit.names import names
+from bastion.audit.names import names, tables_named
 from bastion.audit.search import check_bounds
 from bastion.audit.shown_results import asked_for, shown
 from bastion.store.interruption import Interrupted, Interruption
@@ -93,6 +93,11 @@ class AuditCalls:
     async def names(self, caller: Caller, _params: methods.Nothing) -> m.AuditNames:
         """`audit.names`."""
         return await self._parts.store.read(names(None if caller.sees_all else caller.person.name))
+
+    async def tables(self, caller: Caller, params: methods.ShowRequest) -> m.AuditNames:
+        """`audit.tables`."""
+        user = None if caller.sees_all else caller.person.name
+        return await self._parts.store.read(tables_named(params.session, params.seq, user))
 
     @asynccontextmanager
     async def _interruptible(self, caller: Caller, stream: str) -> AsyncIterator[Interruption]:
