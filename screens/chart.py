@@ -14,7 +14,9 @@ from textual.widgets import Static
 
 from backends import chart
 from backends.chart import Measure, Point, Shape
-from backends.chart_choice import ChartChoice, chosen
+from backends.chart_choice import ChartChoice
+from backends.chart_choice import chosen as chosen_at_first
+from backends.interface import Kind
 from backends.spill import SpillBroken
 from bastion.api.language import translate as _
 
@@ -94,7 +96,7 @@ class ChartDialog(Dialog[None]):
 
     def _first_choice(self) -> ChartChoice:
         table = self._table
-        return chosen(
+        return chosen_at_first(
             table.columns, table.arrange_columns.shown, table.cursor_column, table.row_count,
             lambda row, column: table.store.value(table.number_at(row), column),
         )  # fmt: skip
@@ -166,6 +168,8 @@ class ChartDialog(Dialog[None]):
             self._y = labels.index(chosen)
         else:
             self._x = None if chosen == by_row else labels.index(chosen)
+            if self._shape == "line" and self._x is not None and table.columns[self._x].kind is Kind.TEXT:
+                self._shape = "bar"  # names stand beside each other; nothing goes on from one to the next
         self._read()
 
     def action_leave(self) -> None:

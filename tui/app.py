@@ -306,6 +306,17 @@ class CasemateApp(TerminalApp):
                 await self.personal.flush()
         self.exit(0)
 
+    def action_help_quit(self) -> None:
+        """Ctrl+C where nothing is selected to be copied: as at a prompt it interrupts what runs. It never quits."""
+        if isinstance(self.screen, ConsoleScreen) and self.screen.check_action("cancel", ()):
+            self.screen.action_cancel()
+            return
+        quits = next((key_name(active.binding) for active in self.active_bindings.values()
+                      if active.binding.action == "quit"), "^\\")  # fmt: skip
+        self.told(
+            _("Ctrl+C copies what is selected, and cancels the statement that runs. {key} quits.").format(key=quits)
+        )
+
     # -- help and palette
 
     @work(group="palette", exclusive=True)

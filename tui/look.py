@@ -49,6 +49,8 @@ PaletteDialog OptionList > .option-list--option-highlighted {
     background: $selection; color: $selection-text; text-style: $selection-style;
 }
 
+/* Above the line of keys and the state of the connection, which a message must not hide. */
+ToastRack { margin-bottom: 2; }
 Toast { max-width: 70; background: $panel; color: $text; padding: 0 1; }
 Toast.-information { border-left: outer $ok; }
 Toast.-warning { border-left: outer $warning; }

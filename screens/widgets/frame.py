@@ -11,7 +11,7 @@ from textual.app import RenderResult
 from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.events import Click
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 
 from backends.visible_text import visible_line
@@ -95,8 +95,8 @@ class TopLine(ClickedLine):
 
 def keys_now(screen: Screen[Any]) -> list[tuple[Binding, DOMNode]]:
     """The keys that work on `screen` now and are worth a place, the most important first: those of the widget with
-    the focus, the page's or dialog's own, those that work everywhere. What the widget has of its page counts as the
-    page's."""
+    the focus, the page's own, those that work everywhere; a dialog's own come before its widgets'. What a widget has
+    of its page counts as the page's."""
     own = [b.action for b in type(screen).BINDINGS if isinstance(b, Binding)]
     everywhere = [b.action for b in type(screen.app).BINDINGS if isinstance(b, Binding)]
     seen: set[str] = set()
@@ -109,7 +109,8 @@ def keys_now(screen: Screen[Any]) -> list[tuple[Binding, DOMNode]]:
         ours = node is screen or binding.action.startswith("screen.")
         order = own if ours else everywhere
         place = order.index(action) if action in order else -1
-        found.append((1 if ours else 2 if node is screen.app else 0, place, binding, node))
+        theirs = 2 if isinstance(screen, ModalScreen) else 0
+        found.append((1 if ours else 3 if node is screen.app else theirs, place, binding, node))
     found.sort(key=lambda entry: entry[:2])
     return [(binding, node) for _rank, _place, binding, node in found]
 

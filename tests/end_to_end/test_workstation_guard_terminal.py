@@ -79,7 +79,7 @@ def test_the_guard_the_plan_and_a_lost_connection(
     terminal.press(CTRL_E)
     terminal.wait("Plan, estimated")
     assert "Seq Scan" in terminal.text
-    terminal.press("m")
+    terminal.press(F5)
     terminal.wait("Run this write for its plan?")
     terminal.press("y")
     terminal.wait("Plan, measured")

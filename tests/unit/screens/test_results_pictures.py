@@ -96,12 +96,12 @@ async def hexadecimal(s: Stage) -> None:
 
 async def bars(s: Stage) -> None:
     await s.show()
-    await s.press("t", *"total", "enter", "b", "a", "l", *"status", "enter", "a", "a")
+    await s.press("t", *"total", "enter", "b", "a", "l", *"status", "enter")
 
 
 async def line(s: Stage) -> None:
     await s.show()
-    await s.press("slash", *"id > 100003", "enter", "t", *"total", "enter", "b", "o")
+    await s.press("slash", *"id > 100003", "enter", "t", *"total", "enter", "b")
 
 
 async def cjk(s: Stage) -> None:
