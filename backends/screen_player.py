@@ -137,9 +137,10 @@ class ScreenIndex:
         if len(self.text) >= MOST_TEXT:
             self.text_cut = True
             return
-        if len(rows) != len(self._rows):
-            self._rows, self._texts, self._last_of_row = (), [""] * len(rows), {}
         before = set(self._texts)
+        if len(rows) != len(self._rows):
+            self._rows, self._last_of_row = (), {}
+            self._texts = [*self._texts[: len(rows)], *([""] * (len(rows) - len(self._texts)))]
         for y, row in enumerate(rows):
             if self._rows and row is self._rows[y]:
                 continue
@@ -149,10 +150,13 @@ class ScreenIndex:
                 continue
             index = self._last_of_row.get(y)
             if index is not None and (last := self.text[index]).at >= at - SAME_LINE and _grown(last.text, text):
-                self.text[index] = TextLine(at, y, text)
-            else:
-                self._last_of_row[y] = len(self.text)
-                self.text.append(TextLine(at, y, text))
+                # It was being typed: what came of it stands where it was done.
+                del self.text[index]
+                for row_before, place in self._last_of_row.items():
+                    if place > index:
+                        self._last_of_row[row_before] = place - 1
+            self._last_of_row[y] = len(self.text)
+            self.text.append(TextLine(at, y, text))
         self._rows = rows
 
     def find(self, words: str) -> list[TextLine]:
