@@ -99,3 +99,15 @@ async def test_at_80_columns_the_keys_of_what_has_the_focus_come_first(tmp_path:
         assert keys().strip().startswith("/ Filter")
         assert keys().index("i Insert") < keys().index("F5 Run")
         assert "F1 Help" in keys()
+
+
+async def test_on_plain_pages_the_catalog_s_lines_have_numbers_too(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    scripted.app.preferences.settings.plain = True
+    async with scripted.app.run_test(size=NARROW) as pilot:
+        await to_editor(pilot)
+        await press(pilot, "f6", "f6")
+        lines = [line.strip() for line in shown(pilot).splitlines()]
+        numbered = [line.split(" ")[0] for line in lines if line[:1].isdigit() and line[1:2] == "."]
+        assert numbered[:4] == ["1.", "2.", "3.", "4."]
+        assert any("3." in line and "customer" in line for line in lines)
