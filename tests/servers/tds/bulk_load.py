@@ -111,6 +111,8 @@ def load(queries: Queries, statement: Simple, stream: Stream, version: Version) 
     count = 0
     into = ", ".join(quoted(name) for name, _wire in columns)
     marks = ", ".join("?" * len(columns))
-    queries.session.connection.executemany(f"INSERT INTO {table} ({into}) VALUES ({marks})", rows())
+    connection = queries.session.connection
+    with connection:
+        connection.executemany(f"INSERT INTO {table} ({into}) VALUES ({marks})", rows())
     queries.session.row_count = count
     return count

@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from .packets import Closed, Packet, PacketType, ProtocolError, Transport
+from .packets import Closed, Packet, PacketType, Transport
 
 READ_AHEAD = 64
 """Packets that wait for a session; then the client waits."""
@@ -69,7 +69,7 @@ def pump(transport: Transport, channel: Channel) -> None:
     try:
         while True:
             channel.arrived(transport.read_packet())
-    except (Closed, ProtocolError):
-        pass
+    except Closed:
+        pass  # as every connection ends
     finally:
         channel.end()

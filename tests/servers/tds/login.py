@@ -52,8 +52,9 @@ def read_prelogin(payload: bytes) -> dict[int, bytes]:
         at += 5
 
 
-def prelogin_answer(encryption: Encryption, *, mars: bool) -> bytes:
-    """What the server says before the login."""
+def prelogin_answer(asked: dict[int, bytes], encryption: Encryption, *, mars: bool) -> bytes:
+    """What the server says before the login; nothing of federation to a client that did not ask (Microsoft's ODBC driver
+    hangs up)."""
     major, minor, build, sub_build = PRODUCT_VERSION
     options = [
         (Option.VERSION, struct.pack(">BBHH", major, minor, build, sub_build)),
@@ -61,8 +62,9 @@ def prelogin_answer(encryption: Encryption, *, mars: bool) -> bytes:
         (Option.INSTANCE, b"\0"),
         (Option.THREAD, b""),
         (Option.MARS, bytes([mars])),
-        (Option.FEDERATED, b"\0"),
     ]
+    if Option.FEDERATED in asked:
+        options.append((Option.FEDERATED, b"\0"))
     offset = 5 * len(options) + 1
     head, body = b"", b""
     for token, data in options:

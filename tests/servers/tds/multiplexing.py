@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import threading
 from collections.abc import Callable
@@ -43,8 +44,8 @@ class _Stream:
                 if self._over:
                     raise Closed
                 self._sent += 1
-                frame = self._frame(DATA, data[at : at + length])
-            self._transport.write(frame)
+                # Under the lock: frames must leave in the order of their numbers.
+                self._transport.write(self._frame(DATA, data[at : at + length]))
             at += length
 
     def acknowledged(self, window: int) -> None:
@@ -53,7 +54,10 @@ class _Stream:
             self._window.notify_all()
 
     def arrived(self, data: bytes) -> None:
-        self._received += 1
+        with self._window:
+            self._received += 1
+            if self._received % 2 == 0:
+                self._transport.write(self._frame(ACK))
         self._partial += data
         while len(self._partial) >= HEADER.size:
             kind, status, length, *_ = HEADER.unpack_from(self._partial)
@@ -62,19 +66,15 @@ class _Stream:
             packet = Packet(kind, status, bytes(self._partial[HEADER.size : length]))
             del self._partial[:length]
             self.channel.arrived(packet)
-        if self._received % 2 == 0:
-            self._transport.write(self._frame(ACK))
 
     def end(self, *, answer: bool) -> None:
         with self._window:
             self._over = True
             self._window.notify_all()
+            if answer:
+                with contextlib.suppress(Closed):
+                    self._transport.write(self._frame(FIN))
         self.channel.end()
-        if answer:
-            try:
-                self._transport.write(self._frame(FIN))
-            except Closed:
-                pass  # nobody is there to be told
 
 
 def pump(transport: Transport, begin: Callable[[Channel], None]) -> None:
@@ -100,8 +100,8 @@ def pump(transport: Transport, begin: Callable[[Channel], None]) -> None:
                 stream.arrived(data)
             elif flags == FIN:
                 streams.pop(number).end(answer=True)
-    except (Closed, ProtocolError):
-        pass
+    except Closed:
+        pass  # as every connection ends
     finally:
         for stream in streams.values():
             stream.end(answer=False)

@@ -143,7 +143,12 @@ class Response:
         self._buffer.clear()
 
     def finish_cancelled(self) -> None:
-        """Ends the message with the acknowledgement of an attention."""
+        """Ends the message where it is. The attention is acknowledged in one of its own: tedious reads no other."""
         self._release(more=True)
+        self._buffer += tokens.done(tokens.DONE, tokens.ERROR, 0, self.version)
+        self.finish()
+
+    def acknowledge(self) -> None:
+        """A message that answers an attention."""
         self._buffer += tokens.done(tokens.DONE, tokens.ATTENTION, 0, self.version)
         self.finish()

@@ -192,6 +192,8 @@ class _Parser:
                 depth -= 1
             elif token.is_sign(";") and depth <= 0:
                 break
+            elif token.is_word("values") and depth <= 0 and word == "insert":
+                one_more.clear()
             elif token.is_word("case"):
                 cases += 1
             elif token.is_word("end") and cases:
@@ -243,8 +245,7 @@ class _Parser:
             return True
         if token.value in ("open", "close", "go", "save", "use", "bulk", "backup", "restore", "checkpoint"):
             return word not in ("",) and (
-                (before is not None
-                and (before.is_sign(",", "(", "=") or before.is_word("as")))
+                (before is not None and (before.is_sign(",", "(", "=") or before.is_word("as")))
                 or (word == "insert" and token.value == "bulk")
             )
         return False

@@ -6,7 +6,6 @@ import hmac
 import socket
 import ssl
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,8 +90,10 @@ class Listener:
         try:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _Connection(self._shared, self._certificate, self._manners, transport).run()
-        except (Closed, ProtocolError, OSError):
-            pass  # the client is gone, or is sent away
+        except (Closed, OSError):
+            pass  # the client is gone
+        except ProtocolError as error:
+            self._shared.log.write(session=0, user="", database="", kind="protocol error", text=str(error))
         finally:
             transport.close()
             self._room.release()
@@ -121,7 +122,7 @@ class _Connection:
             mars = self._manners.mars and options.get(Option.MARS) == b"\x01"
             wanted = (options.get(Option.ENCRYPTION) or b"\x02")[0]
             agreed = negotiated(wanted, Encryption[self._manners.encryption.upper()])
-            self._send(prelogin_answer(agreed, mars=mars))
+            self._send(prelogin_answer(options, agreed, mars=mars))
             if not strict and agreed is not Encryption.NOT_SUPPORTED:
                 transport.start_tls(self._certificate.wrapped, wrapped=True)
             packet = transport.read_packet()
@@ -172,7 +173,9 @@ class _Connection:
             self._shared.sessions[self._spid] = session
         try:
             if mars:
-                multiplexing.pump(self._transport, lambda channel: self._begin(channel, session, size, version))
+                multiplexing.pump(
+                    self._transport, lambda channel: self._begin(channel, session, size, version, alone=False)
+                )
             else:
                 channel = Channel(self._transport.write)
                 worker = self._begin(channel, session, size, version)
@@ -182,21 +185,25 @@ class _Connection:
             with self._shared.lock:
                 self._shared.sessions.pop(self._spid, None)
             session.interrupt()
-            time.sleep(0)
             session.close()
 
-    def _begin(self, channel: Channel, session: Session, size: int, version: Version) -> threading.Thread:
+    def _begin(
+        self, channel: Channel, session: Session, size: int, version: Version, *, alone: bool = True
+    ) -> threading.Thread:
         conversation = Conversation(channel, session, size, version)
 
         def run() -> None:
             try:
                 conversation.run()
-            except (Closed, ProtocolError):
-                pass  # the client is gone, or is sent away
-            finally:
-                conversation.close()
-                channel.end()
+            except Closed:
+                pass  # the client is gone
+            except ProtocolError as error:
+                self._shared.log.write(session=self._spid, user="", database="", kind="protocol error", text=str(error))
                 self._transport.close()
+            finally:
+                channel.end()
+                if alone:
+                    self._transport.close()
 
         worker = threading.Thread(target=run, daemon=True)
         worker.start()

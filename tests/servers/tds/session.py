@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 
 import apsw
@@ -30,6 +29,12 @@ LARGEST_MESSAGE = 256 << 20
 LONGEST_LOGGED = 20_000
 """Characters of a statement, and of a parameter, that the log keeps."""
 
+_TEXT_AT = {
+    "sp_executesql": 0, "sp_prepare": 2, "sp_prepexec": 2, "sp_prepexecrpc": 1, "sp_cursoropen": 1, "sp_cursorprepare": 2,
+    "sp_cursorprepexec": 3,
+}  # fmt: skip
+"""Where the statement stands among the parameters."""
+
 
 class Conversation:
     """Of one session; several share a `Session` where the client multiplexes."""
@@ -48,8 +53,7 @@ class Conversation:
             if packet.type == PacketType.ATTENTION:
                 self._channel.attention.clear()
                 self._log("attention", "")
-                response = self._response()
-                response.finish_cancelled()
+                self._response().acknowledge()
             elif packet.type == PacketType.BULK:
                 self._bulk(packet)
             else:
@@ -72,7 +76,7 @@ class Conversation:
             if packet.type == PacketType.ATTENTION:
                 self._channel.attention.clear()
                 self._log("attention", "")
-                self._response().finish_cancelled()
+                self._response().acknowledge()
                 return
             if packet.type != first.type:
                 raise ProtocolError(f"a packet of type {packet.type} inside a message of type {first.type}")
@@ -81,6 +85,7 @@ class Conversation:
             if size > LARGEST_MESSAGE:
                 raise ProtocolError(f"a message of more than {LARGEST_MESSAGE} bytes")
         if packet.status & IGNORE_MESSAGE:
+            self._response().finish_cancelled()
             return
         response = self._response()
         if first.status & (RESET_CONNECTION | RESET_KEEPING_TRANSACTION):
@@ -106,9 +111,14 @@ class Conversation:
 
     def _log_call(self, call: Call) -> None:
         values = {each.name or f"@{place}": _shown(each.value) for place, each in enumerate(call.parameters, 1)}
-        text = next((each.value for each in call.parameters if isinstance(each.value, str)), "")
-        own = call.name.lower().rpartition(".")[2].startswith("sp_")
-        self._log("rpc", text if own else call.name, name=call.name, parameters=values)
+        own = call.name.lower().rpartition(".")[2].strip("[]")
+        text = call.name
+        if own in _TEXT_AT and len(call.parameters) > _TEXT_AT[own]:
+            text = str(call.parameters[_TEXT_AT[own]].value)
+        elif own in ("sp_execute", "sp_cursorexecute") and call.parameters:
+            prepared = self._session.prepared.get(int(call.parameters[0].value or 0))
+            text = prepared.text if prepared is not None else text
+        self._log("rpc", text, name=call.name, parameters=values)
 
     def _answered(self, response: Response, work: Callable[[Response], None]) -> None:
         try:
@@ -118,9 +128,10 @@ class Conversation:
         except Cancelled:
             if self._session.killed.is_set():
                 raise Closed from None
+            response.finish_cancelled()
             self._channel.take_attention()
             self._log("attention", "")
-            response.finish_cancelled()
+            self._response().acknowledge()
         finally:
             self._session.running = ""
 
@@ -173,12 +184,6 @@ class Conversation:
             out.statement_done(count, 0xC3)
 
         self._answered(response, load)
-
-    def close(self) -> None:
-        """Gives up what is open."""
-        with contextlib.suppress(apsw.Error):
-            if self._session.transactions:
-                self._session.rollback()
 
 
 def _shown(value: Value) -> Value:

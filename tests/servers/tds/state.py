@@ -132,7 +132,7 @@ class Session:
             "error_procedure": lambda: self._caught(4) or None, "error_message": lambda: self._caught(5),
             "tsql_global": self._global, "session_context": lambda _name: None, "context_info": lambda: None,
             "object_definition": lambda _number: None, "columnproperty": lambda *_: 0, "objectproperty": lambda *_: 0,
-            "type_name": lambda _number: None, "current_transaction_id": lambda: self.descriptor,
+            "type_name": _type_name, "current_transaction_id": lambda: self.descriptor,
         }  # fmt: skip
         for name, function in named.items():
             connection.create_scalar_function(name, function)
@@ -263,6 +263,12 @@ class Session:
         for connection in self.connections.values():
             connection.close(True)
         self.connections.clear()
+
+
+def _type_name(number: int | None) -> str | None:
+    from .system_views import TYPES
+
+    return next((name for name, one in TYPES.items() if one == number), None)
 
 
 Variables = dict[str, tuple[SqlType, Value]]

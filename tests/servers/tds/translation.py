@@ -365,15 +365,16 @@ def named(item: list[Token]) -> tuple[list[Token], str | None]:
         return item[:-2], item[-1].value if item[-1].kind is Kind.STRING else item[-1].name
     if len(item) > 2 and item[1].is_sign("=") and item[0].kind in (Kind.WORD, Kind.QUOTED, Kind.STRING):
         return item[2:], item[0].value if item[0].kind is Kind.STRING else item[0].name
-    if len(item) > 1 and (item[-1].kind is Kind.QUOTED or (item[-1].is_word() and item[-1].value not in ("end", "null"))):
+    if len(item) > 1 and (
+        item[-1].kind is Kind.QUOTED or (item[-1].is_word() and item[-1].value not in ("end", "null"))
+    ):
         before = item[-2]
         if (
             not before.is_sign(".")
             and (before.kind is not Kind.SIGN or before.is_sign(")"))
             and not (
                 before.is_word(*_SEPARATORS - {"end"})
-                or (before.is_word("collate", "over", "null")
-                and before.is_word("collate"))
+                or (before.is_word("collate", "over", "null") and before.is_word("collate"))
             )
         ):
             return item[:-1], item[-1].name
