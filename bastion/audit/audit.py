@@ -21,6 +21,9 @@ from .session_search import find_sessions
 CHECKPOINT_SECONDS = 60.0
 """Seconds between checkpoints while there is something new to sign."""
 
+TRY_AGAIN_SECONDS = 1.0
+"""Seconds between looks whether a journal that failed for want of room can be written again."""
+
 SETTLE_LIMIT = 15.0
 """Seconds that a question waits for the store to have everything."""
 
@@ -41,6 +44,7 @@ class Audit:
         self._store = store
         self._checkpoint_seconds = checkpoint_seconds
         self._timer: asyncio.Task[None] | None = None
+        self._retry: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begins to ship and to sign. Raises what the store raises."""
@@ -49,13 +53,15 @@ class Audit:
         else:
             await asyncio.to_thread(self.projection.start)
         self._timer = asyncio.create_task(self._sign_at_intervals(), name="journal-checkpoints")
+        self._retry = asyncio.create_task(self._go_on_when_there_is_room(), name="journal-room")
 
     async def stop(self) -> None:
         """Ships what is there and ends. The journal stays open: its owner closes it."""
-        if self._timer is not None:
-            self._timer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._timer
+        for task in (self._timer, self._retry):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         if isinstance(self.projection, ProjectionApart):
             await self.projection.stop()
         else:
@@ -98,4 +104,9 @@ class Audit:
                     self.journal.checkpoint()
                 except JournalFailed as error:
                     _log.error("no checkpoint was written: %s", error)
-                    return
+
+    async def _go_on_when_there_is_room(self) -> None:
+        while True:
+            await asyncio.sleep(TRY_AGAIN_SECONDS)
+            if self.journal.failure is not None:
+                await asyncio.to_thread(self.journal.try_again)

@@ -28,7 +28,8 @@ from bastion import __version__
 from . import chain
 from .chain import canonical_bytes
 from .durability import GroupCommit, resolve, sync_folder, waiting
-from .records import AnyRecord, Checkpoint, JournalRepaired, NodeStarted, NodeStopped, SessionClosed, StatementDone
+from .owed import Owed, for_want_of_room, has_room
+from .records import Act, AnyRecord, Checkpoint, JournalRepaired, NodeStarted, NodeStopped, SessionClosed, StatementDone
 from .recovery import Found, OpenSessions, find_end, keep_torn, write_open_sessions
 from .segments import PUBLIC_KEY_FILE, node_of, segment_path
 
@@ -40,6 +41,9 @@ CHECKPOINT_RECORDS = 1000
 
 BLINDS = 1024
 """Records for which blinds (see chain.leaf_of) are made at a time."""
+
+OWED_AT_ONCE = 500
+"""Records that are written together of those that came while there was no room."""
 
 DURABILITIES = ("written", "synced", "stored")
 LOCK_FILE = "lock"
@@ -99,6 +103,10 @@ class Journal:
         self._checkpoint_records = checkpoint_records
         self._mutex = threading.Lock()
         self._failure: str | None = None
+        self._failed_at = ""
+        self._wants_room = False
+        self._owed = Owed()
+        self._written_hash = b""
         self._lines: list[bytes] = []
         self._records: list[AnyRecord] = []
         self._blinds = b""
@@ -194,6 +202,29 @@ class Journal:
             if self._number > self._signed:
                 self._sign()
 
+    def begin_segment(self) -> None:
+        """Goes on in a new segment. Raises JournalFailed."""
+        with self._mutex:
+            if self._failure is not None or not self._size:
+                return
+            if self._lines:
+                self._write(())
+            try:
+                self._begin_segment(self._written + 1)
+            except OSError as error:
+                raise self._fail(error.strerror or str(error), wants_room=for_want_of_room(error)) from error
+
+    def sync(self) -> None:
+        """What is written so far is on the disk, whatever the durability. Blocks. Raises JournalFailed."""
+        with self._mutex:
+            file = os.dup(self._file)
+        try:
+            os.fdatasync(file)
+        except OSError as error:
+            raise self._sync_failed(error) from error
+        finally:
+            os.close(file)
+
     def close(self, reason: str) -> None:
         """Records the stop, signs, syncs and gives the journal free. A journal that has failed is only given free."""
         if self._closed:
@@ -262,6 +293,7 @@ class Journal:
     def _chain(self, records: tuple[AnyRecord, ...]) -> None:
         """Gives the records their numbers and hashes and puts their lines to those that the next write takes."""
         if self._failure is not None:
+            self._owed.take_facts(records, self._open_sessions)
             raise JournalFailed(f"The journal in {self.folder} takes no more records: {self._failure}.")
         for record in records:
             try:
@@ -305,16 +337,20 @@ class Journal:
                 self._begin_segment(self._written + 1)
             size = os.write(self._file, data)
         except OSError as error:
-            raise self._fail(error.strerror or str(error)) from error
+            self._owe(written, records)
+            raise self._fail(error.strerror or str(error), wants_room=for_want_of_room(error)) from error
         if size != len(data):
+            self._owe(written, records)
             # A part of a record at the end would read as a crash. It was not acknowledged: take it back if we can.
+            clean = True
             try:
                 os.ftruncate(self._file, self._size)
             except OSError as error:
+                clean = False
                 _log.warning("the torn end of the journal stays until it is opened anew: %s", error)
-            raise self._fail(f"only {size} of {len(data)} bytes could be written (is the disk full?)")
+            raise self._fail(f"only {size} of {len(data)} bytes could be written (is the disk full?)", wants_room=clean)
         self._size += size
-        first, self._written = self._written + 1, self._number
+        first, self._written, self._written_hash = self._written + 1, self._number, self._hash
         if self._unwritten_checkpoint is not None:
             self.last_checkpoint, self._unwritten_checkpoint = self._unwritten_checkpoint, None
         for record in written:
@@ -374,15 +410,67 @@ class Journal:
     def _sync_failed(self, error: OSError) -> Exception:
         return self._fail(error.strerror or str(error))
 
-    def _fail(self, reason: str) -> JournalFailed:
-        """Fail closed: after a failed write or sync nobody can say what is on the disk."""
+    def _fail(self, reason: str, *, wants_room: bool = False) -> JournalFailed:
+        """Fail closed: after a failed sync nobody can say what is on the disk; after a full disk see `try_again`."""
         if self._failure is None:
+            if not self._failed_at:
+                self._failed_at = now()
+                _log.critical("the journal in %s cannot be written: %s", self.folder, reason)
             self._failure = reason
-            _log.critical("the journal in %s cannot be written: %s", self.folder, reason)
+            self._wants_room = wants_room
+        elif not wants_room:
+            self._wants_room = False
+        after = "it then goes on by itself" if self._wants_room else "then restart the bastion"
         return JournalFailed(
             f"The journal in {self.folder} cannot be written: {reason}. Nothing is passed on without a record. "
-            "Make room or mend the disk, then restart the bastion."
+            f"Make room or mend the disk; {after}."
         )
+
+    def _owe(self, written: list[AnyRecord], refused: tuple[AnyRecord, ...]) -> None:
+        """What was delayed has been promised to be written; of what is refused now, what has happened in any case."""
+        asked = {id(record) for record in refused}
+        self._owed.take(record for record in written if id(record) not in asked)
+        self._owed.take_facts(refused, self._open_sessions)
+
+    def try_again(self) -> bool:
+        """Whether the journal can be written. One that failed for want of room goes on where it ended, once there is.
+
+        What happened meanwhile is recorded then, and that there was such a time. Does not raise.
+        """
+        with self._mutex:
+            if self._failure is None:
+                return True
+            try:
+                if self._closed or not self._wants_room or not has_room(self._file):
+                    return False
+            except OSError:
+                return False
+            self._lines.clear()
+            self._records.clear()
+            self._number, self._hash = self._written, self._written_hash
+            self._unwritten_checkpoint = None
+            self._signed = 0 if self.last_checkpoint is None else self.last_checkpoint.number + 1
+            reason, self._failure = self._failure, None
+            owed, lost = self._owed.give(), self._owed.forget_lost()
+            resumed = Act(
+                at=now(), user="", source="", act="journal-resumed", subject=self.node,
+                detail={"since": self._failed_at, "reason": reason, "recorded_late": len(owed), "lost": lost},
+            )  # fmt: skip
+            try:
+                self._write((resumed,))
+                while owed:
+                    some, owed = owed[:OWED_AT_ONCE], owed[OWED_AT_ONCE:]
+                    self._chain(some)
+                    self._write(())
+                self._sign()
+            except JournalFailed:
+                self._owed.take(owed)
+                self._owed.lost += lost
+                return False
+            _log.warning("the journal in %s is written again; %d records came late, %d are lost", self.folder,
+                         resumed.detail["recorded_late"], lost)  # fmt: skip
+            self._failed_at = ""
+            return True
 
     # -------------------------------------------------------------------------------------------------------- opening
 
@@ -410,6 +498,7 @@ class Journal:
         self._number, self._hash = found.number, found.hash
         # What a crash left unsigned is signed with the start, below.
         self._written = self._signed = found.number
+        self._written_hash = found.hash
         self.last_checkpoint = found.checkpoint
         first: list[AnyRecord] = []
         if found.segment is None:

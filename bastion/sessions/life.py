@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections.abc import Callable, Iterable
@@ -340,6 +341,10 @@ class Life:
         """Cancels on the database what still runs, waits for its outcome, says farewell, closes, records."""
         session = self.session
         relay.stop_reading_client()
+        if ending.refusal is not None:
+            # In the place of the running statement's answer, where it can stand there: its client would take what the
+            # database says to a cancel for the reason.
+            relay.say_farewell(ending.refusal)
         try:
             backend = await self._stop_on_database(relay, ending)
         except JournalFailed:
@@ -395,7 +400,9 @@ class Life:
             return
         record = await recording.close(relay.bytes_down)
         if record is not None:
-            self.session.journal.append(record)
+            # Where it cannot be written now it is later, if at all; the session's own end is recorded behind it.
+            with contextlib.suppress(JournalFailed):
+                self.session.journal.append(record)
 
     async def _cancel_on_database(self) -> bool:
         """Orders the database to stop the session's statement, on a side connection or in band."""

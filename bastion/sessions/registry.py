@@ -15,11 +15,11 @@ from bastion.api import messages as m
 from bastion.api.refusals import Refused
 from bastion.audit.journal import JournalFailed
 from bastion.audit.recorder import Recorder
-from bastion.audit.records import SessionOpened, SessionRefused
+from bastion.audit.records import SessionClosed, SessionOpened, SessionRefused
 from bastion.network import APPLICATION_PROTOCOLS, serving_context
 from bastion.protocols.contract import CancelAsked, CancelKey, Engine
 
-from .ending import refused_record, spoken, tell
+from .ending import closed, refused_record, spoken, tell
 from .legs import Leg
 from .life import EndedEarly, Life, Limits
 from .live import Ending, LiveSession, Visit
@@ -165,8 +165,12 @@ class Sessions:
                 await tell(engine, client, refusal, client_tls)
         except JournalFailed:
             logger.exception("session %s cannot be recorded, so it is ended", session.id)
+            # The journal keeps the end of a session for when it can be written again.
             if session.relay is None:
+                self._write(refused_record(session, "bastion", "record-failed", "the journal cannot be written"))
                 await tell(engine, client, spoken(Refused("record-failed")), client_tls)
+            elif session.state != "closed":
+                self._write(closed(session, "record-failed"))
         except asyncio.CancelledError:
             self._write(refused_record(session, "bastion", "bastion-stopping", "the bastion was stopped"))
             raise
@@ -251,7 +255,7 @@ class Sessions:
             raise Refused("session-not-live", session=session_id)
         return session
 
-    def _write(self, record: SessionRefused) -> None:
+    def _write(self, record: SessionRefused | SessionClosed) -> None:
         """The record of a session that came to nothing; there is nothing left to hold back if it fails."""
         try:
             self._journal.append(record)
