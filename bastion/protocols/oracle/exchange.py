@@ -1,0 +1,110 @@
+"""What the two sides of a session share: calls that have no whole answer yet, cursors, the transaction.
+
+The client side appends what it reads, the server side takes it off as it reads the answers, so both agree on what the
+bytes in between mean. Calls and answers alternate: pipelining is not agreed on.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+
+from bastion.protocols.contract import Piece, Transaction
+
+from .calls import Call
+from .codec import Dialect
+from .columns import Described
+from .replies import Expected
+
+MOST_CURSORS = 5000
+"""Cursors of a session that are known; the one that was used longest ago is forgotten first."""
+
+CURSOR_TEXTS_LIMIT = 16 * 1024 * 1024
+"""Characters of text that a session's cursors may keep; beyond it only beginnings are."""
+
+CURSOR_TEXT_BEGINNING = 1024
+
+
+@dataclass(slots=True)
+class Cursor:
+    """A statement that the server has parsed. `described`: where the server told its columns."""
+
+    text: str
+    is_query: bool = False
+    binds: tuple[Described, ...] = ()
+    columns: tuple[Described, ...] = ()
+    described: int = 0
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A call that has not been answered whole.
+
+    number    of its statement, None where it is none
+    cursor    what is known of the cursor that it uses
+    error     the bastion's answer in place of the server's: it was refused
+    """
+
+    call: Call
+    expected: Expected
+    number: int | None = None
+    text: str = ""
+    cursor: Cursor | None = None
+    error: bytes | None = None
+    pieces: list[Piece] = field(default_factory=list)
+
+
+class Exchange:
+    """The state of one session that both of its sides read and change."""
+
+    def __init__(self, dialect: Dialect, *, unit: int = 8192, wide: bool = True) -> None:
+        self.dialect = dialect
+        self.unit = unit
+        self.wide = wide
+        self.transaction = Transaction.NONE
+        self.waiting: deque[Waiting] = deque()
+        self.numbers = 0
+        self.breaking = False
+        """A break is under way: the server has been told, and has not ended the call."""
+        self.sending = False
+        """The client has sent a part of a message that is not whole."""
+        self._cursors: OrderedDict[int, Cursor] = OrderedDict()
+        self._kept = 0
+
+    def running(self) -> Waiting | None:
+        """What the server is at work on."""
+        for each in self.waiting:
+            if each.error is None:
+                return each
+        return None
+
+    def cursor(self, number: int) -> Cursor | None:
+        """The cursor of that number, where it is known."""
+        found = self._cursors.get(number)
+        if found is not None:
+            self._cursors.move_to_end(number)
+        return found
+
+    def keep(self, number: int, cursor: Cursor, statement: int | None) -> None:
+        """The server has given that number to the cursor."""
+        if self._cursors.get(number) is cursor:
+            return
+        self.forget(number)
+        if self._kept + len(cursor.text) > CURSOR_TEXTS_LIMIT and len(cursor.text) > CURSOR_TEXT_BEGINNING:
+            cursor.text = f"{cursor.text[:CURSOR_TEXT_BEGINNING]}… (the whole text is that of statement {statement})"
+        self._cursors[number] = cursor
+        self._kept += len(cursor.text)
+        if len(self._cursors) > MOST_CURSORS:
+            _, oldest = self._cursors.popitem(last=False)
+            self._kept -= len(oldest.text)
+
+    def forget(self, number: int) -> None:
+        """The cursor is closed."""
+        cursor = self._cursors.pop(number, None)
+        if cursor is not None:
+            self._kept -= len(cursor.text)
+
+    def forget_all(self) -> None:
+        """The session went back to a pool: nothing of it holds any more."""
+        self._cursors.clear()
+        self._kept = 0

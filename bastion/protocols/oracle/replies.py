@@ -1,0 +1,294 @@
+"""What a server answers to a call: descriptions, rows, parameters, and the end of the call.
+
+No reply has a length: what it is made of says where it ends, and what it is made of depends on the call. The fields
+are those of python-oracledb (`messages/base.pyx`); widths of Oracle's own client library were seen in captures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from . import constants as c
+from .codec import Malformed, Reader
+from .columns import MOST_COLUMNS, Described, columns
+from .end_of_call import EndOfCall, end_of_call, status_of_call
+from .values import read_bind, read_column
+
+OUT = 16
+"""The bit of a bind's direction that says that the server gives it a value."""
+MOST_PARAMETERS = 65_535
+
+
+@dataclass
+class Expected:
+    """The call that a reply is for, and what has been learnt in it.
+
+    columns   of the rows that come; `binds` of the call, for the values that the server gives back
+    rows      that have come
+    schema    the current one, where the server said that it changed
+    """
+
+    function: int
+    columns: tuple[Described, ...] = ()
+    binds: tuple[Described, ...] = ()
+    counts_rows: bool = False
+    returning: bool = False
+    locators: int = 0
+    operation: int = 0
+    rows: int = 0
+    described: bool = False
+    schema: str | None = None
+    parameters: dict[str, str] = field(default_factory=dict)
+    ended: EndOfCall | None = None
+    out: tuple[Described, ...] | None = None
+    present: bytes | None = None
+
+
+Row = tuple[str | None, ...]
+
+
+class ReplyReader:
+    """Reads the reply to one call, a message at a time. `on_row`: is given each row, where somebody wants them."""
+
+    def __init__(self, expected: Expected, on_row: Callable[[Row], None] | None = None) -> None:
+        self.expected = expected
+        self.over = False
+        self._on_row = on_row
+
+    def read(self, reader: Reader) -> int:
+        """Reads the next message; its type. Raises Short (nothing has changed then) and Malformed."""
+        kind = reader.ub1()
+        read = _READERS.get(kind)
+        if read is None:
+            raise Malformed(f"a server's message of type {kind}")
+        read(self, reader)
+        return kind
+
+    # ------------------------------------------------------------------------------------------------ the messages
+
+    def _describe(self, reader: Reader) -> None:
+        reader.skip(reader.ub4() if reader.dialect.native_ub4 else reader.ub1())
+        found = columns(reader)
+        self.expected.columns = found
+        self.expected.described = True
+
+    def _row_header(self, reader: Reader) -> None:
+        reader.skip(1)
+        reader.ub2()
+        reader.ub4()
+        reader.ub4()
+        reader.ub2()
+        present = None
+        if size := reader.ub4():
+            reader.skip(1)
+            present = reader.raw(size)
+        reader.counted()
+        self.expected.present = present
+
+    def _row(self, reader: Reader) -> None:
+        expected = self.expected
+        if expected.out is not None:
+            self._out_row(reader, expected.out)
+            return
+        present, values = expected.present, []
+        for index, column in enumerate(expected.columns):
+            if present is not None and not _has(present, index):
+                continue
+            if column.is_sent:
+                values.append(read_column(reader, column))
+            else:
+                values.append(None)
+        expected.present = None
+        expected.rows += 1
+        if self._on_row is not None:
+            self._on_row(tuple(values))
+
+    def _out_row(self, reader: Reader, out: tuple[Described, ...]) -> None:
+        values: list[str | None] = []
+        for bind in out:
+            count = reader.ub4() if self.expected.returning or bind.array else 1
+            if not 0 <= count <= 1_000_000:
+                raise Malformed(f"a bind with {count} values")
+            one = Described(bind.kind, bind.size, False, bind.form)
+            for _ in range(count):
+                values.append(_given_back(reader, one))
+                reader.sb4()
+        if self._on_row is not None:
+            self._on_row(tuple(values))
+
+    def _bit_vector(self, reader: Reader) -> None:
+        reader.ub2()
+        self.expected.present = reader.raw((len(self.expected.columns) + 7) // 8)
+
+    def _parameters(self, reader: Reader) -> None:
+        function = self.expected.function
+        if function in (c.AUTH_PHASE_ONE, c.AUTH_PHASE_TWO):
+            self._login_parameters(reader)
+        elif function == c.VERSION:
+            length = reader.ub2()
+            reader.long_form() if reader.dialect.counted_texts else reader.skip(length)
+            reader.ub4()
+        elif function == c.LOB_OPERATION:
+            self._lob_parameters(reader)
+        else:
+            self._call_parameters(reader)
+
+    def _login_parameters(self, reader: Reader) -> None:
+        count = reader.ub2()
+        found = {}
+        for _ in range(count):
+            key, value = reader.text(reader.counted()), reader.text(reader.counted())
+            reader.ub4()
+            found[key] = value
+        self.expected.parameters.update(found)
+
+    def _call_parameters(self, reader: Reader) -> None:
+        for _ in range(_bounded(reader.ub2())):
+            reader.ub4()
+        reader.skip(reader.ub2())
+        schema = self._key_values(reader, reader.ub2())
+        reader.skip(reader.ub4())
+        if self.expected.counts_rows:
+            for _ in range(reader.ub4()):
+                reader.ub8()
+        if schema is not None:
+            self.expected.schema = schema
+
+    def _lob_parameters(self, reader: Reader) -> None:
+        expected = self.expected
+        reader.skip(expected.locators)
+        if expected.operation == 0x110:
+            reader.ub2()
+            reader.skip(3)
+            return
+        if expected.operation in (0x400, 0x800, 0x11000):
+            reader.skip(1)
+            return
+        reader.ub8()
+
+    def _key_values(self, reader: Reader, count: int) -> str | None:
+        schema = None
+        for _ in range(_bounded(count)):
+            text = reader.counted()
+            binary = reader.counted()
+            if reader.ub2() == c.SCHEMA_KEYWORD:
+                schema = reader.text(text or binary)
+        return schema
+
+    def _io_vector(self, reader: Reader) -> None:
+        reader.skip(1)
+        low, high = reader.ub2(), reader.ub4()
+        reader.ub4()
+        reader.ub2()
+        reader.skip(reader.ub4())
+        reader.skip(reader.ub4())
+        count = high * 256 + low
+        if count > MOST_COLUMNS:
+            raise Malformed(f"{count} binds")
+        directions = reader.raw(count)
+        binds = self.expected.binds
+        if len(binds) < count:
+            raise Malformed("directions of binds that the call has not described")
+        self.expected.out = tuple(bind for bind, direction in zip(binds, directions, strict=False) if direction & OUT)
+
+    def _lob_data(self, reader: Reader) -> None:
+        reader.skip_byte_string()
+
+    def _warning(self, reader: Reader) -> None:
+        reader.ub2()
+        length = reader.ub2()
+        reader.ub2()
+        reader.skip(length)
+
+    def _server_piggyback(self, reader: Reader) -> None:
+        operation = reader.ub1()
+        schema = None
+        if operation == 2:
+            reader.ub2()
+            reader.skip_byte_string()
+        elif operation in (4, 5):
+            reader.ub2()
+            reader.skip(1)
+            count = reader.ub4()
+            if operation == 5 or count:
+                reader.skip(1)
+            schema = self._key_values(reader, count)
+            reader.ub4()
+            if operation == 4:
+                reader.ub4()
+                reader.ub2()
+        elif operation == 7:
+            reader.counted()
+        elif operation == 8:
+            reader.ub2()
+            reader.skip(1)
+            reader.ub4()
+            reader.ub4()
+            reader.skip(1)
+            reader.counted()
+        elif operation == 9:
+            reader.ub2()
+            reader.skip(1)
+        elif operation == 10:
+            reader.ub2()
+            reader.skip(1)
+            for _ in range(3):
+                reader.ub8()
+        elif operation not in (1, 3):
+            raise Malformed(f"a server's piggyback of kind {operation}")
+        if schema is not None:
+            self.expected.schema = schema
+
+    def _implicit_results(self, reader: Reader) -> None:
+        for _ in range(_bounded(reader.ub4())):
+            reader.skip(reader.ub1())
+            columns(reader)
+            reader.ub2()
+
+    def _flush_out_binds(self, _reader: Reader) -> None:
+        self.over = True
+
+    def _token(self, reader: Reader) -> None:
+        reader.ub8()
+
+    def _error(self, reader: Reader) -> None:
+        self.expected.ended = end_of_call(reader)
+        self.over = not reader.dialect.end_of_reply
+
+    def _status(self, reader: Reader) -> None:
+        self.expected.ended = status_of_call(reader)
+        self.over = not reader.dialect.end_of_reply
+
+    def _end(self, _reader: Reader) -> None:
+        self.over = True
+
+
+def _given_back(reader: Reader, bind: Described) -> str | None:
+    if bind.kind in (c.CLOB, c.BLOB, c.BFILE, c.ROWID, c.ROWID_DESCRIPTOR, c.UROWID, c.JSON, c.VECTOR):
+        return read_column(reader, bind)
+    if bind.kind == c.REF_CURSOR:
+        reader.skip(reader.ub1())
+        columns(reader)
+        return f"cursor {reader.ub2()}"
+    return read_bind(reader, bind)
+
+
+def _has(present: bytes, index: int) -> bool:
+    return index >> 3 < len(present) and bool(present[index >> 3] & 1 << (index & 7))
+
+
+def _bounded(count: int) -> int:
+    if not 0 <= count <= MOST_PARAMETERS:
+        raise Malformed(f"{count} parameters")
+    return count
+
+
+_READERS: dict[int, Callable[[ReplyReader, Reader], None]] = {
+    c.DESCRIBE: ReplyReader._describe, c.ROW_HEADER: ReplyReader._row_header, c.ROW_DATA: ReplyReader._row,
+    c.BIT_VECTOR: ReplyReader._bit_vector, c.PARAMETERS: ReplyReader._parameters, c.IO_VECTOR: ReplyReader._io_vector,
+    c.LOB_DATA: ReplyReader._lob_data, c.WARNING: ReplyReader._warning,
+    c.SERVER_PIGGYBACK: ReplyReader._server_piggyback, c.IMPLICIT_RESULTS: ReplyReader._implicit_results,
+    c.FLUSH_OUT_BINDS: ReplyReader._flush_out_binds, c.TOKEN: ReplyReader._token, c.ERROR: ReplyReader._error,
+    c.STATUS: ReplyReader._status, c.END_OF_REPLY: ReplyReader._end,
+}  # fmt: skip
