@@ -424,12 +424,15 @@ class Relay:
         self._give_up_waiting()
         self.client.pause_reading()
 
-    def say_farewell(self, refusal: Refusal) -> None:
-        """The client's last words in its own protocol, where they can be said."""
-        if not self.client_is_gone:
-            words = self.server_side.farewell(refusal)
-            if words:
-                self.client.write(words)
+    def say_farewell(self, refusal: Refusal) -> bool:
+        """The client's last words in its own protocol, where they can be said; whether they were. Nothing follows."""
+        if self.client_is_gone:
+            return False
+        words = self.server_side.farewell(refusal)
+        if words:
+            self.client.write(words)
+            self.client_is_gone = True
+        return bool(words)
 
     def close(self) -> None:
         """Closes both legs; what is buffered for a client that reads is still sent.
