@@ -61,6 +61,7 @@ class RunningAnswer:
         self._error: DatabaseError | None = None
         self.failed = False
         self.seen_rows = False
+        """There is a result, of as many rows as come, unless the server counts them."""
         self.described = 0
         self.described_left = 0
         self.new_description = (0, 0)
@@ -74,6 +75,7 @@ class RunningAnswer:
 
     def describes(self, columns: tuple[TypeInfo, ...]) -> None:
         """The columns of the rows that follow."""
+        self.seen_rows = True
         if self.remembers_columns:
             self._columns = columns
             source = self.source
