@@ -131,7 +131,14 @@ class BundleMaker:
         begun = session_over = False
         screens_open = set(screens)
         late = _later(session.ended_at)
+        number = 0
         for line in self._lines(session):
+            if begun and line.number != number + 1:
+                raise BundleImpossible(
+                    f"Records {number + 1} to {line.number - 1} of the journal, which the chain goes through, were "
+                    "deleted. Hold a session (audit legal-hold) before its time, to make bundles of it later."
+                )
+            number = line.number
             tag = tag_of(line.body)
             if not begun and tag == b"checkpoint":
                 before = []

@@ -41,13 +41,14 @@ class AnchorUnreadable(Exception):
     """A file that should hold handed-out checkpoints does not."""
 
 
-def _field(value: bytes) -> bytes:
+def field(value: bytes) -> bytes:
+    """A value behind its length, as signatures cover it."""
     return struct.pack(">I", len(value)) + value
 
 
 def genesis(node: str) -> bytes:
     """The hash before the first record of `node`."""
-    return sha256(_field(GENESIS) + _field(node.encode())).digest()
+    return sha256(field(GENESIS) + field(node.encode())).digest()
 
 
 canonical_bytes: Callable[[AnyRecord], bytes] = msgspec.json.Encoder().encode
@@ -103,7 +104,7 @@ def public_bytes(key: Ed25519PrivateKey | Ed25519PublicKey) -> bytes:
 
 def signed_bytes(node: str, number: int, head: bytes, at: str) -> bytes:
     """What a checkpoint's signature covers; every field has its length before it."""
-    return b"".join(map(_field, (CHECKPOINT, node.encode(), struct.pack(">Q", number), head, at.encode())))
+    return b"".join(map(field, (CHECKPOINT, node.encode(), struct.pack(">Q", number), head, at.encode())))
 
 
 def sign_checkpoint(key: Ed25519PrivateKey, node: str, number: int, head: bytes, at: str) -> Checkpoint:

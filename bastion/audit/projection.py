@@ -213,8 +213,7 @@ class Projection:
 
     def _ship(self) -> None:
         """Applies the next records."""
-        records = self._next_records()
-        last = records[-1][0]
+        records, last = self._next_records()
         with_owners = self._owners.copy()
 
         def work(connection: sa.Connection) -> Batch:
@@ -250,8 +249,11 @@ class Projection:
         for waiter in done:
             resolve(waiter)
 
-    def _next_records(self) -> list[tuple[int, AnyRecord]]:
-        """The records after the cursor, from the queue where it has them, else from the files. Never empty."""
+    def _next_records(self) -> tuple[list[tuple[int, AnyRecord]], int]:
+        """The records after the cursor, from the queue where it has them, else from the files; and up to where.
+
+        Of what was deleted by rule there are none.
+        """
         records: list[tuple[int, AnyRecord]] = []
         following = self._shipped + 1
         while self._queue and len(records) < BATCH:
@@ -265,15 +267,15 @@ class Projection:
                     records.append((number, record))
                     following += 1
         if records:
-            return records
+            return records, records[-1][0]
         end = min(self._queue[0][0] - 1 if self._queue else self._journal.number, self._shipped + BATCH)
         text = 0
         for number, record in self._reader.records_after(self._shipped, end):
             records.append((number, record))
             text += len(getattr(record, "text", ""))
             if text > QUEUE_BYTES:
-                break
-        return records
+                return records, number
+        return records, end
 
     def _cursor(self, connection: sa.Connection) -> int:
         return cursor_of(connection, self._journal.node)

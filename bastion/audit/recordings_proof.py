@@ -9,14 +9,17 @@ from bastion.api import messages as m
 
 from .recording_file import SUFFIX, RecordingDamaged, RecordingReader, path_of
 from .records import Recording
+from .tombstones import Gone
 
 
-def with_recordings(proof: m.Proof, witnessed: Mapping[str, Recording], folder: Path) -> m.Proof:
+def with_recordings(
+    proof: m.Proof, witnessed: Mapping[str, Recording], folder: Path, deleted: Mapping[str, Gone] | None = None
+) -> m.Proof:
     """A proof of the journal, completed by what the folder of recordings holds.
 
     `witnessed` is the last record of each recording in the journal. A journal that is broken witnesses nothing. Chunks
     behind the last witnessed one (of a session that runs, or that a crash ended) are counted, not vouched for.
-    Raises OSError.
+    `deleted` are those that tombstones say were deleted by rule. Raises OSError.
     """
     if not proof.intact or (not folder.is_dir() and not witnessed):
         return proof
@@ -24,7 +27,12 @@ def with_recordings(proof: m.Proof, witnessed: Mapping[str, Recording], folder: 
     for session, record in sorted(witnessed.items()):
         if not record.chunks:
             continue  # it failed before anything was kept
-        fault = _fault(folder, record, proof)
+        if deleted and session in deleted and not path_of(folder, session).exists():
+            fault = _deleted_fault(record, deleted[session])
+            if fault is None:
+                continue
+        else:
+            fault = _fault(folder, record, proof)
         if fault is not None:
             proof.intact = False
             proof.recording = f"session {session}: {fault}"
@@ -37,6 +45,15 @@ def with_recordings(proof: m.Proof, witnessed: Mapping[str, Recording], folder: 
             if path.suffix == SUFFIX and path.stem not in witnessed:
                 proof.recordings_unwitnessed += 1
     return proof
+
+
+def _deleted_fault(record: Recording, gone: Gone) -> str | None:
+    """Why what was deleted is not the recording that was witnessed; None when it is."""
+    if gone.chunks < record.chunks:
+        return f"its recording had been cut off before it was deleted: {gone.chunks} of {record.chunks} chunks"
+    if gone.chunks == record.chunks and gone.hash != record.hash:
+        return "its recording had been altered before it was deleted"
+    return None
 
 
 def _fault(folder: Path, record: Recording, proof: m.Proof) -> str | None:

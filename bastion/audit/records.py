@@ -233,8 +233,28 @@ class Recording(Record, tag="recording", frozen=True):
     cut: str = ""
 
 
+class Tombstone(Record, tag="tombstone", frozen=True):
+    """Something was deleted by rule. `statement` is JSON (tombstones.Deletion), and `signature` is over it."""
+
+    node: str
+    statement: str
+    public_key: str
+    signature: str
+
+
+class StorageAlarm(Record, tag="storage-alarm", frozen=True):
+    """A disk that the record needs is filling, or has room again. `state`: raised, cleared. Bytes."""
+
+    node: str
+    folder: str
+    state: str
+    used: int
+    total: int
+    percent: int
+
+
 AnyRecord = (
     NodeStarted | NodeStopped | JournalRepaired | LoggedIn | LoginRefused | Act | SessionOpened | SessionLoggedIn
     | SessionRefused | StatementSent | StatementExtended | StatementDone | StatementRefused | RawBytes | CancelSent
-    | SessionClosed | Checkpoint | Recording | ClientNamed
+    | SessionClosed | Checkpoint | Recording | ClientNamed | Tombstone | StorageAlarm
 )  # fmt: skip

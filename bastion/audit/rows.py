@@ -42,7 +42,10 @@ from .records import (
     StatementExtended,
     StatementRefused,
     StatementSent,
+    StorageAlarm,
+    Tombstone,
 )
+from .tombstones import deletion_of
 
 LARGEST = 2**63 - 1
 """Counts beyond it (a database may say anything) are kept as this: the store's integers end here."""
@@ -313,6 +316,19 @@ class Batch:
     def _node_stopped(self, number: int, record: NodeStopped) -> None:
         self._act(number, record, "stop", "", "", record.node, reason=record.reason)
 
+    def _tombstone(self, number: int, record: Tombstone) -> None:
+        deletion = deletion_of(record)
+        self._act(
+            number, record, "deletion", "", "", deletion.rule, before=deletion.before, records=deletion.records,
+            sessions=deletion.sessions, recordings=len(deletion.recordings),
+        )  # fmt: skip
+
+    def _alarm(self, number: int, record: StorageAlarm) -> None:
+        self._act(
+            number, record, "storage-alarm", "", "", record.folder, state=record.state, used=_count(record.used),
+            total=_count(record.total), percent=record.percent,
+        )  # fmt: skip
+
     def _repaired(self, number: int, record: JournalRepaired) -> None:
         self._act(number, record, "repair", "", "", record.segment, bytes_cut=record.bytes_cut)
 
@@ -336,6 +352,8 @@ _FOLDS: dict[type, Callable[[Batch, int, Any], None]] = {
     NodeStopped: Batch._node_stopped,
     JournalRepaired: Batch._repaired,
     Recording: Batch._recording,
+    Tombstone: Batch._tombstone,
+    StorageAlarm: Batch._alarm,
 }
 
 _STATEMENT: Row = {

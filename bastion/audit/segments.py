@@ -25,6 +25,9 @@ PUBLIC_KEY_FILE = "node.pub"
 
 _READ_BYTES = 256 * 1024
 
+MOST_BEFORE_CHECKPOINT = 10_000
+_TELLS_NODE = (b'{"kind":"node-started"', b'{"kind":"checkpoint"')
+
 _NAME = re.compile(r"(\d{20})\.journal")
 _HEAD = re.compile(rb"([1-9]\d{0,19}) ([0-9a-f]{64}) (?:([0-9a-f]{32}) (?=\{)|(?=\{)|([0-9a-f]{64})$)", re.DOTALL)
 
@@ -113,9 +116,10 @@ def node_of(folder: Path) -> str | None:
     if not segments:
         return None
     with segments[0].path.open("rb") as file:
-        for raw in islice(file, 8):
+        # The first of a journal, the next checkpoint where the beginning was deleted by rule.
+        for raw in islice(file, MOST_BEFORE_CHECKPOINT):
             line = Line.parse(raw)
-            if line is None:
+            if line is None or not line.body.startswith(_TELLS_NODE):
                 continue
             try:
                 record = chain.record_from(line.body)
@@ -175,7 +179,10 @@ class SegmentReader:
         if number >= limit:
             return
         if self._file is None or self._following != number + 1:
-            self._open(self._begin(number + 1, limit))
+            begin = self._begin(number + 1, limit)
+            if begin is None:
+                return
+            self._open(begin)
         expected = number + 1
         while expected <= limit:
             raw = self._next_line(expected)
@@ -186,11 +193,16 @@ class SegmentReader:
                 )
             if line.number <= number:
                 continue
-            if line.number != expected:
+            if line.number != expected and not self._was_deleted(expected, line.number - 1):
                 raise self._unreadable(
                     f"Record {expected} is missing from {self._name} (found {line.number}). "
                     "Run `casemate audit verify`."
                 )
+            if line.number > limit:
+                return
+            expected = self._following = line.number + 1
+            if not line.shown:
+                continue
             try:
                 record = chain.record_from(line.body)
             except ValueError as error:
@@ -198,9 +210,7 @@ class SegmentReader:
                     f"Record {line.number} in {self._name} is of no kind that this version knows ({error}). "
                     "Run the version that wrote it, or `casemate audit verify`."
                 ) from error
-            expected += 1
-            self._following = expected
-            yield expected - 1, record
+            yield line.number, record
 
     def close(self) -> None:
         """Closes the file; the next question finds its place again."""
@@ -212,9 +222,12 @@ class SegmentReader:
     def _name(self) -> str:
         return "" if self._file is None else self._file.name
 
-    def _begin(self, first: int, limit: int) -> Path:
+    def _begin(self, first: int, limit: int) -> Path | None:
+        """Where to begin; None where all of it was deleted by rule."""
         segments = [one for one in segments_of(self._folder) if one.first <= limit]
         if not segments:
+            if self._was_deleted(first, limit):
+                return None
             raise self._ended(first)
         return next((one.path for one in reversed(segments) if one.first <= first), segments[0].path)
 
@@ -229,11 +242,19 @@ class SegmentReader:
             raw = self._file.readline()
             if raw:
                 return raw
-            path = segment_path(self._folder, expected)
-            if str(path) == self._file.name or not path.exists():
+            from .tombstones import following_segment  # which reads segments
+
+            following = following_segment(self._folder, expected)
+            if following is None or str(following) == self._file.name:
                 break
-            self._open(path)
+            self._open(following)
         raise self._ended(expected)
+
+    def _was_deleted(self, first: int, last: int) -> bool:
+        """Whether these records were deleted by rule, as the newest tombstone has it."""
+        from .tombstones import is_gone, ranges  # which reads segments
+
+        return is_gone(ranges(self._folder), first, last)
 
     def _ended(self, expected: int) -> JournalUnreadable:
         return self._unreadable(f"{self._folder} ends before record {expected}. Run `casemate audit verify`.")

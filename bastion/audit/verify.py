@@ -14,8 +14,9 @@ from pathlib import Path
 from bastion.api import messages as m
 
 from . import chain
+from .deleted import Deleted, Uncovered
 from .recordings_proof import with_recordings
-from .records import Checkpoint, Recording
+from .records import Checkpoint, Recording, Tombstone
 from .recovery import tag_of
 from .segments import PUBLIC_KEY_FILE, Line, Segment, node_of, segments_of
 
@@ -75,7 +76,10 @@ def verify(
     proof.proved_at = walk.proved_at
     proof.unwitnessed = walk.number - walk.proved_to
     proof.anchored_to = walk.anchored_to
-    return proof if recordings is None else with_recordings(proof, walk.recordings, recordings)
+    walk.deleted.tell(proof)
+    if recordings is None:
+        return proof
+    return with_recordings(proof, walk.recordings, recordings, walk.deleted.recordings)
 
 
 def last_checkpoint(folder: Path) -> Checkpoint | None:
@@ -121,6 +125,8 @@ class _Walk:
         self.proved_to = 0
         self.proved_at: str | None = None
         self.anchored_to: int | None = None
+        self.deleted = Deleted(folder, key)
+        self._unsigned = 0
 
     def run(self) -> None:
         """Raises _Break at the first record that does not hold."""
@@ -135,6 +141,7 @@ class _Walk:
             if one.node != self._node:
                 raise _Break(1, segments[0].path, f"this is the journal of {self._node}; the anchor is of {one.node}")
         self._hash = chain.genesis(self._node)
+        self.deleted.node = self._node
         for index, segment in enumerate(segments):
             self._segment(segment, torn_is_fine=written and index == len(segments) - 1)
         if self._anchors and self._anchors[-1].number > self.number:
@@ -147,12 +154,9 @@ class _Walk:
             )
 
     def _segment(self, segment: Segment, torn_is_fine: bool) -> None:
+        if segment.first > self.number + 1:
+            self._step_over(segment)
         expected = self.number + 1
-        if segment.first > expected:
-            raise _Break(
-                expected, segment.path,
-                f"the segment that begins with record {expected} is missing; the next is {segment.path.name}",
-            )  # fmt: skip
         if segment.first < expected:
             raise _Break(
                 expected, segment.path,
@@ -172,6 +176,20 @@ class _Walk:
                     )
                 self._line(raw, segment, file)
 
+    def _step_over(self, segment: Segment) -> None:
+        """Goes on behind segments that were deleted by rule."""
+        expected = self.number + 1
+        try:
+            after = self.deleted.step_over(expected, segment.first - 1, self._hash)
+        except Uncovered as uncovered:
+            raise _Break(
+                expected, segment.path,
+                f"the segment that begins with record {expected} is missing; the next is {segment.path.name}"
+                f"{uncovered}",
+            ) from None  # fmt: skip
+        self.number, self._hash = segment.first - 1, after
+        self._witnesses(segment)
+
     def _line(self, raw: bytes, segment: Segment, rest: Iterator[bytes]) -> None:
         expected = self.number + 1
         line = Line.parse(raw)
@@ -185,12 +203,16 @@ class _Walk:
                 f"record {expected} does not follow from the one before it: it was changed or put in",
             )  # fmt: skip
         self._format = line.format
-        if not line.shown:
-            raise _Break(expected, segment.path, f"record {expected} was removed: only its leaf is left")
+        try:
+            self.deleted.take(line, self._hash)
+        except Uncovered as uncovered:
+            raise _Break(expected, segment.path, str(uncovered)) from None
         tag = tag_of(line.body)
+        self._unsigned += line.shown
         if tag == b"checkpoint":
             self._checkpoint(line, segment)
-        elif expected - self.proved_to > LONGEST_UNSIGNED:
+            self._unsigned = 0
+        elif self._unsigned > LONGEST_UNSIGNED:
             raise _Break(
                 expected, segment.path,
                 f"no checkpoint in the {LONGEST_UNSIGNED} records before record {expected}: they were taken out",
@@ -198,12 +220,23 @@ class _Walk:
         self.number, self._hash = expected, line.hash
         if tag == b"recording":
             self._recording(line.body)
+        elif tag == b"tombstone":
+            self._tombstone(line, segment)
         self._witnesses(segment)
 
     def _recording(self, body: bytes) -> None:
         record = chain.record_from(body)
         if isinstance(record, Recording):
             self.recordings[record.session] = record
+
+    def _tombstone(self, line: Line, segment: Segment) -> None:
+        try:
+            record = chain.record_from(line.body)
+        except ValueError:
+            record = None
+        reason = self.deleted.heard(line.number, record) if isinstance(record, Tombstone) else "it cannot be read"
+        if reason is not None:
+            raise _Break(line.number, segment.path, f"tombstone {line.number} is not the node's: {reason}")
 
     def _misplaced(self, line: Line, expected: int, rest: Iterator[bytes]) -> str:
         if line.hash == dataclasses.replace(line, number=expected).hash_after(self._hash):

@@ -127,6 +127,28 @@ class WordIndex:
         else:
             connection.exec_driver_sql("INSERT INTO statement_words (rowid, words) VALUES (?, ?)", part.documents)
 
+    def remove(self, connection: sa.Connection, numbers: list[int]) -> None:
+        """Takes statements that are about to be deleted out of the index, while their rows are still there."""
+        pending = schema.words_pending
+        waiting = sa.select(pending.c.statement_id).where(pending.c.statement_id.in_(numbers))
+        left_out = set(connection.scalars(waiting))
+        connection.execute(sa.delete(pending).where(pending.c.statement_id.in_(numbers)))
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.text("DELETE FROM statement_words WHERE id = ANY(:numbers)"), {"numbers": numbers})
+            return
+        known = indexed(connection).number
+        wanted = [number for number in numbers if number <= known and number not in left_out]
+        if not wanted:
+            return
+        rows = connection.execute(_THESE, {"numbers": wanted, "longest": LONGEST}).all()
+        self._learn_sessions(connection, rows)
+        documents = [(row[0], self._words_and_marks(row)) for row in rows if row[-1]]
+        if documents:
+            # What has no content of its own must be told what it was (FTS5, 4.4.4).
+            connection.exec_driver_sql(
+                "INSERT INTO statement_words (statement_words, rowid, words) VALUES ('delete', ?, ?)", documents
+            )
+
     # --------------------------------------------------------------------------------------------- of one statement
 
     def _words_and_marks(self, row: Sequence[Any]) -> str:
@@ -227,6 +249,9 @@ _ROWS = (
 _IN_ORDER = " ORDER BY s.id LIMIT :most) AS part ORDER BY id"
 _NEXT = sa.text(f"{_ROWS} s.id > :at {_IN_ORDER}")
 _RETURNING = sa.text(f"{_ROWS} s.id IN (SELECT statement_id FROM words_pending) AND {_READY} {_IN_ORDER}")  # noqa: S608
+_THESE = sa.text(f"{_ROWS} s.id IN :numbers) AS part").bindparams(
+    sa.bindparam("numbers", expanding=True)
+)
 _INTO_TSVECTOR = (
     "INSERT INTO statement_words (id, words) SELECT each.id, array_to_tsvector(string_to_array(each.words, ' '))"
     " FROM unnest(CAST(%s AS bigint[]), CAST(%s AS text[])) AS each (id, words) ON CONFLICT DO NOTHING"

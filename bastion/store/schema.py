@@ -532,6 +532,17 @@ words_pending = sa.Table(
 WORDS = "statement_words"
 """The index of words: no table in SQLAlchemy's sense, and another thing in each database; see audit/word_index.py."""
 
+legal_holds = sa.Table(
+    "legal_holds",
+    metadata,
+    _key(),
+    sa.Column("session", sa.Text, nullable=False, unique=True),
+    _text("screen"),  # the one that it was opened in, which is held with it
+    _text("reason"),
+    _text("by"),
+    _moment("at", nullable=False),
+)
+
 acts = sa.Table(
     "acts",
     metadata,

@@ -14,7 +14,7 @@ from bastion.audit.segments import Line
 
 ALERT = frozenset({"raw-bytes", "journal-repaired"})
 WARNING = frozenset({"login-refused", "session-refused", "statement-refused", "cancel"})
-NOTICE = frozenset({"act", "node-started", "node-stopped"})
+NOTICE = frozenset({"act", "node-started", "node-stopped", "tombstone", "storage-alarm"})
 
 ERROR_SEVERITY, WARNING_SEVERITY, NOTICE_SEVERITY, INFORMATIONAL_SEVERITY = 3, 4, 5, 6
 """RFC 5424, table 2."""
@@ -43,7 +43,7 @@ class Event:
     @property
     def severity(self) -> int:
         """As syslog counts: 3 what should not be, 4 what was refused or stopped, 5 what administers, 6 the rest."""
-        if self.kind in ALERT:
+        if self.kind in ALERT or (self.kind == "storage-alarm" and b'"state":"raised"' in self.body):
             return ERROR_SEVERITY
         if self.kind in WARNING:
             return WARNING_SEVERITY

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-from bastion.audit.segments import JournalUnreadable, Line, segment_path, segments_of
+from bastion.audit.segments import JournalUnreadable, Line, segments_of
+from bastion.audit.tombstones import following_segment, is_gone, ranges
 
 READ = 1024 * 1024
 
@@ -38,10 +39,11 @@ class Follower:
                 raise self._lost(f"holds no readable record {self._expected}")
             if line.number < self._expected:
                 continue
-            if line.number > self._expected:
+            if line.number > self._expected and not is_gone(ranges(self._folder), self._expected, line.number - 1):
                 raise self._lost(f"lacks record {self._expected}")
-            found.append(line)
-            self._expected += 1
+            self._expected = line.number + 1
+            if line.shown:
+                found.append(line)
         return found
 
     def close(self) -> None:
@@ -67,16 +69,18 @@ class Follower:
             self._held += raw
             if self._held:
                 return None
-            following = segment_path(self._folder, self._expected)
-            if str(following) == self._file.name or not following.exists():
+            following = following_segment(self._folder, self._expected)
+            if following is None or str(following) == self._file.name:
                 return None
             self._file.close()
             self._file = following.open("rb", buffering=READ)
         return None
 
     def _open(self) -> bool:
-        segments = [one for one in segments_of(self._folder) if one.first <= self._expected]
+        segments = segments_of(self._folder)
         if not segments:
             return False
-        self._file = segments[-1].path.open("rb", buffering=READ)
+        # Where the beginning was deleted by rule, with what is there.
+        begin = next((one for one in reversed(segments) if one.first <= self._expected), segments[0])
+        self._file = begin.path.open("rb", buffering=READ)
         return True
