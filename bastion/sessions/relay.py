@@ -358,6 +358,9 @@ class Relay:
     def cancel_in_band(self) -> bool:
         """Cancels what the database is at on this connection; whether the order has gone out, or had before."""
         side = self.server_side
+        running = side.running
+        if any(piece.statement == running for piece in self._waiting):
+            return False  # it waits for its record, so the database has nothing to cancel
         order = side.cancel_in_band() if isinstance(side, CancelsInBand) else None
         if order:
             self.server.write(order)

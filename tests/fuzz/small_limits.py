@@ -6,9 +6,10 @@ import sys
 
 from bastion.protocols import contract
 
-assert not any(name.startswith(("bastion.protocols.mysql", "bastion.protocols.postgres")) for name in sys.modules), (
-    "the limits must be set before the readers are imported"
-)
+assert not any(
+    name.startswith(("bastion.protocols.mysql", "bastion.protocols.postgres", "bastion.protocols.tds"))
+    for name in sys.modules
+), "the limits must be set before the readers are imported"
 
 contract.TEXT_PART = 96
 contract.MAX_HELD_MESSAGE = 512
@@ -19,6 +20,19 @@ from bastion.protocols.mysql import client_side as mysql_client_side  # noqa: E4
 from bastion.protocols.mysql import server_side as mysql_server_side  # noqa: E402
 from bastion.protocols.postgres import exchange as postgres_exchange  # noqa: E402
 from bastion.protocols.postgres import server_side as postgres_server_side  # noqa: E402
+
+from bastion.protocols.tds import calls as tds_calls  # noqa: E402
+from bastion.protocols.tds import client_side as tds_client_side  # noqa: E402
+from bastion.protocols.tds import constants as tds_constants  # noqa: E402
+from bastion.protocols.tds import rows as tds_rows  # noqa: E402
+from bastion.protocols.tds import server_side as tds_server_side  # noqa: E402
+
+for each in (tds_constants, tds_client_side, tds_server_side):
+    each.LONGEST_PACKET = 512  # type: ignore[attr-defined]
+tds_client_side.MOST_AHEAD = 40
+tds_client_side.UPLOAD_NOTE = 64
+tds_calls.MOST_CALLS = 50
+tds_rows.WORTH_MAKING = 64
 
 mysql_server_side.SLICE = 1024  # type: ignore[misc]
 mysql_client_side.MOST_AHEAD = 40

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import small_limits  # noqa: F401  isort: skip - before any reader
-from . import mysql_login, mysql_session, postgres_login, postgres_session
+from . import mysql_login, mysql_session, postgres_login, postgres_session, tds_login, tds_session
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -25,6 +25,8 @@ TARGETS = {
     "postgres-login": Target(postgres_login.one_input, postgres_login.seeds),
     "mysql-session": Target(mysql_session.one_input, mysql_session.seeds),
     "mysql-login": Target(mysql_login.one_input, mysql_login.seeds),
+    "tds-session": Target(tds_session.one_input, tds_session.seeds),
+    "tds-login": Target(tds_login.one_input, tds_login.seeds),
 }
 
 

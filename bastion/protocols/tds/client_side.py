@@ -26,7 +26,7 @@ from bastion.protocols.uploads import UploadSample
 from .calls import Calls
 from .codec import Malformed, Short
 from .commands import Batch, TransactionRequest
-from .constants import HEADER, IGNORE, LAST, RESETS, PacketKind
+from .constants import HEADER, IGNORE, LAST, LONGEST_PACKET, RESETS, PacketKind
 from .current_database import TOO_LONG, other_database
 from .exchange import Attention, Exchange, Request
 from .refusal import number_of, statement_refused
@@ -83,6 +83,9 @@ class TdsClientSide:
         self._refuse(request, refusal)
         for each in request.pieces:
             each.forward = False
+        # The other RPCs of the message are not sent either; whoever refuses knows of the first one only.
+        error = DatabaseError(number_of(refusal), refusal.message)
+        self._exchange.owed += [StatementEnds(number, None, error, "skipped") for number in request.numbers()[1:]]
 
     def _refuse(self, request: Request, refusal: Refusal) -> None:
         exchange = self._exchange
@@ -105,7 +108,7 @@ class TdsClientSide:
         while end - position >= HEADER:
             kind = data[position]
             length = data[position + 2] << 8 | data[position + 3]
-            if length < HEADER or kind not in KINDS or (self._kind and kind != self._kind):
+            if not HEADER <= length <= LONGEST_PACKET or kind not in KINDS or (self._kind and kind != self._kind):
                 raise ProtocolError(Leg.CLIENT, self._why_not(kind, length), data[position : position + HEADER])
             if end - position < length:
                 break
@@ -125,8 +128,8 @@ class TdsClientSide:
     def _why_not(kind: int, length: int) -> str:
         if kind == 0x53:
             return "frames of several sessions in one connection (MARS), which were not agreed on"
-        if length < HEADER:
-            return "a packet that is shorter than its own header"
+        if not HEADER <= length <= LONGEST_PACKET:
+            return f"a packet of {length} bytes, which is shorter or longer than any"
         return f"a packet of the kind {kind:#04x} where there can be none"
 
     def _packet(self, packet: bytes, kind: int, status: int, pieces: list[Piece]) -> None:
@@ -243,6 +246,8 @@ class TdsClientSide:
         if self._owed_reset and request.error is None:
             raw = raw[:1] + bytes((raw[1] | self._owed_reset,)) + raw[2:]
             self._owed_reset = 0
+        if self._exchange.owed:
+            notes = (*self._exchange.take_owed(), *notes)
         number = request.first or None
         piece = Piece(raw, size, KINDS[PacketKind(request.kind)], notes, True, request.error is None, number)
         request.pieces.append(piece)

@@ -8,6 +8,9 @@ from typing import Final
 HEADER: Final = 8
 """Bytes of a packet in front of its data (2.2.3.1)."""
 
+LONGEST_PACKET: Final = 32767
+"""Bytes of a packet that a login may agree on at most (2.2.6.4)."""
+
 FIRST_PACKET_SIZE: Final = 4096
 """Bytes of a packet, header included, until a login has agreed on another size."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 
-from bastion.protocols.contract import Piece, Transaction
+from bastion.protocols.contract import Piece, StatementEnds, Transaction
 
 from .constants import FIRST_PACKET_SIZE, TDS8, TDS74
 from .type_info import TypeInfo
@@ -139,6 +139,8 @@ class Exchange:
         """Bytes of handles, about."""
         self.bulk = ""
         """The batch that has announced the bulk data that come next."""
+        self.owed: list[StatementEnds] = []
+        """Outcomes that go with the next piece, of either side."""
         self.sending: Request | None = None
         """The request of which the client has sent a part."""
         self.dropping = False
@@ -148,6 +150,11 @@ class Exchange:
     def wide(self) -> bool:
         """Whether the answers have the fields of TDS 7.2 and later."""
         return self.version >= 0x72000000
+
+    def take_owed(self) -> list[StatementEnds]:
+        """The outcomes that are owed, once."""
+        owed, self.owed = self.owed, []
+        return owed
 
     def request(self) -> Request | None:
         """What the server is at work on, or will be next."""

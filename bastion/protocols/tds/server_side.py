@@ -19,7 +19,7 @@ from bastion.protocols.contract import (
 from . import refusal as own_words
 from .answer import CANCELLED_BY_BASTION, CANCELLED_BY_CLIENT, RunningAnswer
 from .codec import Malformed, Short, encode_message
-from .constants import DONE_ATTENTION, DONE_MORE, HEADER, IGNORE, LAST, PacketKind, Token
+from .constants import DONE_ATTENTION, DONE_MORE, HEADER, IGNORE, LAST, LONGEST_PACKET, PacketKind, Token
 from .exchange import Attention, Exchange, Request
 from .packets import NO_PACKETS, Packets, without_end
 from .token_reader import TokenReader
@@ -123,7 +123,7 @@ class TdsServerSide:
                 status = 0
                 while not status & LAST and end - position >= HEADER:
                     length = data[position + 2] << 8 | data[position + 3]
-                    if data[position] != PacketKind.ANSWER or length < HEADER:
+                    if data[position] != PacketKind.ANSWER or not HEADER <= length <= LONGEST_PACKET:
                         raise ProtocolError(
                             Leg.SERVER, "a packet that no server sends", data[position : position + HEADER]
                         )
@@ -258,6 +258,8 @@ class TdsServerSide:
         pieces.append(Piece(data, len(raw), "answer", self._taken(), True, True, number))
 
     def _taken(self) -> tuple[Note, ...]:
+        if self._exchange.owed:
+            self._notes[:0] = self._exchange.take_owed()
         if not self._notes:
             return ()
         notes = tuple(self._notes)

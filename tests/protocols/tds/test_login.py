@@ -16,8 +16,8 @@ from . import messages as m
 from .logins import ASKED, SECRET, V8, V71, V74, Login, login7, login_ack, prelogin, route, scrambled, welcome
 
 
-def pre(encryption: int, **more: int) -> bytes:
-    return m.packets(0x12, prelogin(encryption, **more))
+def pre(encryption: int, mars: int | None = None) -> bytes:
+    return m.packets(0x12, prelogin(encryption, mars=mars))
 
 
 def answered(encryption: int) -> bytes:
