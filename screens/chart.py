@@ -133,6 +133,9 @@ class ChartDialog(Dialog[None]):
                 if len(points) > chart.MOST_BARS:
                     title.append(_("the first {count} bars").format(count=f"{chart.MOST_BARS:,}"))
             else:
+                if points and self._x is not None and table.columns[self._x].kind is Kind.TIME:
+                    newest_first = (points[0].label or "") > (points[-1].label or "")
+                    points = points[::-1] if newest_first else points  # time goes to the right
                 lines = chart.line(points, width, height)
         if table.row_count > chart.MOST_ROWS:
             title.append(_("the first {count} rows").format(count=f"{chart.MOST_ROWS:,}"))

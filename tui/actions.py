@@ -5,7 +5,7 @@ The palette and the help are made from it, so that neither can forget an action.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -138,17 +138,27 @@ def _is_ours(node: Any, binding: Binding) -> bool:
 
 
 def help_groups(app: CasemateApp, screen: Screen[Any]) -> list[tuple[str, list[Entry]]]:
-    """Everything with a key, page by page; what does not work now is listed too."""
+    """Everything with a key, that of what has the focus first; what does not work now is listed too."""
     page = dict(PAGES).get(app.current_mode, "")
     here = "" if screen.is_modal else page
-    groups = [(_(here) if here else _("Here"), list(_entries(app, type(screen))))]
+    focused = [node for node in screen.focused.ancestors if isinstance(node, Widget)] if screen.focused else []
+    own: list[Widget] = [screen.focused, *(node for node in focused if node is not screen)] if screen.focused else []
+    groups: list[tuple[str, list[Entry]]] = []
     seen: set[type] = set()
-    for widget in screen.query(Widget):
-        for owner in type(widget).__mro__:
-            if owner in seen or owner.__module__.split(".")[0] not in OURS or not issubclass(owner, Widget):
-                continue
-            seen.add(owner)
-            groups.append((_(PLACES.get(owner.__name__, ELSEWHERE)), list(_entries(app, owner))))
+
+    def add(widgets: Iterable[Widget]) -> None:
+        for widget in widgets:
+            for owner in type(widget).__mro__:
+                if owner in seen or owner.__module__.split(".")[0] not in OURS or not issubclass(owner, Widget):
+                    continue
+                if issubclass(owner, Screen):
+                    continue
+                seen.add(owner)
+                groups.append((_(PLACES.get(owner.__name__, ELSEWHERE)), list(_entries(app, owner))))
+
+    add(own)
+    groups.append((_(here) if here else _("Here"), list(_entries(app, type(screen)))))
+    add(screen.query(Widget))
     only = [("", _(words)) for _action, words in palette_only(screen)]
     groups.append((_("In the palette only"), only))
     groups.append((_("Everywhere"), [*_entries(app, type(app)), *(("", _(words)) for _action, words in EVERYWHERE)]))

@@ -33,6 +33,7 @@ from ..widgets.status_line import Status, StatusLine
 from ..widgets.tabs import TabLine
 from ..words import mark, sentence
 from ..workstation import Page
+from . import panes
 from .at_hand import CONNECTION_ERRORS, AtHand, ConnectionEnded
 from .cancelling import Cancelling
 from .catalog import Catalog
@@ -58,13 +59,16 @@ ROLLBACK_SECONDS = 5.0
 class ConsoleScreen(Page):
     """The state is changed in message handlers only; the connection's thread just posts."""
 
-    DEFAULT_CSS = """
+    DEFAULT_CSS = (
+        """
     ConsoleScreen #work { height: 1fr; }
     ConsoleScreen.wide CatalogPane { width: 42; }
     ConsoleScreen.no-catalog CatalogPane { display: none; }
     ConsoleScreen #editor { height: 2fr; min-height: 4; }
     ConsoleScreen Results { height: 3fr; }
     """
+        + panes.CSS
+    )
 
     BINDINGS: ClassVar[list[BindingType]] = [
         # No priority: a key that overtook the ones typed before it would run half a statement.
@@ -78,6 +82,7 @@ class ConsoleScreen(Page):
         Binding("f7", "history", mark("History")),
         Binding("f3", "token", mark("Token"), show=False),
         Binding("f4", "toggle_catalog", mark("Catalog")),
+        Binding("0,ctrl+k 0", "zoom", mark("The whole page for this pane, or not"), show=False, key_display="0"),
         Binding("ctrl+e", "explain", mark("Plan")),
         Binding("ctrl+k o", "queries", mark("Saved queries"), show=False),
         Binding("ctrl+k s", "save_query", mark("Save as a query"), show=False),
@@ -116,6 +121,7 @@ class ConsoleScreen(Page):
         self._seconds: Timer | None = None
         """Runs while something lasts or a transaction is open: their time is shown."""
         self._rolling_back = False
+        self.panes = panes.Panes(self)
         self.catalog = Catalog(self, self.at_hand)
         self.editors = Editors(self)
         self.writing = Writing(self, self.at_hand, self.statements, self._run)
@@ -131,7 +137,7 @@ class ConsoleScreen(Page):
         yield ProductionBand()
         with Horizontal(id="work"):
             yield CatalogPane(id="catalog-pane")
-            with Vertical():
+            with Vertical(id="beside"):
                 yield TabLine(id="tabs")
                 yield SqlEditor(id="editor")
                 yield FindBar(id="find")
@@ -194,6 +200,12 @@ class ConsoleScreen(Page):
             self.token_warnings.start_again()
             self._show_status()
 
+    def language_changed(self) -> None:
+        """Says anew what stands on the page in words."""
+        self._show_status()
+        self.query_one(Results).title_changed()
+        self.query_one(CatalogPane).language_changed()
+
     # -- running
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -227,6 +239,8 @@ class ConsoleScreen(Page):
 
     def _run(self, pieces: list[Piece]) -> None:
         """At once, or when its parameters are filled in."""
+        if self.panes.zoomed == "editor":
+            self.panes.zoom(None)  # what comes of it is to be seen
         if self.writing.asks(pieces):
             self._run_filled(pieces)
         else:
@@ -333,6 +347,7 @@ class ConsoleScreen(Page):
         self.catalog.not_there(message)
 
     def action_toggle_catalog(self) -> None:
+        self.panes.zoom(None)
         if self.query_one(CatalogPane).has_focus_within:
             self.query_one(SqlEditor).focus()
         self.toggle_class("no-catalog")
@@ -368,16 +383,15 @@ class ConsoleScreen(Page):
     # -- looking around
 
     def action_next_pane(self) -> None:
-        editor, results, tree = self.query_one(SqlEditor), self.query_one(Results), self.query_one(CatalogTree)
-        if editor.has_focus:
-            results.focus_inside()
-        elif results.has_focus_within and not self.has_class("no-catalog"):
-            tree.focus()
-        else:
-            editor.focus()
+        self.panes.next()
 
     def go_home(self) -> None:
-        self.query_one(SqlEditor).focus()
+        """The editor, beside the others."""
+        self.panes.zoom(None)
+        self.panes.go_to("editor")
+
+    def action_zoom(self) -> None:
+        self.panes.toggle_zoom()
 
     @work(exclusive=True, group="dialog")
     async def action_history(self) -> None:

@@ -146,6 +146,11 @@ class CatalogPane(Vertical):
         self._count()
         self.refresh_bindings()
 
+    def language_changed(self) -> None:
+        """Says anew what stands here in words."""
+        self.query_one(CatalogFilter).placeholder = _("/ filter")
+        self._count()
+
     def _count(self) -> None:
         model = self.catalog.model
         if model.words:

@@ -21,11 +21,12 @@ from tui.app import CasemateApp
 QUESTIONS = (Confirmation, KeepQuestion, TransactionDialog)
 """In a question the letters are its answers, which stand beside them."""
 EFFECTS = {
-    "end": "end", "end_session": "end", "revoke": "end", "renew": "renew", "new": "another token", "cancel": "cancel",
+    "end": "end", "end_session": "end", "revoke": "end", "new": "another token", "cancel": "cancel",
     "log_in": "try it on the database", "measure": "run it", "hold": "hold", "resume": "go on", "lock": "lock",
     "message": "message",
 }  # fmt: skip
-"""Actions that do something outside of the screen, with what they mean."""
+"""Actions that do something outside of the screen which is not undone by doing it again, with what they mean. (To
+renew a token that one looks at is r, and harms nobody who meant something else by it.)"""
 SAME = {
     "copy_cell": "copy", "copy_field": "copy", "copy_line": "copy",
     "select": "view", "reveal": "view",
@@ -109,7 +110,7 @@ def test_a_letter_means_the_same_in_all_panes_of_the_console_and_in_the_dialogs_
 
 
 def test_function_keys_that_run_cancel_and_ask_again_do_so_on_every_page() -> None:
-    runs = {"run", "reconnect", "refresh", "reload", "again", "log_in", "measure", "nothing"}
+    runs = {"run", "reconnect", "refresh", "reload", "again", "log_in", "measure", "take", "nothing"}
     cancels = {"cancel", "why", "remove", "reset"}
     for owner, key, binding in bindings():
         if key == "f5":
