@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .arguments import Arguments
 from .encoding import Value, text_of
 from .response import Response
 from .schema_model import Model
@@ -12,7 +13,7 @@ from .sql_types import SYSNAME, TEXT, ResultColumn, SqlType, parsed
 from .system_views import digits, most_bytes
 
 if TYPE_CHECKING:
-    from .procedures import Arguments, Procedures
+    from .procedures import Procedures
 
 SMALL = SqlType("smallint")
 INT = SqlType("int")
@@ -89,11 +90,28 @@ class _CatalogProcedures:
             )
             rows.append((name, number, _PRECISION.get(name, 2147483647), quote, quote, None, 1, 0, 3, None, 0, None, name,
                          0 if scale is not None else None, scale, number, None, None, None, 0))  # fmt: skip
-        names = (
-            "TYPE_NAME DATA_TYPE PRECISION LITERAL_PREFIX LITERAL_SUFFIX CREATE_PARAMS NULLABLE CASE_SENSITIVE SEARCHABLE "
-            "UNSIGNED_ATTRIBUTE MONEY AUTO_INCREMENT LOCAL_TYPE_NAME MINIMUM_SCALE MAXIMUM_SCALE SQL_DATA_TYPE "
-            "SQL_DATETIME_SUB NUM_PREC_RADIX INTERVAL_PRECISION USERTYPE"
-        ).split()
+        names = [
+            "TYPE_NAME",
+            "DATA_TYPE",
+            "PRECISION",
+            "LITERAL_PREFIX",
+            "LITERAL_SUFFIX",
+            "CREATE_PARAMS",
+            "NULLABLE",
+            "CASE_SENSITIVE",
+            "SEARCHABLE",
+            "UNSIGNED_ATTRIBUTE",
+            "MONEY",
+            "AUTO_INCREMENT",
+            "LOCAL_TYPE_NAME",
+            "MINIMUM_SCALE",
+            "MAXIMUM_SCALE",
+            "SQL_DATA_TYPE",
+            "SQL_DATETIME_SUB",
+            "NUM_PREC_RADIX",
+            "INTERVAL_PRECISION",
+            "USERTYPE",
+        ]
         texts = {"TYPE_NAME", "LITERAL_PREFIX", "LITERAL_SUFFIX", "CREATE_PARAMS", "LOCAL_TYPE_NAME"}
         kinds = [SYSNAME if name in texts else INT if name == "PRECISION" else SMALL for name in names]
         return self._result([ResultColumn(name, kind) for name, kind in zip(names, kinds, strict=True)], rows, out)
@@ -126,10 +144,27 @@ class _CatalogProcedures:
                              most_bytes(one.type), scale, 10, int(one.nullable), None, one.default,
                              _ODBC_TYPES.get(one.type.name, -9), None, None, one.number,
                              "YES" if one.nullable else "NO", 0))  # fmt: skip
-        names = (
-            "TABLE_QUALIFIER TABLE_OWNER TABLE_NAME COLUMN_NAME DATA_TYPE TYPE_NAME PRECISION LENGTH SCALE RADIX NULLABLE "
-            "REMARKS COLUMN_DEF SQL_DATA_TYPE SQL_DATETIME_SUB CHAR_OCTET_LENGTH ORDINAL_POSITION IS_NULLABLE SS_DATA_TYPE"
-        ).split()
+        names = [
+            "TABLE_QUALIFIER",
+            "TABLE_OWNER",
+            "TABLE_NAME",
+            "COLUMN_NAME",
+            "DATA_TYPE",
+            "TYPE_NAME",
+            "PRECISION",
+            "LENGTH",
+            "SCALE",
+            "RADIX",
+            "NULLABLE",
+            "REMARKS",
+            "COLUMN_DEF",
+            "SQL_DATA_TYPE",
+            "SQL_DATETIME_SUB",
+            "CHAR_OCTET_LENGTH",
+            "ORDINAL_POSITION",
+            "IS_NULLABLE",
+            "SS_DATA_TYPE",
+        ]
         texts = {"TABLE_QUALIFIER", "TABLE_OWNER", "TABLE_NAME", "COLUMN_NAME", "TYPE_NAME", "REMARKS", "COLUMN_DEF",
                  "IS_NULLABLE"}  # fmt: skip
         kinds = [TEXT if name in texts else INT for name in names]

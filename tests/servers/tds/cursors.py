@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .arguments import Argument, Arguments, declared_parameters
 from .encoding import text_of
 from .response import Response
+from .script import statements_of
 from .sql_errors import SqlError
-from .sql_types import INT, ResultColumn
-from .state import Cursor
+from .sql_types import INT, TEXT, ResultColumn
+from .state import Cursor, Variables
 
 if TYPE_CHECKING:
-    from .procedures import Arguments, Procedures
+    from .procedures import Procedures
 
 FORWARD_ONLY, READ_ONLY = 0x10, 0x01
+ROW_STATUS = ResultColumn("ROWSTAT", INT)
+"""Behind the query's own columns: whether the row is there."""
 FIRST, NEXT, PREVIOUS, LAST, ABSOLUTE, RELATIVE, REFRESH, INFO = 1, 2, 4, 8, 16, 32, 128, 256
 
 
@@ -39,40 +43,56 @@ class _Cursors:
         self._owner = owner
         self._session = owner.session
 
-    def _opened(self, text: str, out: Response) -> tuple[int, Cursor]:
-        columns, rows = self._owner.interpreter.queries.rows_of(text, {})
+    def _opened(self, text: str, parameters: Arguments, out: Response) -> tuple[int, Cursor]:
+        statements = statements_of(text)
+        if len(statements) != 1 or not statements[0].tokens[0].is_word("select", "with"):
+            raise SqlError(16937, 16, "A server cursor cannot be opened on the given statement or statements. Use a default "
+                           "result set or client cursor.")  # fmt: skip
+        columns, rows = self._owner.interpreter.queries.rows_of(text, self._values(parameters))
         number = next(self._session.handles) + 180150000
         cursor = self._session.cursors[number] = Cursor(list(columns), rows)
-        out.columns(columns)
+        out.columns([*columns, ROW_STATUS])
         out.statement_done(0, 0xC1)
         return number, cursor
 
     def open(self, arguments: Arguments, out: Response) -> int:
-        number, cursor = self._opened(text_of(arguments[1].value), out)
+        number, cursor = self._opened(text_of(arguments[1].value), arguments[5:], out)
         self._told(arguments, 0, number, cursor, 2)
         return 0
+
+    @staticmethod
+    def _values(parameters: Arguments) -> Variables:
+        """A definition, and the values behind it."""
+        if not parameters or not parameters[0].value:
+            return {}
+        declared = declared_parameters(text_of(parameters[0].value))
+        return {name: (kind, given.value) for (name, kind, _), given in zip(declared, parameters[1:], strict=False)}
 
     @staticmethod
     def _told(arguments: Arguments, place: int, number: int, cursor: Cursor, options: int) -> None:
         arguments[place].type, arguments[place].value = INT, number
         for at, value in ((options, FORWARD_ONLY), (options + 1, READ_ONLY), (options + 2, len(cursor.rows))):
             if at < len(arguments) and arguments[at].output:
-                arguments[at].type, arguments[at].value = INT, value
+                # What kind of cursor it is stays as it was asked; with 0x1000 there are parameters, which it is not told.
+                asked = arguments[at].value
+                kept = int(asked) & 0x0F if isinstance(asked, int) and at < options + 2 else 0
+                arguments[at].type, arguments[at].value = INT, kept or value
 
     def prepare(self, arguments: Arguments, out: Response) -> int:
-        handle = self._owner.keep(text_of(arguments[2].value), "")
+        handle = self._owner.keep(text_of(arguments[2].value), text_of(arguments[1].value or ""))
         arguments[0].type, arguments[0].value = INT, handle
         return 0
 
     def execute(self, arguments: Arguments, out: Response) -> int:
-        number, cursor = self._opened(self._owner.prepared(arguments[0]).text, out)
+        found = self._owner.prepared(arguments[0])
+        number, cursor = self._opened(found.text, [Argument("", TEXT, found.definition), *arguments[5:]], out)
         self._told(arguments, 1, number, cursor, 2)
         return 0
 
     def prepare_and_execute(self, arguments: Arguments, out: Response) -> int:
         text = text_of(arguments[3].value)
-        arguments[0].type, arguments[0].value = INT, self._owner.keep(text, "")
-        number, cursor = self._opened(text, out)
+        arguments[0].type, arguments[0].value = INT, self._owner.keep(text, text_of(arguments[2].value or ""))
+        number, cursor = self._opened(text, [arguments[2], *arguments[7:]], out)
         self._told(arguments, 1, number, cursor, 4)
         return 0
 
@@ -104,7 +124,7 @@ class _Cursors:
             cursor.at = max(cursor.at + row - 1, 0)
         taken = cursor.rows[cursor.at : cursor.at + count]
         columns = [each for each in cursor.columns if isinstance(each, ResultColumn)]
-        out.columns([*columns, ResultColumn("ROWSTAT", INT)])
+        out.columns([*columns, ROW_STATUS])
         for each in taken:
             out.row((*each, 1))
         cursor.at += len(taken)

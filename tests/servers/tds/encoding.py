@@ -179,7 +179,9 @@ def _strings(sql_type: SqlType) -> Callable[[Value], bytes]:
     pad = length if name in ("char", "nchar") else 0
     encoding = "utf-16-le" if name in NATIONAL else _CODE_PAGE
     errors = "surrogatepass" if name in NATIONAL else "replace"
-    return lambda value: text_of(value)[:most].ljust(pad).encode(encoding, errors)
+    if pad:
+        return lambda value: text_of(value)[:most].ljust(pad).encode(encoding, errors)
+    return lambda value: (value if isinstance(value, str) else text_of(value))[:most].encode(encoding, errors)
 
 
 def plp(data: bytes, piece: int = PIECE) -> bytes:
@@ -214,6 +216,15 @@ def encoder(sql_type: SqlType, *, in_row: bool = True) -> Encoder:
         return old_large
     if sql_type.name == "sql_variant":
         return _variant
+    if sql_type.name == "int":
+        pack = struct.Struct("<Bi").pack
+
+        def plain_int(value: Value) -> bytes:
+            if type(value) is int and -0x80000000 <= value <= 0x7FFFFFFF:
+                return pack(4, value)
+            return b"\0" if value is None else b"\x04" + make(value)
+
+        return plain_int
     if type_info(sql_type)[0] in (0xA7, 0xAF, 0xE7, 0xEF, 0xA5, 0xAD):
 
         def counted(value: Value) -> bytes:

@@ -12,12 +12,12 @@ import apsw
 
 from . import showplan, tokens
 from .databases import NoSuchDatabase
-from .encoding import Unfit, Value, text_of
-from .functions import DivisionByZero, converted
+from .encoding import Value, text_of
+from .functions import converted
 from .queries import Queries
 from .response import Cancelled, Response
 from .script import Assign, Block, Declare, If, Module, Simple, Statement, TryCatch, While, statements_of
-from .sql_errors import SqlError, as_sql_error
+from .sql_errors import EXPECTED, SqlError, as_sql_error
 from .sql_lexer import Kind, SyntaxFault, Token
 from .sql_types import parsed
 from .state import Session, Variables
@@ -26,7 +26,6 @@ from .translation import listed, name_at
 if TYPE_CHECKING:
     from .procedures import Procedures
 
-_EXPECTED = (SqlError, SyntaxFault, Unfit, DivisionByZero, apsw.Error, ValueError, OverflowError, TypeError)
 _DEEPEST = 32
 
 
@@ -95,7 +94,7 @@ class Interpreter:
             except apsw.InterruptError:
                 out.check()
                 raise Cancelled from None
-            except _EXPECTED as error:
+            except EXPECTED as error:
                 told = as_sql_error(error, statement.line)
                 self._failed(told, out)
 

@@ -21,6 +21,10 @@ class SqlError(Exception):
         self.line, self.ends_batch, self.procedure = line, ends_batch, procedure
 
 
+EXPECTED = (SqlError, SyntaxFault, Unfit, DivisionByZero, apsw.Error, ValueError, OverflowError, TypeError, KeyError,
+            IndexError)  # fmt: skip
+"""What running a statement can end with; `as_sql_error` knows them."""
+
 _KNOWN = (
     (re.compile(r"no such table: (.*)"), 208, 16, "Invalid object name '{0}'."),
     (re.compile(r"no such column: (.*)"), 207, 16, "Invalid column name '{0}'."),
@@ -56,6 +60,8 @@ def as_sql_error(error: Exception, line: int) -> SqlError:
     if isinstance(error, apsw.BusyError | apsw.LockedError):
         return SqlError(1205, 13, "Transaction was deadlocked on lock resources with another process and has been chosen "
                         "as the deadlock victim. Rerun the transaction.", state=45, line=line, ends_batch=True)  # fmt: skip
+    if isinstance(error, KeyError):
+        return SqlError(137, 15, f'Must declare the scalar variable "@{error.args[0]}".', line=line, ends_batch=True)
     text = str(error).removeprefix("SQLError: ")
     for pattern, number, severity, form in _KNOWN:
         found = pattern.match(text)

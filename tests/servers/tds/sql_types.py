@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from .tokens import COLLATION
 from .versions import Version
@@ -69,6 +70,7 @@ KNOWN = {
 }  # fmt: skip
 
 
+@lru_cache(1024)
 def parsed(text: str) -> SqlType | None:
     """The type that a declaration names; None where it is none."""
     found = _TYPE.fullmatch(text)

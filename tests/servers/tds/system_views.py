@@ -157,7 +157,7 @@ def _modules(session: Session, model: Model) -> Iterable[Row]:
 
 
 def _parameters(session: Session, model: Model) -> Iterable[Row]:
-    from .procedures import declared_parameters
+    from .arguments import declared_parameters
 
     for each in model.of_kind("P", "FN"):
         module = session.module(each.kept)

@@ -8,7 +8,6 @@ from enum import IntEnum
 class Version(IntEnum):
     """Comparable. 7.3 has an A that knows no NBCROW, which nobody asks for any more."""
 
-    V7_0 = 700
     V7_1 = 710
     V7_2 = 720
     V7_3A = 730
@@ -23,7 +22,6 @@ class Version(IntEnum):
 
 
 _ASKED = {
-    0x70: Version.V7_0,
     0x71: Version.V7_1,
     0x72: Version.V7_2,
     0x73: Version.V7_3B,
@@ -31,7 +29,6 @@ _ASKED = {
     0x08: Version.V8_0,
 }
 ANSWERED = {
-    Version.V7_0: b"\x07\x00\x00\x00",
     Version.V7_1: b"\x71\x00\x00\x01",
     Version.V7_2: b"\x72\x09\x00\x02",
     Version.V7_3A: b"\x73\x0a\x00\x03",
