@@ -98,6 +98,10 @@ def drive(engine: Engine, request: LoginRequest, says: dict[Leg, list[bytes]], c
                 answer = TlsStarted(leg, "TLSv1.3")
             case _:
                 assert isinstance(step, Redial), step
+                if rest_of_item[Leg.SERVER]:
+                    # What the old connection had still to say is gone with it.
+                    left[Leg.SERVER].pop(0)
+                    rest_of_item[Leg.SERVER] = b""
     else:
         raise AssertionError("a login without end")
     return driven
