@@ -101,6 +101,7 @@ class LoginRequest:
     client_tls        whether the bastion has a certificate to offer to the client
     databases         names that may be opened on that server; empty: all
     allow_replication whether a replication connection may be opened
+    service, sid      what an Oracle listener is asked for; '' where it is the client's choice
     """
 
     person: str
@@ -112,6 +113,8 @@ class LoginRequest:
     client_tls: bool = False
     databases: tuple[str, ...] = ()
     allow_replication: bool = False
+    service: str = ""
+    sid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,6 +154,8 @@ class Life:
             client_tls=self.client_tls is not None,
             databases=a.databases,
             allow_replication=a.allow_replication,
+            service=a.service,
+            sid=a.sid,
         )
 
     def _legs(self, client: Leg | None, server: Leg) -> Legs:

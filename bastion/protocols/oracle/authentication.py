@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -19,11 +19,11 @@ from .codec import Malformed
 VERIFIER_11G, VERIFIER_11G_OLD, VERIFIER_12C = 0x1B25, 0xB152, 0x4815
 """Kinds of verifier: the flags of AUTH_VFR_DATA."""
 
-SALT_SIZE = {VERIFIER_12C: 16, VERIFIER_11G: 10, VERIFIER_11G_OLD: 10}
+KNOWN = (VERIFIER_12C, VERIFIER_11G, VERIFIER_11G_OLD)
 MOST_ROUNDS = 100_000
 """Rounds of PBKDF2 that are done for a server at most."""
 
-OUR_ROUNDS, OUR_KEY_ROUNDS = 4096, 3
+_USUAL_ROUNDS, _USUAL_KEY_ROUNDS = 4096, 3
 SERVER_PROOF = b"SERVER_TO_CLIENT"
 _SPEEDY = b"AUTH_PBKDF2_SPEEDY_KEY"
 _BLOCK = 16
@@ -41,13 +41,13 @@ class Challenge:
     salt: bytes
     session_key: bytes
     key_salt: bytes = b""
-    rounds: int = OUR_ROUNDS
-    key_rounds: int = OUR_KEY_ROUNDS
+    rounds: int = _USUAL_ROUNDS
+    key_rounds: int = _USUAL_KEY_ROUNDS
 
     @classmethod
     def of(cls, pairs: dict[str, str], verifier: int) -> Challenge:
         """From the pairs of the server's answer. Raises Malformed."""
-        if verifier not in SALT_SIZE:
+        if verifier not in KNOWN:
             raise Malformed(f"a verifier of kind {verifier:#x}, which is not known")
         try:
             challenge = cls(
@@ -55,8 +55,8 @@ class Challenge:
                 bytes.fromhex(pairs["AUTH_VFR_DATA"]),
                 bytes.fromhex(pairs["AUTH_SESSKEY"]),
                 bytes.fromhex(pairs.get("AUTH_PBKDF2_CSK_SALT", "")),
-                int(pairs.get("AUTH_PBKDF2_VGEN_COUNT", OUR_ROUNDS)),
-                int(pairs.get("AUTH_PBKDF2_SDER_COUNT", OUR_KEY_ROUNDS)),
+                int(pairs.get("AUTH_PBKDF2_VGEN_COUNT", _USUAL_ROUNDS)),
+                int(pairs.get("AUTH_PBKDF2_SDER_COUNT", _USUAL_KEY_ROUNDS)),
             )
         except (KeyError, ValueError):
             raise Malformed("a challenge that lacks something") from None
@@ -104,13 +104,12 @@ def answer(challenge: Challenge, password: str, random: Callable[[int], bytes]) 
     )
 
 
-def challenge(password: str, verifier: int, random: Callable[[int], bytes]) -> tuple[Challenge, bytes]:
-    """A server's challenge for this password, and its half of the key."""
-    salt = random(SALT_SIZE[verifier])
-    ours = random(32 if verifier == VERIFIER_12C else 48)
-    own = _Password(password, verifier, salt, OUR_ROUNDS)
-    key_salt = random(_BLOCK) if verifier == VERIFIER_12C else b""
-    return Challenge(verifier, salt, _encrypted(own.key, ours), key_salt), ours
+def challenge_like(theirs: Challenge, password: str, random: Callable[[int], bytes]) -> tuple[Challenge, bytes]:
+    """A challenge for another password, of the same form and length as a server's, and its half of the key."""
+    salt, ours = random(len(theirs.salt)), random(len(theirs.session_key))
+    own = _Password(password, theirs.verifier, salt, theirs.rounds)
+    key_salt = random(len(theirs.key_salt))
+    return replace(theirs, salt=salt, session_key=_encrypted(own.key, ours), key_salt=key_salt), ours
 
 
 def verified(asked: Challenge, ours: bytes, password: str, given: Answer) -> bytes:
