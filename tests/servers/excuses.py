@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,12 @@ EXCUSES: dict[str, Excuse] = {
         lambda: not _can_install(),
     ),
     "no-node-drivers": Excuse("the drivers for Node.js could not be fetched: `make test` does it", lambda: False),
+    "no-freetds": Excuse("FreeTDS's programs are not on this machine: install freetds-bin", lambda: not _can_install()),
+    "no-jtds": Excuse("jTDS is not on this machine: install libjtds-java", lambda: not _can_install()),
+    "no-microsoft-odbc": Excuse(
+        "Microsoft's ODBC driver is not on this machine: its wheel is for Linux on x86-64 and ARM",
+        lambda: sys.platform != "linux",
+    ),
     "no-tmux": Excuse("tmux is not on this machine: install tmux", lambda: not _can_install()),
     "no-captures": Excuse(
         "the captures of real SQL Server and Oracle traffic are not part of the sources", lambda: True
