@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from . import live, screens
+from . import live, screens, witness
 from . import messages as m
 
 
@@ -252,6 +252,8 @@ OPERATOR = frozenset({"operator"})
 ADMINISTRATOR = frozenset({"administrator"})
 AUDITOR = frozenset({"auditor", "administrator"})
 """Auditors and administrators read the audit; operators see their own sessions and statements in the same calls."""
+EXPORTING = OPERATOR | AUDITOR
+"""Operators export results, auditors the record; each fetches their own."""
 AUDITOR_ALONE = frozenset({"auditor"})
 """Data out of the databases are for auditors, not for those who run the bastion."""
 
@@ -299,6 +301,8 @@ VERIFY = Method("audit.verify", VerifyRequest, m.Proof, AUDITOR)
 RESULT = Method("audit.show", ShowRequest, m.StatementResult, AUDITOR_ALONE)
 """What was kept of a statement's answer. Every look is on record."""
 ANCHOR = Method("audit.anchor", Nothing, m.Anchor, AUDITOR)
+CHECKPOINT = Method("audit.checkpoint", witness.CheckpointRequest, witness.Checkpointed)
+"""For anybody's workstation, which keeps it: see `witness`."""
 SUBSCRIBE = Method("subscribe", Subscription, type(None))
 PERSONAL_LIST = Method("personal.list", PersonalList, m.PersonalPage)
 PERSONAL_PUT = Method("personal.put", PersonalPut, m.PersonalKept)
@@ -307,9 +311,9 @@ PERSONAL_REMOVE = Method("personal.remove", PersonalRemove, int)
 EXPORT_BEGIN = Method("export.begin", ExportBegin, m.ExportFile, OPERATOR)
 EXPORT_PART = Method("export.part", ExportPart, type(None), OPERATOR)
 EXPORT_FINISH = Method("export.finish", ExportFinish, m.ExportFile, OPERATOR)
-EXPORT_ABANDON = Method("export.abandon", ById, type(None), OPERATOR)
-EXPORT_LIST = Method("export.list", Nothing, list[m.ExportFile], OPERATOR)
-EXPORT_READ = Method("export.read", ExportRead, m.ExportPiece, OPERATOR)
+EXPORT_ABANDON = Method("export.abandon", ById, type(None), EXPORTING)
+EXPORT_LIST = Method("export.list", Nothing, list[m.ExportFile], EXPORTING)
+EXPORT_READ = Method("export.read", ExportRead, m.ExportPiece, EXPORTING)
 """Results that a served workstation exports: they wait on the bastion, sealed. Each, and each look, is on record."""
 SCREENS = Method("screen.list", ScreenFilter, list[m.Screen], AUDITOR)
 SCREEN = Method("screen.show", ScreenRequest, m.ScreenPart, AUDITOR_ALONE)
@@ -322,6 +326,11 @@ BUNDLE = Method("audit.bundle", BundleRequest, m.ExportFile, AUDITOR_ALONE)
 BUNDLE_READ = Method("audit.bundle.read", ExportRead, m.ExportPiece, AUDITOR_ALONE)
 BUNDLE_REMOVE = Method("audit.bundle.remove", ById, type(None), AUDITOR_ALONE)
 """A session as a ZIP that proves itself. It waits on the bastion, sealed, like an export; each is on record."""
+LEGAL_HOLDS = Method("legal-hold.list", Nothing, list[m.LegalHold], AUDITOR)
+LEGAL_HOLD_ADD = Method("legal-hold.add", ById, m.LegalHold, AUDITOR)
+LEGAL_HOLD_REMOVE = Method("legal-hold.remove", ById, m.LegalHold, AUDITOR)
+"""Sessions that retention leaves alone. Each hold and each release is on record with its reason."""
+RETENTION = Method("audit.retention", Nothing, m.RetentionState, AUDITOR)
 CA = Method("ca.show", Nothing, m.Certificate)
 APPLY = Method("state.apply", ApplyRequest, m.Applied, ADMINISTRATOR)
 EXPORT = Method("state.export", Nothing, dict[str, Any], ADMINISTRATOR)
@@ -329,9 +338,10 @@ EXPORT = Method("state.export", Nothing, dict[str, Any], ADMINISTRATOR)
 
 ALL: tuple[Method, ...] = (
     HELLO, DATABASES, TOKEN_REQUEST, TOKEN_SHOW, TOKENS, TOKEN_RENEW, TOKEN_REVOKE, TUNNEL_OPEN, SESSION_CANCEL,
-    SESSION_END, SESSIONS, STATEMENTS, RESULT, VERIFY, ANCHOR, SUBSCRIBE, SCREENS, SCREEN, CA, APPLY, EXPORT,
+    SESSION_END, SESSIONS, STATEMENTS, RESULT, VERIFY, ANCHOR, CHECKPOINT, SUBSCRIBE, SCREENS, SCREEN, CA, APPLY, EXPORT,
     EXPORT_BEGIN, EXPORT_PART, EXPORT_FINISH, EXPORT_ABANDON, EXPORT_LIST, EXPORT_READ,
-    BUNDLE, BUNDLE_READ, BUNDLE_REMOVE, EXPLAIN, PERSONAL_LIST, PERSONAL_PUT, PERSONAL_REMOVE,
+    BUNDLE, BUNDLE_READ, BUNDLE_REMOVE, LEGAL_HOLDS, LEGAL_HOLD_ADD, LEGAL_HOLD_REMOVE, RETENTION,
+    EXPLAIN, PERSONAL_LIST, PERSONAL_PUT, PERSONAL_REMOVE,
     SCREEN_OF, SCREEN_READ, SCREEN_FOLLOW,
     STATEMENTS_COUNT, SESSIONS_COUNT, AUDIT_NAMES, STATEMENT_TABLES, FILTERS, FILTER_SAVE, FILTER_REMOVE,
     AUDIT_EXPORT_BEGIN, AUDIT_EXPORT_READ, AUDIT_EXPORT_STATE, AUDIT_EXPORT_CANCEL,

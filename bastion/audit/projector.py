@@ -104,7 +104,7 @@ class Projector:
     def run(self) -> None:
         """Until it is told to stop. Does not return when the other end goes away."""
         parameters = msgspec.json.decode(self._lines.readline(), type=Parameters)
-        _end_with(parameters.parent)
+        end_with(parameters.parent)
         told = Told(parameters, self._say)
         store = Store.open(parameters.url)
         projection = _Projection(told, store)
@@ -149,7 +149,7 @@ class Projector:
             os._exit(0)
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """The kernel ends this process with its parent, also where the end of the socket would not be noticed."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -54,7 +54,7 @@ def find_statements(
     cursor, value = 0, None
     room = PAGE_BYTES
     with interruption.of(connection):
-        for row, sorted_by in _ordered(connection, wanted, size + 1, interruption):
+        for row, sorted_by in ordered(connection, wanted, size + 1, interruption):
             statement = statement_of(row)
             room -= cut_to_fit(statement)
             if found and (room < 0 or len(found) == size):
@@ -64,9 +64,10 @@ def find_statements(
     return m.StatementPage(statements=found, cursor=None)
 
 
-def _ordered(
+def ordered(
     connection: sa.Connection, wanted: m.StatementFilter, limit: int, interruption: Interruption
 ) -> Iterator[tuple[sa.Row[Any], float | None]]:
+    """Rows of `selected` in the order that is wanted, each with what `after_value` continues it by."""
     if not wanted.order:
         for row in found_in_order(connection, wanted, limit, interruption):
             yield row, None

@@ -1,4 +1,4 @@
-"""audit search | statements | show | verify | anchor: finding out what was done, with proof."""
+"""audit search | statements | show | export | filters | verify | anchor: finding out what was done, with proof."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import argparse
 from bastion.api import messages as m
 from bastion.api import methods
 from bastion.api.language import translate as _
+from bastion.api.language import translate_many
 
-from . import evidence, screens, showing_results
+from . import audit_exporting, audit_filters, evidence, screens, showing_results
 from .printing import clean, json_line, table
-from .values import limit, moment, shown_duration, shown_moment
+from .values import shown_duration, shown_moment
 from .words import ANYWHERE, DONE, NOT_SO, Context, Word
 
 _PAGE = 1000
@@ -20,27 +21,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
     search = actions.add_parser("search", help="statements by words and filters, oldest first; without any: all")
-    search.add_argument(
-        "words", nargs="*", metavar="WORD", help="begins a word of the text or of a value; *WORD: anywhere"
-    )
-    search.add_argument("--user", metavar="NAME", help="who requested the token")
-    search.add_argument("--database", metavar="DB")
-    search.add_argument("--account", metavar="A", help="the database account of the token")
-    search.add_argument("--session", metavar="ID")
-    search.add_argument("--table", metavar="NAME", help="named after FROM, JOIN, INTO, UPDATE, …; without its schema")
-    search.add_argument("--source", metavar="ADDRESS", help="where the person came from")
-    search.add_argument("--client", metavar="TEXT", help="in the client program's own words")
-    search.add_argument("--kind", metavar="KIND", help="select, insert, update, delete, create, …")
-    search.add_argument("--since", type=moment, metavar="TIME", help="a time, a date, or a period: 2h is two hours ago")
-    search.add_argument("--until", type=moment, metavar="TIME")
-    search.add_argument("--error", action="store_true", default=None, help="only those that failed")
-    search.add_argument("--verdict", metavar="CODE", help="allowed, or the code of a refusal")
-    search.add_argument("--rows", type=int, metavar="N", dest="least_rows", help="at least so many rows")
-    search.add_argument("--slower", type=float, metavar="MS", dest="least_ms", help="at least so many milliseconds")
-    search.add_argument("--newest", action="store_true", help="newest first")
-    search.add_argument("--like", metavar="SESSION/SEQ", help="those that differ from this statement only in values")
-    search.add_argument("--digest", metavar="D", help="the same, by the digest that --json shows")
-    search.add_argument("--limit", type=limit, default=0, metavar="N")
+    audit_filters.filter_arguments(search)
 
     statements = actions.add_parser("statements", help="the statements of one session in order")
     statements.add_argument("--session", metavar="ID", required=True)
@@ -55,6 +36,14 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
     evidence.bundle_arguments(actions.add_parser("bundle", help="a session as one file of evidence, with its proof"))
 
+    audit_exporting.arguments(actions.add_parser("export", help="what a filter finds, as CSV, JSON Lines or Parquet"))
+    audit_filters.saved_arguments(actions.add_parser("filters", help="the saved filters: list, save, remove"))
+
+    evidence.legal_hold_arguments(
+        actions.add_parser("legal-hold", help="sessions that retention leaves alone: list, add, remove")
+    )
+    evidence.retention_arguments(actions.add_parser("retention", help="how long the record is kept"))
+
     verify = actions.add_parser("verify", help="prove that no record was changed, removed, inserted or moved")
     verify.add_argument("--anchor", metavar="FILE", help="a checkpoint kept elsewhere; - is standard input")
     actions.add_parser("anchor", help="a signed checkpoint to keep elsewhere, for verify --anchor")
@@ -62,34 +51,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         each.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
 
 
-def _filter(arguments: argparse.Namespace) -> m.StatementFilter:
-    if arguments.action == "statements":
-        return m.StatementFilter(session=arguments.session)
-    return m.StatementFilter(
-        words=arguments.words,
-        user=arguments.user,
-        database=arguments.database,
-        account=arguments.account,
-        session=arguments.session,
-        kind=arguments.kind.lower() if arguments.kind else None,
-        since=arguments.since,
-        until=arguments.until,
-        error=arguments.error,
-        limit=arguments.limit,
-        digest=arguments.digest,
-        like=arguments.like,
-        table=arguments.table,
-        verdict=arguments.verdict,
-        source=arguments.source,
-        client=arguments.client,
-        least_rows=arguments.least_rows,
-        least_ms=arguments.least_ms,
-        newest=arguments.newest,
-    )
-
-
 async def _search(context: Context, arguments: argparse.Namespace) -> int:
-    wanted = _filter(arguments)
+    if arguments.action == "statements":
+        wanted = m.StatementFilter(session=arguments.session)
+    else:
+        wanted = await audit_filters.statements_wanted(context, arguments)
     left = wanted.limit
     any_found = False
     while True:
@@ -102,7 +68,7 @@ async def _search(context: Context, arguments: argparse.Namespace) -> int:
         left -= len(page.statements) if left else 0
         if page.cursor is None or (wanted.limit and left <= 0):
             break
-        wanted.after = page.cursor
+        wanted.after, wanted.after_value = page.cursor, page.cursor_value
     if not any_found and not arguments.json:
         context.output.err(_("Nothing was found.") + "\n")
     return DONE
@@ -141,6 +107,24 @@ def show_proof(context: Context, proof: m.Proof, *, as_json: bool) -> int:
             )
             + "\n"
         )
+        if proof.deleted and proof.tombstone is not None:
+            context.output.out(
+                _(
+                    "{count} of the records up to {last} were deleted by retention ({rule}), the last at {at}: tombstone "
+                    "at record {number}, signed."
+                ).format(
+                    count=proof.deleted, last=proof.deleted_to, rule=clean(proof.deleted_by or ""),
+                    at=proof.deleted_at, number=proof.tombstone,
+                )
+                + "\n"
+            )  # fmt: skip
+        if proof.recordings_deleted:
+            text = translate_many(
+                "{count} recording was deleted by retention, as a signed tombstone says.",
+                "{count} recordings were deleted by retention, as signed tombstones say.",
+                proof.recordings_deleted,
+            )
+            context.output.out(text.format(count=proof.recordings_deleted) + "\n")
         if proof.recordings is not None:
             context.output.out(
                 _("{count} recordings are as witnessed; {unwitnessed} have an end that is not witnessed yet.").format(
@@ -169,10 +153,18 @@ def show_proof(context: Context, proof: m.Proof, *, as_json: bool) -> int:
 async def _audit(context: Context, arguments: argparse.Namespace) -> int:
     if arguments.action == "verify":
         return await _verify(context, arguments)
+    if arguments.action == "legal-hold":
+        return await evidence.legal_hold(context, arguments)
+    if arguments.action == "retention":
+        return await evidence.retention(context, arguments)
     if arguments.action == "bundle":
         return await evidence.bundle(context, arguments)
     if arguments.action == "show":
         return await showing_results.show(context, arguments)
+    if arguments.action == "export":
+        return await audit_exporting.export(context, arguments)
+    if arguments.action == "filters":
+        return await audit_filters.saved(context, arguments)
     if arguments.action == "screens":
         return await screens.list_screens(context, arguments)
     if arguments.action == "replay":

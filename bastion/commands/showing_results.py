@@ -12,7 +12,7 @@ from bastion.api.language import translate as _
 
 from .printing import clean, fields, json_line, table
 from .values import limit, shown_duration, shown_moment
-from .words import DONE, NOT_SO, Context
+from .words import DONE, NOT_SO, WRONG_USAGE, CommandFailed, Context
 
 NULL = "NULL"
 
@@ -45,6 +45,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("session", metavar="SESSION")
     parser.add_argument("seq", metavar="SEQ", type=limit, help="the statement's number in the session")
     parser.add_argument("--limit", type=limit, default=0, metavar="N", help="rows at most")
+    parser.add_argument("--unmask", action="store_true", help="the values where results are masked; takes a reason")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why; it is on record with your name")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="values as they are, one JSON object a line")
     form.add_argument("--csv", action="store_true", help="the rows alone; NULL is empty, an empty text is in quotes")
@@ -55,7 +57,9 @@ async def show(context: Context, given: argparse.Namespace) -> int:
     first: m.StatementResult | None = None
     print_page = _print_json if given.json else _print_csv if given.csv else _print_table
     left = given.limit
-    async for page in _pages(context, given.session, given.seq):
+    if given.unmask and not given.reason.strip():
+        raise CommandFailed("--unmask takes a reason: --unmask --reason 'TEXT'", WRONG_USAGE)
+    async for page in _pages(context, given):
         if given.limit:
             left = _shorten(page, left)
         if first is None:
@@ -71,15 +75,19 @@ async def show(context: Context, given: argparse.Namespace) -> int:
         if given.limit and left <= 0:
             break
     assert first is not None
+    if first.masked:
+        context.output.err(_("Values are masked: --unmask --reason TEXT shows them, and is on record.") + "\n")
     if (given.csv or given.json) and first.kept != "whole":
         context.output.err(_kept(first) + "\n")
     return NOT_SO if first.kept == "none" and first.why not in ("no-answer", "not-run") else DONE
 
 
-async def _pages(context: Context, session: str, seq: int) -> AsyncIterator[m.StatementResult]:
+async def _pages(context: Context, given: argparse.Namespace) -> AsyncIterator[m.StatementResult]:
     after: int | None = 0
     while after is not None:
-        request = methods.ShowRequest(session=session, seq=seq, after=after)
+        request = methods.ShowRequest(
+            session=given.session, seq=given.seq, after=after, unmask=given.unmask, reason=given.reason
+        )
         page: m.StatementResult = await context.api.call(methods.RESULT, request)
         yield page
         after = page.next
@@ -176,6 +184,7 @@ def _head(page: m.StatementResult) -> dict[str, Any]:
         "bytes_kept": page.bytes_kept,
         "bytes_total": page.bytes_total,
         "sent": page.sent,
+        "masked": page.masked,
     }
 
 

@@ -20,6 +20,7 @@ from bastion.audit.search import check_bounds
 from bastion.audit.shown_results import asked_for, shown
 from bastion.store.interruption import Interrupted, Interruption
 
+from .audit_exports import AuditExports
 from .looks import Looks, act_of
 from .parts import Parts
 
@@ -48,6 +49,7 @@ class AuditCalls:
         self._parts = parts
         self.looks = Looks(parts)
         self._at_work: dict[tuple[int, str], Interruption] = {}
+        self._exports = AuditExports(parts)
 
     # ----------------------------------------------------------------------------------------------------- searches
 
@@ -153,6 +155,28 @@ class AuditCalls:
         """`audit.filters.remove`."""
         await self._parts.store.run(saved_filters.remove(caller.person.name, params.name))
         await self._parts.record(act_of(caller.person.name, caller.source, "filter-removed", params.name))
+
+    # ------------------------------------------------------------------------------------------------------- exports
+
+    async def export_begin(self, caller: Caller, params: methods.AuditExportBegin) -> m.AuditExport:
+        """`audit.export.begin`."""
+        wanted = (params.statements if params.what == "statements" else params.sessions) or (
+            m.StatementFilter() if params.what == "statements" else m.SessionFilter()
+        )
+        restrict(caller, wanted)
+        return await self._exports.begin(caller, params, recorded(wanted))
+
+    async def export_read(self, caller: Caller, params: methods.AuditExportRead) -> m.AuditExportPiece:
+        """`audit.export.read`."""
+        return await self._exports.read(caller, params.id)
+
+    async def export_state(self, caller: Caller, params: methods.ById) -> m.AuditExport:
+        """`audit.export.state`."""
+        return self._exports.state(caller, params.id)
+
+    async def export_cancel(self, caller: Caller, params: methods.ById) -> m.AuditExport:
+        """`audit.export.cancel`."""
+        return await self._exports.cancel(caller, params.id)
 
     # ------------------------------------------------------------------------------------------------------- results
 

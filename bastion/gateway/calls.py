@@ -27,7 +27,7 @@ from bastion.audit.journal import JournalFailed
 from bastion.audit.recording_file import RecordingDamaged
 from bastion.audit.verify import NothingToVerify, verify
 
-from . import evidence, explain, exports, personal, screens, supervision, watches
+from . import evidence, explain, exports, personal, screens, supervision, watches, witness
 from .audit_calls import AuditCalls
 from .live_list import Habits, LiveView, live_list
 from .parts import Parts
@@ -136,6 +136,7 @@ class Calls:
             ask=await self._parts.access.administrators(),
             token_validity=settings.token.validity,
             token_longest=settings.token.longest,
+            alarms=evidence.alarms(self._parts) if caller.sees_all else [],
         )
 
     async def databases(self, caller: Caller, params: methods.DatabaseList) -> list[m.Database]:
@@ -295,6 +296,10 @@ _HANDLERS: dict[str, Handler] = {
     methods.FILTERS.name: _on_audit(AuditCalls.filters),
     methods.FILTER_SAVE.name: _on_audit(AuditCalls.filter_save),
     methods.FILTER_REMOVE.name: _on_audit(AuditCalls.filter_remove),
+    methods.AUDIT_EXPORT_BEGIN.name: _on_audit(AuditCalls.export_begin),
+    methods.AUDIT_EXPORT_READ.name: _on_audit(AuditCalls.export_read),
+    methods.AUDIT_EXPORT_STATE.name: _on_audit(AuditCalls.export_state),
+    methods.AUDIT_EXPORT_CANCEL.name: _on_audit(AuditCalls.export_cancel),
     methods.SCREENS.name: Calls.screens,
     methods.SCREEN.name: Calls.screen,
     methods.SCREEN_OF.name: _on_parts(screens.screen_of),
@@ -302,6 +307,7 @@ _HANDLERS: dict[str, Handler] = {
     methods.SCREEN_FOLLOW.name: _on_parts(screens.follow),
     methods.VERIFY.name: Calls.verify,
     methods.ANCHOR.name: Calls.anchor,
+    methods.CHECKPOINT.name: _on_parts(witness.checkpoint),
     methods.SUBSCRIBE.name: Calls.subscribe,
     methods.CA.name: Calls.ca,
     methods.APPLY.name: Calls.apply,
@@ -312,6 +318,10 @@ _HANDLERS: dict[str, Handler] = {
     methods.EXPORT_ABANDON.name: _on_parts(exports.abandon),
     methods.EXPORT_LIST.name: _on_parts(exports.listing),
     methods.EXPORT_READ.name: _on_parts(exports.read),
+    methods.LEGAL_HOLDS.name: _on_parts(evidence.legal_holds),
+    methods.LEGAL_HOLD_ADD.name: _on_parts(evidence.legal_hold_add),
+    methods.LEGAL_HOLD_REMOVE.name: _on_parts(evidence.legal_hold_remove),
+    methods.RETENTION.name: _on_parts(evidence.retention),
     methods.BUNDLE.name: _on_parts(evidence.bundle),
     methods.BUNDLE_READ.name: _on_parts(evidence.read),
     methods.BUNDLE_REMOVE.name: _on_parts(evidence.remove),
