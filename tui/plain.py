@@ -20,6 +20,8 @@ CSS = """
 App.-plain * { scrollbar-size-vertical: 0; scrollbar-size-horizontal: 0; }
 .-plain Dialog > Vertical, .-plain CatalogTree, .-plain Toast { border: none; }
 .-plain Toast { background: $background; }
+/* Of the page behind a dialog nothing is left beside it: it would be read out. */
+.-plain ModalScreen { background: $background; }
 .-plain Screen * { border: none; outline: none; }
 """
 

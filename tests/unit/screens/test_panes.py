@@ -68,3 +68,17 @@ async def test_the_help_begins_with_what_has_the_focus(tmp_path: Path) -> None:
         text = shown(pilot)
         assert "In a result table" in text
         assert "Console\n" not in text.split("In a result table")[0].replace("2 Console", "")
+
+
+async def test_on_plain_pages_nothing_of_the_page_stands_beside_a_dialog(tmp_path: Path) -> None:
+    scripted = world(tmp_path)
+    scripted.app.preferences.settings.plain = True
+    async with scripted.app.run_test(size=NARROW) as pilot:
+        await settled(pilot)
+        assert "warehouse" in shown(pilot)
+        await press(pilot, "f3")
+        assert "O&M token" in shown(pilot)
+        assert "warehouse" not in shown(pilot)
+        assert "Search" not in shown(pilot)
+        await press(pilot, "escape")
+        assert "warehouse" in shown(pilot)
