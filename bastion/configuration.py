@@ -76,6 +76,23 @@ class RecordingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """How long the record is kept, and when its disk is too full. 0: for ever, as much as there is.
+
+    records           days that the journal and the store keep sessions, statements and acts
+    recordings        days that results are kept; `screens`: the same of screens
+    recordings_bytes  bytes of both together; beyond it the oldest go
+    alarm             per cent of a disk in use from which there is an alarm; 0: none
+    """
+
+    records: int = 0
+    recordings: int = 0
+    screens: int = 0
+    recordings_bytes: int = 0
+    alarm: int = 85
+
+
+@dataclass(frozen=True, slots=True)
 class WorkstationSettings:
     """The workstation over plain SSH.
 
@@ -120,6 +137,7 @@ class Configuration:
     limits: Limits
     recording: RecordingSettings = RecordingSettings()
     workstation: WorkstationSettings = WorkstationSettings()
+    retention: RetentionSettings = RetentionSettings()
     shipping: tuple[Destination, ...] = ()
     people: Endpoint | None = None
     """A second address to listen on, for people: it offers compression only, so every ssh compresses the screen."""
@@ -284,6 +302,7 @@ def _read(file: Path, root: _Table) -> Configuration:
 
     recording = _recording(root.table("recording"))
     workstation = _workstation(folder, root.table("workstation"))
+    retention = _retention(root.table("retention"))
     shipping = tuple(_destination(folder, each) for each in root.tables("shipping"))
     if len({each.name for each in shipping}) < len(shipping):
         raise root.fail("shipping", "has two destinations of one name: each remembers by it how far it is")
@@ -319,6 +338,7 @@ def _read(file: Path, root: _Table) -> Configuration:
         limits=limits,
         recording=recording,
         workstation=workstation,
+        retention=retention,
         shipping=shipping,
         people=Endpoint(listen.host, people_port) if people_port else None,
     )
@@ -335,6 +355,20 @@ def _recording(table: _Table) -> RecordingSettings:
     )
     table.end()
     return recording
+
+
+def _retention(table: _Table) -> RetentionSettings:
+    defaults = RetentionSettings()
+    longest = 36_500
+    retention = RetentionSettings(
+        records=table.number("records", defaults.records, 0, longest),
+        recordings=table.number("recordings", defaults.recordings, 0, longest),
+        screens=table.number("screens", defaults.screens, 0, longest),
+        recordings_bytes=table.number("recordings_bytes", defaults.recordings_bytes, 0, 1024**5),
+        alarm=table.number("alarm", defaults.alarm, 0, 99),
+    )
+    table.end()
+    return retention
 
 
 def _workstation(folder: Path, table: _Table) -> WorkstationSettings:
@@ -464,6 +498,16 @@ resume_for = {WorkstationSettings().resume_for}
 export_quota = {WorkstationSettings().export_quota}
 # bytes that everybody's may take here together; 0: only the disk is the limit
 exports_total = {WorkstationSettings().exports_total}
+
+# Days that the record is kept; 0: for ever. What goes leaves a signed tombstone, so that the record still verifies;
+# sessions on legal hold stay. The alarm is raised when so many per cent of a disk of the record are in use.
+[retention]
+records = 0
+recordings = 0
+screens = 0
+# bytes of all recordings and screens together; beyond it the oldest go; 0: as many as there are
+recordings_bytes = 0
+alarm = {RetentionSettings().alarm}
 
 # Every record, also to other systems: kind = "syslog", "file" or "webhook". See docs/events.md.
 # [[shipping]]

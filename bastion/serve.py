@@ -29,6 +29,7 @@ from bastion.commands.initialise import known_hosts_lines
 from bastion.configuration import Configuration, ConfigurationError, Endpoint
 from bastion.gateway.parts import Parts
 from bastion.gateway.server import Gateway
+from bastion.housekeeping import Housekeeping
 from bastion.protocols.contract import Engine
 from bastion.protocols.mysql.engine import MysqlEngine
 from bastion.protocols.postgres import PostgresEngine
@@ -120,9 +121,11 @@ async def parts_of(configuration: Configuration, reason: str, *, serving: bool =
             total=configuration.workstation.exports_total, alone=serving,
         )  # fmt: skip
         screens = recorder if configuration.recording.screens else None
+        housekeeping = Housekeeping(configuration, journal, store) if serving else None
         yield Parts(
-            configuration, store, vault, authority, journal, audit, access, sessions, advertise, exports, screens
-        )
+            configuration, store, vault, authority, journal, audit, access, sessions, advertise, exports, screens,
+            housekeeping=housekeeping,
+        )  # fmt: skip
 
 
 def _shipping(configuration: Configuration) -> Shipping:
@@ -219,6 +222,8 @@ class _Tending:
     def start(self) -> None:
         self._run(self._look_for_changes())
         self._run(self._remove_old_exports())
+        if self._parts.housekeeping is not None:
+            self._parts.housekeeping.start()
 
     def reload(self) -> None:
         """SIGHUP: new host keys, and the declared state looked at again."""
@@ -253,6 +258,8 @@ class _Tending:
         task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
+        if self._parts.housekeeping is not None:
+            await self._parts.housekeeping.stop()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

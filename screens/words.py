@@ -7,9 +7,18 @@ from datetime import datetime, timedelta
 from backends.interface import DatabaseError
 from backends.link import HostKeyChanged, HostKeyUnknown, KeyUnusable, LoginRefused, Unreachable
 from backends.spill import SpillBroken
-from backends.visible_text import visible
+from backends.visible_text import visible, visible_line
+from bastion.api import messages as m
 from bastion.api.language import translate as _
 from bastion.api.refusals import Refused
+
+
+def storage_words(state: m.StorageState) -> str:
+    """That a disk of the record is nearly full."""
+    return _(
+        "The disk of {folder} is {percent} % full. When it is full, nothing is passed on any more: make room, or set "
+        "retention."
+    ).format(folder=visible_line(state.folder), percent=state.percent)
 
 
 def mark(text: str) -> str:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import msgspec
 from textual import work
 from textual._callback import invoke
 from textual.binding import Binding, BindingType
@@ -16,8 +17,9 @@ from textual.screen import Screen
 
 from backends.link import LinkError
 from backends.personal import Personal
-from backends.visible_text import visible
-from bastion.api import language, methods, moments
+from backends.visible_text import visible, visible_line
+from backends.witness import SECONDS as WITNESS_SECONDS
+from bastion.api import language, live, methods, moments
 from bastion.api import messages as m
 from bastion.api.language import translate as _
 from bastion.api.language import translate_many
@@ -27,12 +29,14 @@ from screens.console import ConsoleScreen
 from screens.databases import DatabasesScreen
 from screens.help import HelpDialog
 from screens.keys import KeysDialog
+from screens.live import LiveScreen
 from screens.login import LoginScreen
 from screens.palette import PaletteDialog
+from screens.record_alarm import RecordAlarm
 from screens.settings import SettingsDialog
 from screens.token_watch import TokenWatch
 from screens.widgets.frame import PAGES
-from screens.words import left, mark, sentence
+from screens.words import left, mark, sentence, storage_words
 from screens.workstation import ControlLink, Services, Start
 
 from .actions import Action, help_groups
@@ -50,6 +54,8 @@ TOKENS_SECONDS = 5.0
 """How often the tokens in use are looked at."""
 KEEP_SECONDS = 3.0
 """How long leaving waits for what is being kept at the bastion."""
+NOTICE_SECONDS = 600
+"""How long an auditor's words stay, unless they are clicked away."""
 TOKEN_WARNING_SECONDS = 30
 """How long a warning stays, unless it is clicked away."""
 
@@ -61,6 +67,7 @@ class CasemateApp(TerminalApp):
         "databases": DatabasesScreen,
         "console": ConsoleScreen,
         "audit": AuditScreen,
+        "live": LiveScreen,
         "between": Screen,
     }
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -70,6 +77,7 @@ class CasemateApp(TerminalApp):
         Binding("1", "page('databases')", mark("Databases"), show=False),
         Binding("2", "page('console')", mark("Console"), show=False),
         Binding("3", "page('audit')", mark("Audit"), show=False),
+        Binding("4", "page('live')", mark("Live"), show=False),
         Binding("ctrl+g", "next_page", mark("Next page"), show=False),
         Binding("ctrl+o", "renew_tokens", mark("Renew the token that ends"), priority=True, show=False),
         Binding("comma", "settings", mark("Settings"), show=False),
@@ -123,6 +131,9 @@ class CasemateApp(TerminalApp):
         link.listen(lambda event: self._from_outside(self.Heard(event)))
         self.start = Start(target=str(link.target))
         self._subscribe(link)
+        for alarm in link.hello.alarms:
+            self.told(storage_words(alarm), bad=True)
+        self._be_witness(link)
         if again and self.current_mode != "_default":
             self.pop_screen()
             self.told(_("Connected again."))
@@ -147,9 +158,24 @@ class CasemateApp(TerminalApp):
     @work(group="subscribe", exclusive=True)
     async def _subscribe(self, link: ControlLink) -> None:
         try:
-            await link.subscribe("sessions", "statements", "tokens")
+            await link.subscribe("sessions", "statements", "tokens", "storage", "notices")
         except (Refused, LinkError) as error:
             log.info("no notifications: %s", error)
+
+    @work(group="witness", exclusive=True)
+    async def _be_witness(self, link: ControlLink) -> None:
+        """Keeps the bastion's newest checkpoint now and again; says so when its record is not that of the kept one."""
+        witness = self.services.witness
+        while witness is not None and link is self.link and not witness.is_own_machine(link.target):
+            try:
+                broken = await witness.look(link)
+            except (Refused, LinkError) as error:
+                log.info("no checkpoint was kept: %s", error)
+            else:
+                if broken is not None:
+                    await self.push_screen(RecordAlarm(broken, link.target))
+                    return
+            await asyncio.sleep(WITNESS_SECONDS)
 
     def on_casemate_app_link_lost(self, message: LinkLost) -> None:
         if message.link is not self.link:
@@ -174,6 +200,10 @@ class CasemateApp(TerminalApp):
         )
         if isinstance(audit, AuditScreen):
             audit.heard(event)
+        if event.topic == "storage":
+            self._tell_of_storage(event)
+        if event.topic == "notices":
+            self._tell_of_auditor(event)
         if event.topic == "tokens":
             try:
                 state = m.TokenState(**{k: event.data[k] for k in m.TokenState.__struct_fields__})
@@ -184,6 +214,27 @@ class CasemateApp(TerminalApp):
             self.tokens.changed(event.kind, state)
             if isinstance(console, ConsoleScreen):
                 console.token_changed(state)
+
+    def _tell_of_auditor(self, event: m.Event) -> None:
+        try:
+            notice = msgspec.convert(event.data, live.Notice)
+        except msgspec.ValidationError:
+            return
+        said = _("The auditor {by}, about your session on {database}: {text}").format(
+            by=notice.by, database=notice.database, text=notice.text
+        )
+        self.notify(visible(said), severity="warning", markup=False, timeout=NOTICE_SECONDS)
+        self.bell()
+
+    def _tell_of_storage(self, event: m.Event) -> None:
+        try:
+            state = msgspec.convert(event.data, m.StorageState)
+        except msgspec.ValidationError:
+            return
+        if event.kind == "cleared":
+            self.told(_("There is room again on the disk of {folder}.").format(folder=visible_line(state.folder)))
+        else:
+            self.told(storage_words(state), bad=True)
 
     def opened_page(self, name: str) -> Screen[Any] | None:
         """A page that has been shown before."""
@@ -215,6 +266,8 @@ class CasemateApp(TerminalApp):
 
     def reachable(self, name: str) -> bool:
         """Whether there is such a page now: a console only once one was opened."""
+        if name == "live":
+            return self.has_role("auditor", "administrator")
         return name != "console" or self.opened_page(name) is not None
 
     def action_page(self, name: str) -> None:
@@ -370,7 +423,7 @@ class CasemateApp(TerminalApp):
     async def _new_pages(self) -> None:
         """The pages without work in them are made anew; what a console shows keeps its language until it changes."""
         here = self.current_mode
-        for name in ("databases", "audit"):
+        for name in ("databases", "audit", "live"):
             if self.opened_page(name) is None:
                 continue
             if name == here:
@@ -384,7 +437,10 @@ class CasemateApp(TerminalApp):
                 if isinstance(screen, LoginScreen):
                     await screen.recompose()
                 screen.refresh(layout=True)
+                screen.query("*").refresh()
                 screen.refresh_bindings()
+                if isinstance(screen, ConsoleScreen):
+                    screen.language_changed()
 
     def action_help(self) -> None:
         if isinstance(self.screen, HelpDialog):

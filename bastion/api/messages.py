@@ -19,6 +19,15 @@ class Address(Message):
     port: int
 
 
+class StorageState(Message):
+    """A disk of the record that is nearly full. Bytes."""
+
+    folder: str
+    used: int
+    total: int
+    percent: int
+
+
 class Hello(Message):
     """The first answer on a control channel. `roles` of operator, approver, auditor, administrator."""
 
@@ -32,6 +41,38 @@ class Hello(Message):
     token_validity: int = 0
     """Seconds that a token lives where nothing else is asked for; `token_longest`: at most. 0: not told."""
     token_longest: int = 0
+    alarms: list[StorageState] = []
+    """Disks of the record that are nearly full; for administrators and auditors."""
+
+
+class LegalHold(Message):
+    """A session that retention leaves alone, with the `screen` that it was opened in."""
+
+    session: str
+    screen: str
+    reason: str
+    by: str
+    at: str
+    user: str = ""
+    database: str = ""
+    started_at: str | None = None
+
+
+class RetentionState(Message):
+    """The rules (0: for ever, as much as there is; see the configuration), what was deleted last, what is held.
+
+    deleted_at, rule  of the newest tombstone on record; None, '' where nothing was deleted
+    """
+
+    records: int
+    recordings: int
+    screens: int
+    recordings_bytes: int
+    alarm: int
+    holds: int
+    deleted_at: str | None = None
+    rule: str = ""
+    disks: list[StorageState] = []
 
 
 class Account(Message):

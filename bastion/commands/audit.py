@@ -110,8 +110,8 @@ def show_proof(context: Context, proof: m.Proof, *, as_json: bool) -> int:
         if proof.deleted and proof.tombstone is not None:
             context.output.out(
                 _(
-                    "{count} of the records up to {last} were deleted by retention ({rule}), the last at {at}: tombstone "
-                    "at record {number}, signed."
+                    "{count} of the records up to {last} were deleted by retention ({rule}), the last at {at}: "
+                    "tombstone at record {number}, signed."
                 ).format(
                     count=proof.deleted, last=proof.deleted_to, rule=clean(proof.deleted_by or ""),
                     at=proof.deleted_at, number=proof.tombstone,

@@ -40,7 +40,7 @@ def check_machine(file: Path) -> list[m.Finding]:
     except ConfigurationError as error:
         return [_error("configuration", str(error), "Correct the file, or make a bastion with: casemate init DIR")]
     findings = [_ok("configuration", f"{configuration.file} can be read")]
-    for check in (_modes, _keys, _store, _journal, _port, _workstation):
+    for check in (_modes, _keys, _store, _journal, _storage, _port, _workstation):
         findings += check(configuration)
     return findings
 
@@ -128,6 +128,20 @@ def _journal(configuration: Configuration) -> Iterator[m.Finding]:
             "journal", f"broken at record {proof.broken_at} in {proof.file}: {proof.reason}",
             "Keep the files as they are, and find out who changed them.",
         )  # fmt: skip
+
+
+def _storage(configuration: Configuration) -> Iterator[m.Finding]:
+    from bastion.audit.storage import usages
+
+    alarm = configuration.retention.alarm
+    for disk in usages([configuration.journal_folder, configuration.recordings_folder]):
+        said = f"{disk.percent} % of the disk of {disk.folder} are in use"
+        if alarm and disk.percent >= alarm:
+            yield _warning(
+                "storage", said, "Make room, or set [retention]: when it is full, nothing is passed on any more."
+            )
+        else:
+            yield _ok("storage", said)
 
 
 def _port(configuration: Configuration) -> Iterator[m.Finding]:

@@ -10,8 +10,10 @@ from pathlib import Path
 from bastion.api import messages as m
 from bastion.api import methods
 from bastion.api.language import translate as _
+from bastion.api.language import translate_many
 
-from .printing import clean, json_line
+from .printing import clean, json_line, table
+from .values import shown_moment
 from .words import DONE, NOT_SO, WRONG_USAGE, CommandFailed, Context, Place
 
 
@@ -68,6 +70,80 @@ async def bundle(context: Context, arguments: argparse.Namespace) -> int:
         )
         + "\n"
     )
+    return DONE
+
+
+def legal_hold_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `audit legal-hold`."""
+    parser.add_argument("what", choices=("list", "add", "remove"))
+    parser.add_argument("session", nargs="?", metavar="SESSION")
+    parser.add_argument("--reason", metavar="TEXT", default="", help="add, remove: why; it is recorded with your name")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
+
+
+async def legal_hold(context: Context, arguments: argparse.Namespace) -> int:
+    """Lists, adds, removes."""
+    if arguments.what == "list":
+        held: list[m.LegalHold] = await context.api.call(methods.LEGAL_HOLDS, methods.Nothing())
+    elif arguments.session is None:
+        raise CommandFailed(f"Say which session: audit legal-hold {arguments.what} SESSION --reason TEXT", WRONG_USAGE)
+    else:
+        method = methods.LEGAL_HOLD_ADD if arguments.what == "add" else methods.LEGAL_HOLD_REMOVE
+        request = methods.ById(id=arguments.session, reason=arguments.reason)
+        held = [await context.api.call(method, request)]
+    if arguments.json:
+        context.output.out("".join(json_line(one) for one in held))
+    elif arguments.what == "list" and held:
+        table(
+            context.output,
+            (_("SESSION"), _("USER"), _("DATABASE"), _("FROM"), _("HELD BY"), _("HELD AT"), _("REASON")),
+            (
+                (h.session, h.user, h.database, shown_moment(h.started_at) if h.started_at else "", h.by,
+                 shown_moment(h.at), h.reason)
+                for h in held
+            ),
+        )  # fmt: skip
+    elif arguments.what == "list":
+        context.output.err(_("No session is on legal hold.") + "\n")
+    elif arguments.what == "add":
+        text = _("The session {session} is on legal hold: retention leaves it alone.")
+        context.output.err(text.format(session=clean(held[0].session)) + "\n")
+    else:
+        text = _("The session {session} is not on legal hold any more.")
+        context.output.err(text.format(session=clean(held[0].session)) + "\n")
+    return DONE
+
+
+def retention_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `audit retention`."""
+    parser.add_argument("--json", action="store_true", help="as one JSON object on standard output")
+
+
+async def retention(context: Context, arguments: argparse.Namespace) -> int:
+    """The rules, what was deleted last, and how full the disks are."""
+    state: m.RetentionState = await context.api.call(methods.RETENTION, methods.Nothing())
+    if arguments.json:
+        context.output.out(json_line(state))
+        return DONE
+    for name, days in (
+        (_("sessions, statements and acts"), state.records),
+        (_("results"), state.recordings),
+        (_("screens"), state.screens),
+    ):
+        kept = _("for ever") if not days else translate_many("{count} day", "{count} days", days).format(count=days)
+        context.output.out(f"{name}: {kept}\n")
+    if state.recordings_bytes:
+        context.output.out(
+            _("results and screens together: {bytes} bytes at most").format(bytes=state.recordings_bytes) + "\n"
+        )
+    held = translate_many("{count} session is on legal hold", "{count} sessions are on legal hold", state.holds)
+    context.output.out(held.format(count=state.holds) + "\n")
+    if state.deleted_at is not None:
+        context.output.out(
+            _("deleted last at {at}: {rule}").format(at=shown_moment(state.deleted_at), rule=clean(state.rule)) + "\n"
+        )
+    for disk in state.disks:
+        context.output.out(f"{clean(disk.folder)}: {disk.percent} %\n")
     return DONE
 
 

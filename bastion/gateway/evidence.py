@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
 
 from bastion.api import messages as m
 from bastion.api import methods
 from bastion.api.refusals import Refused
+from bastion.audit import legal_holds as holds
 from bastion.audit.bundle import BundleImpossible, BundleMaker, Wanted
 from bastion.audit.journal import now
 from bastion.audit.records import Act
+from bastion.audit.storage import shown, usages
+from bastion.store import schema
 
 from . import exports
 from .parts import Parts
@@ -70,6 +75,73 @@ async def read(parts: Parts, caller: Caller, params: methods.ExportRead) -> m.Ex
 async def remove(parts: Parts, caller: Caller, params: methods.ById) -> None:
     """`audit.bundle.remove`: fetched, or no longer wanted."""
     await exports.abandon(parts, caller, params)
+
+
+def alarms(parts: Parts) -> list[m.StorageState]:
+    """Disks of the record that are nearly full."""
+    return [] if parts.housekeeping is None else parts.housekeeping.storage.alarms
+
+
+async def legal_holds(parts: Parts, _caller: Caller, _params: methods.Nothing) -> list[m.LegalHold]:
+    """`legal-hold.list`."""
+    return await parts.store.read(holds.holds)
+
+
+async def legal_hold_add(parts: Parts, caller: Caller, params: methods.ById) -> m.LegalHold:
+    """`legal-hold.add`: in force before it is on record, so that nothing goes meanwhile; taken back where it is not."""
+    reason = params.reason.strip()[:LONGEST_REASON]
+    if not reason:
+        raise Refused("evidence-reason")
+    await parts.audit.settle()
+    held = await parts.store.run(holds.add(params.id, reason, caller.person.name, now()))
+    try:
+        await _held(parts, caller, "legal-hold-added", held, reason)
+    except BaseException:
+        await parts.store.run(holds.remove(params.id))
+        raise
+    return held
+
+
+async def legal_hold_remove(parts: Parts, caller: Caller, params: methods.ById) -> m.LegalHold:
+    """`legal-hold.remove`: on record before it holds no more."""
+    reason = params.reason.strip()[:LONGEST_REASON]
+    if not reason:
+        raise Refused("evidence-reason")
+    held = next((one for one in await parts.store.read(holds.holds) if one.session == params.id), None)
+    if held is None:
+        raise Refused("hold-unknown", session=params.id[:64])
+    await _held(parts, caller, "legal-hold-removed", held, reason)
+    return await parts.store.run(holds.remove(params.id))
+
+
+async def _held(parts: Parts, caller: Caller, act: str, held: m.LegalHold, reason: str) -> None:
+    detail: dict[str, str | int | None] = {"reason": reason, "screen": held.screen}
+    await parts.record(
+        Act(
+            at=now(), user=caller.person.name, source=caller.source, act=act, subject=held.session, detail=detail
+        )
+    )  # fmt: skip
+
+
+async def retention(parts: Parts, _caller: Caller, _params: methods.Nothing) -> m.RetentionState:
+    """`audit.retention`: the rules, and how full the disks are."""
+    settings, configuration = parts.configuration.retention, parts.configuration
+    await parts.audit.settle()
+
+    def last(connection: sa.Connection) -> tuple[int, sa.Row[Any] | None]:
+        acts = schema.acts
+        query = sa.select(acts.c.at, acts.c.subject).where(acts.c.kind == "tombstone").order_by(acts.c.at.desc())
+        return len(holds.holds(connection)), connection.execute(query.limit(1)).first()
+
+    count, found = await parts.store.read(last)
+    disks = await asyncio.to_thread(
+        lambda: [shown(one) for one in usages([configuration.journal_folder, configuration.recordings_folder])]
+    )
+    return m.RetentionState(
+        records=settings.records, recordings=settings.recordings, screens=settings.screens,
+        recordings_bytes=settings.recordings_bytes, alarm=settings.alarm, holds=count,
+        deleted_at=None if found is None else found.at, rule="" if found is None else found.subject, disks=disks,
+    )  # fmt: skip
 
 
 def _fill(parts: Parts, kept: Kept, wanted: Wanted) -> str:

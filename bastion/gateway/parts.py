@@ -14,6 +14,7 @@ from bastion.audit.recorder import Recorder
 from bastion.audit.records import AnyRecord
 from bastion.authority import Authority
 from bastion.configuration import Configuration
+from bastion.housekeeping import Housekeeping
 from bastion.sessions.registry import Sessions
 from bastion.store.store import Store
 from bastion.vault import Vault
@@ -40,6 +41,8 @@ class Parts:
     """What keeps the screens of served workstations, where they are kept."""
     workstations: UiSessions | None = None
     """The served workstations, once the gateway is made."""
+    housekeeping: Housekeeping | None = None
+    """Retention and the watch over the disks, of a bastion that serves."""
 
     async def record(self, *records: AnyRecord) -> None:
         """Writes records and waits until they hold as the durability asks. Raises JournalFailed."""

@@ -14,7 +14,14 @@ from bastion.api import live
 from bastion.api import messages as m
 from bastion.api.refusals import Refused
 from bastion.audit.journal import Journal
-from bastion.audit.records import AnyRecord, StatementDone, StatementExtended, StatementRefused, StatementSent
+from bastion.audit.records import (
+    AnyRecord,
+    StatementDone,
+    StatementExtended,
+    StatementRefused,
+    StatementSent,
+    StorageAlarm,
+)
 from bastion.sessions.live import LiveSession
 from bastion.sessions.registry import Sessions
 
@@ -31,7 +38,7 @@ OPEN_STATEMENTS = 10_000
 SHOWN_TEXT = 16 * 1024
 """Characters of a statement in an event; the whole text is in the record."""
 
-TOPICS = frozenset({"sessions", "statements", "tokens", "notices"})
+TOPICS = frozenset({"sessions", "statements", "tokens", "notices", "storage"})
 
 _SEES_ALL = frozenset({"auditor", "administrator"})
 
@@ -174,6 +181,9 @@ class Subscriptions:
 
     def _recorded(self, record: AnyRecord) -> None:
         """Called by the journal in the thread that appended; statements are written on the event loop's."""
+        if type(record) is StorageAlarm:
+            self._loop.call_soon_threadsafe(self._storage, record)
+            return
         if self._subscribers and isinstance(
             record, StatementSent | StatementDone | StatementRefused | StatementExtended
         ):
@@ -182,6 +192,14 @@ class Subscriptions:
                 return
             # After the journal has returned: nothing that is told may hold up or break what is written.
             self._loop.call_soon_threadsafe(self._statement, record, session)
+
+    def _storage(self, record: StorageAlarm) -> None:
+        state = m.StorageState(
+            folder=record.folder, used=record.used, total=record.total, percent=record.percent
+        )  # fmt: skip
+        for subscriber in list(self._subscribers):
+            if subscriber.wants("storage", ""):
+                subscriber.put(_event("storage", record.state, state))
 
     def _statement(self, record: AnyRecord, session: LiveSession) -> None:
         for subscriber in list(self._subscribers):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from tests.servers.bastion_process import BastionProcess, CommandFailed, program
 from tests.servers.postgres import PostgresServer
+from tests.servers.processes import wait_for
 
 from .stock_clients import open_tunnel, session_of
+from .test_gateway_control import control
 from .test_result_exports import ssh
 
 CATALOG = "evidence"
@@ -95,3 +99,58 @@ def test_who_may_not_see_data_gets_no_bundle(bastion: BastionProcess, session: s
         bastion.casemate("auditor", "audit", "bundle", session, "--reason", " ", "-o", str(tmp_path / "no.zip"))
     assert "Say why" in failed.value.said
     assert not list(tmp_path.iterdir())
+
+
+# ------------------------------------------------------------------------------------------- legal hold, storage alarm
+
+
+def test_a_hold_is_on_record_and_listed_and_released(bastion: BastionProcess, session: str) -> None:
+    bastion.casemate("auditor", "audit", "legal-hold", "add", session, "--reason", "case 17", "--json")
+    [held] = bastion.casemate("auditor", "audit", "legal-hold", "list", "--json")
+    assert (held["session"], held["by"], held["reason"], held["user"]) == (session, "auditor", "case 17", "alice")
+    with pytest.raises(CommandFailed) as failed:
+        bastion.casemate("auditor", "audit", "legal-hold", "add", session, "--reason", "again")
+    assert "already" in failed.value.said
+    with pytest.raises(CommandFailed):
+        bastion.casemate("alice", "audit", "legal-hold", "remove", session, "--reason", "mine")
+    [state] = bastion.casemate("admin", "audit", "retention", "--json")
+    assert (state["records"], state["holds"], state["deleted_at"]) == (0, 1, None)
+    bastion.casemate("auditor", "audit", "legal-hold", "remove", session, "--reason", "closed", "--json")
+    assert bastion.casemate("auditor", "audit", "legal-hold", "list", "--json") == []
+    acts = [r for r in bastion.journal() if str(r.get("act", "")).startswith("legal-hold")]
+    assert [(each["act"], each["subject"], each["detail"]["reason"]) for each in acts] == [
+        ("legal-hold-added", session, "case 17"),
+        ("legal-hold-removed", session, "closed"),
+    ]
+
+
+def test_a_full_disk_is_told_on_record_to_whoever_can_act_and_by_doctor(own_bastion: BastionProcess) -> None:
+    own_bastion.stop()
+    text = own_bastion.configuration.read_text()
+    own_bastion.configuration.write_text(text.replace("alarm = 85", "alarm = 1"))
+    own_bastion.start()
+
+    def raised() -> bool:
+        return any(record["kind"] == "storage-alarm" for record in own_bastion.journal())
+
+    wait_for("the alarm", raised)
+    [alarm] = [record for record in own_bastion.journal() if record["kind"] == "storage-alarm"]
+    assert (alarm["state"], alarm["folder"]) == ("raised", str(own_bastion.home / "journal"))
+    assert alarm["percent"] >= 1
+    found = {person: hello(own_bastion, person)["alarms"] for person in ("auditor", "admin", "alice")}
+    assert [one["percent"] for one in found["auditor"]] == [one["percent"] for one in found["admin"]] != []
+    assert found["alice"] == []
+    done = subprocess.run(
+        [*program(), "doctor", "--config", str(own_bastion.configuration), "--json"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    findings = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [each["level"] for each in findings if each["subject"] == "storage"] == ["warning"]
+
+
+def hello(bastion: BastionProcess, person: str) -> dict[str, Any]:
+    async def ask() -> dict[str, Any]:
+        async with control(bastion, person) as channel:
+            return dict(await channel.result("hello"))
+
+    return asyncio.run(ask())
