@@ -28,6 +28,7 @@ from backends.metadata import SchemaMetadata
 from backends.personal import Personal
 from backends.plan import Plan
 from backends.recent_bastions import RecentBastions
+from backends.witness import Witness
 from bastion.api import messages as m
 from bastion.api.methods import Method
 
@@ -131,6 +132,8 @@ class Services:
     recent_bastions: RecentBastions = field(default_factory=RecentBastions)
     exports_to_bastion: bool = False
     """There is no disk of the person's here: an exported result waits on the bastion until it is fetched."""
+    witness: Witness | None = None
+    """Keeps the bastion's checkpoints on this machine; None where it is the bastion's own."""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from backends import witness
 from backends.console import DatabaseConsole
 from backends.host_keys import HostKeys, default_files
 from backends.link import Credentials, Link, Target
@@ -59,7 +61,7 @@ def run(
     start = Start(target=target or "", password=password, identity=identity, trust_new=trust_new, plain=plain)
     complaints: list[str] = []
     app = CasemateApp(
-        services(HostKeys(default_files(known_hosts))),
+        replace(services(HostKeys(default_files(known_hosts))), witness=witness.Witness(witness.default_folder())),
         start,
         settings=settings.load(complaints.append),
         keep=_keep,
