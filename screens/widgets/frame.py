@@ -19,7 +19,12 @@ from bastion.api.language import translate as _
 
 from ..words import mark
 
-PAGES = (("databases", mark("Databases")), ("console", mark("Console")), ("audit", mark("Audit")))
+PAGES = (
+    ("databases", mark("Databases")),
+    ("console", mark("Console")),
+    ("audit", mark("Audit")),
+    ("live", mark("Live")),
+)
 ROLES = (mark("operator"), mark("approver"), mark("auditor"), mark("administrator"))
 ALWAYS = ("help", "command_palette")
 """Actions whose keys are in view whatever else there is no room for: they lead to all others."""

@@ -46,12 +46,12 @@ class SearchInput(LineInput):
         self.post_message(self.Moved(action))
 
     def check_consume_key(self, key: str, character: str | None) -> bool:
-        if not self.value and character is not None and (character in "123?"):
+        if not self.value and character is not None and (character in "1234?"):
             return False
         return super().check_consume_key(key, character)
 
     async def _on_key(self, event: events.Key) -> None:
-        if not self.value and event.character is not None and event.character in "123?":
+        if not self.value and event.character is not None and event.character in "1234?":
             event.prevent_default()
             return
         await super()._on_key(event)

@@ -234,7 +234,7 @@ def test_a_client_that_does_not_read_does_not_keep_its_statement_alive(
         wait_for("the database waits for the client", lambda: _waits_to_send(on_postgres))
         session = live_session(stock_bastion, "endings-pg")
         before = stock_bastion.resident_bytes()
-        stock_bastion.casemate("auditor", "end", session, "--json")
+        stock_bastion.casemate("auditor", "end", session, "--reason", "over", "--json")
         ended = stock_bastion.wait_for_sessions(
             "its end", lambda all_: [each for each in all_ if each["id"] == session and each["state"] == "closed"]
         )[0]
@@ -260,7 +260,8 @@ def test_a_database_that_does_not_answer_the_cancel_is_said_to_be_busy(
         [pid] = on_postgres.running("pg_sleep(300)")
         subprocess.run(["kill", "-STOP", str(pid)], check=True)
         try:
-            stock_bastion.casemate("auditor", "end", live_session(stock_bastion, "endings-pg"), "--json")
+            running = live_session(stock_bastion, "endings-pg")
+            stock_bastion.casemate("auditor", "end", running, "--reason", "over", "--json")
             assert working.over()
             session = session_of(stock_bastion, tunnel)
         finally:
@@ -300,7 +301,7 @@ def test_an_idle_session_that_is_ended_is_gone_on_the_database(
     place = Place(tunnel.host, tunnel.port, DATABASE)
     idle = Wire(place) if ground.name == "endings-pg" else MysqlWire(place)
     session = live_session(stock_bastion, ground.name)
-    stock_bastion.casemate("auditor", "end", session, "--json")
+    stock_bastion.casemate("auditor", "end", session, "--reason", "over", "--json")
     ground.assert_nothing_is_left()
     ended = session_of(stock_bastion, tunnel)
     assert (ended["id"], ended["state"], ended["end_reason"]) == (session, "closed", "ended by auditor")

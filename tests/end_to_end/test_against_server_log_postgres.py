@@ -287,7 +287,7 @@ def _dies(server: PostgresServer, client: Client) -> None:
 
 def _ended(bastion: BastionProcess, client: Client) -> None:
     [session] = [each for each in bastion.sessions() if each["client"].split(" ")[0] == client.name]
-    bastion.casemate("auditor", "end", session["id"], "--json")
+    bastion.casemate("auditor", "end", session["id"], "--reason", "over", "--json")
     _fails(client, "SELECT 'too late'")
 
 
