@@ -125,6 +125,11 @@ class RunningAnswer:
             self._notes.append(StatementExtends(number, detail=f"return status {status}"))
 
     @property
+    def broken_off(self) -> bool:
+        """Whether it has no proper end: as one has that is answered after an order to cancel."""
+        return not self.finished or (self.failed and self._error is None)
+
+    @property
     def more_calls(self) -> bool:
         """Whether RPCs follow behind the one that is being answered."""
         request = self.request

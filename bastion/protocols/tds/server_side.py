@@ -186,9 +186,10 @@ class TdsServerSide:
                         return
             if last and reader.carried:
                 raise Malformed("an answer that ends within one of its tokens")
-            if last and ours and not answer.finished and answer.request is not None:
+            if last and ours and answer.broken_off and answer.request is not None:
                 # The bastion's order has cut it off, and is confirmed in a message of its own.
-                self._cut_off(pieces, raw, len(raw), base, answer, confirmed=False)
+                stop = packets.place(reader.token_start)[0] if answer.finished else len(raw)
+                self._cut_off(pieces, raw, stop, base, answer, confirmed=False)
                 return
             if last:
                 self._finish(pieces, raw[start:], base + len(raw), answer, confirmed=confirmed)
@@ -244,7 +245,7 @@ class TdsServerSide:
         if answer.request is not None:
             behind = waiting[1] if len(waiting) > 1 else None
             cancelled: DatabaseError | None = None
-            if isinstance(behind, Attention) and (confirmed or not answer.finished):
+            if isinstance(behind, Attention) and (confirmed or answer.broken_off):
                 cancelled = CANCELLED_BY_CLIENT if behind.by_client else CANCELLED_BY_BASTION
             answer.end(upto, cancelled)
             waiting.popleft()

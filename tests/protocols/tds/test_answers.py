@@ -197,6 +197,27 @@ def test_an_answer_that_is_cut_off_before_the_confirmation_ends_for_the_client()
     assert not session.exchange.waiting
 
 
+@pytest.mark.parametrize("size", [4096, 9, 12])
+def test_an_answer_that_only_fails_before_the_confirmation_ends_for_the_client(size: int) -> None:
+    session = asked()
+    session.server_side.cancel_in_band()
+    session.server(m.answer(ITEMS, MANY[0], m.done(m.ERROR), size=size))
+    assert session.outcomes() == [(1, 1, "failed", "cancelled by the bastion (attention)")]
+    told = bytes(session.to_client)
+    assert errors_in(told) == [50000]
+    assert told.count(m.done(m.ERROR)[:3]) == 1
+    session.server(m.answer(m.done(m.ATTENTION)))
+    assert bytes(session.to_client) == told
+
+
+def test_the_clients_own_cancel_is_why_an_answer_fails_without_a_word() -> None:
+    session = asked()
+    session.client(m.attention())
+    session.server(m.answer(m.done(m.ERROR)))
+    session.server(m.answer(m.done(m.ATTENTION)))
+    assert session.outcomes() == [(1, None, "failed", "cancelled by the client (attention)")]
+
+
 def test_a_client_that_cancels_too_gets_the_confirmation() -> None:
     session = asked()
     session.server_side.cancel_in_band()
