@@ -1,0 +1,604 @@
+"""What happens on one connection: acceptance, negotiation, login, and then one call after the other."""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from dataclasses import dataclass, field
+
+from . import columns as values
+from .columns import CLOB, BLOB, Bind, Value
+from .passwords import Logon
+from .sql import Cursor, Database, OracleError, Session
+from .wire import ACCEPT, BREAK, CONNECT, DATA, MARKER, REDIRECT, REFUSE, RESEND, RESET, Broken, Gone, Wire, counted, number, string
+
+SERVICES = ("FREEPDB1", "orders")
+FAST_AUTH, END_OF_RESPONSE = 0x10000000, 0x02000000
+
+
+@dataclass(frozen=True)
+class Manners:
+    """Of one listener. `fields`: the TTC field version; `redirect`: HOST:PORT where every connection is sent on to."""
+
+    version: int = 319
+    fields: int = 24
+    verifier: str = "12c"
+    unit: int = 8192
+    fast_auth: bool = True
+    end_of_response: bool = True
+    markers: bool = True
+    resends: int = 0
+    redirect: str = ""
+
+
+@dataclass
+class Known:
+    """Of a cursor: the statement, and the binds that its last execution described."""
+
+    cursor: Cursor
+    binds: list[Bind] = field(default_factory=list)
+
+
+class Conversation:
+    """One client."""
+
+    def __init__(self, wire: Wire, database: Database, passwords: dict[str, str], manners: Manners) -> None:
+        self._wire, self._database, self._passwords, self._manners = wire, database, passwords, manners
+        self._fields = manners.fields
+        self._scale_is_number = False
+        self._new_end = False
+        self._token = False
+        self._cursors: dict[int, Known] = {}
+        self._lobs: dict[bytes, str | bytes] = {}
+        self._sequence = 0
+        self._session: Session
+
+    def run(self) -> None:
+        """To its end. Raises Gone."""
+        if not self._accept():
+            return
+        if self._negotiate() and self._log_in():
+            try:
+                while self._call():
+                    pass
+            finally:
+                self._session.close()
+
+    # ------------------------------------------------------------------------------------------------------ acceptance
+
+    def _accept(self) -> bool:
+        wire, manners = self._wire, self._manners
+        resends = manners.resends
+        while True:
+            kind, _, body = wire.packet()
+            if kind != CONNECT:
+                raise Gone
+            length, offset = struct.unpack(">HH", body[16:20])
+            data = body[offset - 8 : offset - 8 + length]
+            if not data:
+                data = wire.packet()[2][2:]
+            if not resends:
+                break
+            resends -= 1
+            wire.send_packet(RESEND, b"")
+        text = data.decode()
+        if manners.redirect:
+            host, port = manners.redirect.split(":")
+            target = f"(ADDRESS=(PROTOCOL=tcp)(HOST={host})(PORT={port}))\0{text}".encode()
+            wire.send_packet(REDIRECT, struct.pack(">H", len(target)) + target)
+            return False
+        if not any(f"SERVICE_NAME={name})".lower() in text.lower() for name in SERVICES):
+            refusal = b"(DESCRIPTION=(TMP=)(VSNNUM=0)(ERR=12514)(ERROR_STACK=(ERROR=(CODE=12514)(EMFI=4))))"
+            wire.send_packet(REFUSE, b"\1\0" + struct.pack(">H", len(refusal)) + refusal)
+            return False
+        version = min(manners.version, struct.unpack(">H", body[:2])[0])
+        flags = (FAST_AUTH if manners.fast_auth else 0) | (END_OF_RESPONSE if manners.end_of_response and version >= 319 else 0)
+        accept = struct.pack(">HHHHHHHBB", version, 0, manners.unit, 32767, 256, 0, 61, 4, 4) + bytes(8)
+        accept += struct.pack(">IIBI", manners.unit, 2097152, 0, flags) + os.urandom(16)
+        wire.send_packet(ACCEPT, accept)
+        wire.wide = version >= 315
+        self._offers_end = bool(flags & END_OF_RESPONSE)
+        return True
+
+    # ----------------------------------------------------------------------------------------------------- negotiation
+
+    def _negotiate(self) -> bool:
+        wire = self._wire
+        wire.begin()
+        kind = wire.byte()
+        fast = kind == 0x22
+        if fast:
+            wire.take(3)
+            kind = wire.byte()
+        assert kind == 1, kind
+        while wire.byte():
+            pass
+        while wire.byte():
+            pass
+        if not fast:
+            wire.send(self._protocol())
+            wire.begin()
+            answer = b""
+        else:
+            wire.take(5)
+            first_fields = wire.byte()
+            answer = self._protocol()
+        assert wire.byte() == 2
+        answer += self._data_types()
+        if fast:
+            self._token = first_fields >= 18
+            self._first_fields = first_fields
+            self._pending = answer
+        else:
+            wire.send(answer)
+            wire.begin()
+            self._token = self._fields >= 18
+            self._pending = b""
+        return True
+
+    def _protocol(self) -> bytes:
+        capabilities = bytearray(54)
+        for place, value in ((0, 6), (1, 1), (4, 0x2A), (7, self._manners.fields), (15, 1), (16, 1), (27, 1), (37, 0xA0),
+                             (40, 0x20 if self._manners.end_of_response else 0)):  # fmt: skip
+            capabilities[place] = value
+        properties = bytearray(15)
+        properties[6:8] = b"\0\0"
+        properties[9:11] = struct.pack(">H", 2000)
+        run_time = bytearray(12)
+        run_time[1] = 1
+        run_time[6] = 4
+        return (
+            b"\1\6\0" + b"Test double\0" + struct.pack("<HBH", 873, 1, 0) + struct.pack(">H", len(properties)) + properties
+            + bytes((len(capabilities),)) + capabilities + bytes((len(run_time),)) + run_time
+        )  # fmt: skip
+
+    def _data_types(self) -> bytes:
+        wire = self._wire
+        wire.take(4)
+        wire.byte()
+        theirs = wire.take(wire.byte())
+        run_time = wire.take(wire.byte())
+        answer = b"\2"
+        if run_time[1] & 1:
+            answer += wire.take(11)
+            if theirs[37] & 2:
+                answer += wire.take(4)
+        if theirs[37] & 2:
+            wire.take(2)
+        self._fields = min(self._manners.fields, theirs[7])
+        wire.end_of_response = False
+        self._uses_end = len(theirs) > 40 and bool(theirs[40] & 0x20) and self._offers_end
+        while kind := struct.unpack(">H", wire.take(2))[0]:
+            forms = []
+            if conversion := struct.unpack(">H", wire.take(2))[0]:
+                while conversion:
+                    forms.append((conversion, struct.unpack(">H", wire.take(2))[0]))
+                    conversion = struct.unpack(">H", wire.take(2))[0]
+            if not forms or (kind == 652 and self._fields < 14):
+                answer += struct.pack(">HH", kind, 0)
+                continue
+            chosen = next((form for form in forms if form[1] == 1), forms[0])
+            answer += struct.pack(">HHHH", kind, *chosen, 0)
+            if kind == 27:
+                self._scale_is_number = chosen[1] == 1
+            self._new_end = self._new_end or kind == 652
+        return answer + b"\0\0"
+
+    # ----------------------------------------------------------------------------------------------------------- login
+
+    def _log_in(self) -> bool:
+        user, _, fields = self._authentication()
+        wire = self._wire
+        password = self._passwords.get(user.upper())
+        logon = Logon(password if password is not None else os.urandom(8).hex(), self._manners.verifier)
+        wire.end_of_response = self._uses_end
+        body = b"".join(
+            counted(name.encode()) + counted(value.encode()) + number(flags) for name, value, flags in logon.pairs()
+        )
+        wire.send(self._pending + b"\x08" + number(len(logon.pairs())) + body + self._end())
+        wire.begin()
+        self._token = self._fields >= 18
+        user, _, fields = self._authentication()
+        proof = logon.proof(fields["AUTH_SESSKEY"], fields["AUTH_PASSWORD"]) if password is not None else None
+        if proof is None:
+            self._fail(OracleError(1017, "invalid credential or not authorized; logon denied"))
+            return False
+        self._session = Session(self._database, user)
+        self.claimed = fields
+        answers = [
+            ("AUTH_VERSION_NO", str(0x17090000)), ("AUTH_VERSION_STRING", "- Test double"), ("AUTH_SESSION_ID", "41"),
+            ("AUTH_SERIAL_NUM", "7"), ("AUTH_SC_SERVICE_NAME", "FREEPDB1"), ("AUTH_MAX_OPEN_CURSORS", "300"),
+            ("AUTH_MAX_IDEN_LENGTH", "128"), ("AUTH_SVR_RESPONSE", proof),
+        ]  # fmt: skip
+        body = b"".join(counted(name.encode()) + counted(value.encode()) + number(0) for name, value in answers)
+        wire.send(b"\x08" + number(len(answers)) + body + self._end())
+        self._database.log.append((user.upper(), f"-- login: {fields.get('AUTH_PROGRAM_NM', '')}"))
+        return True
+
+    def _authentication(self) -> tuple[str, int, dict[str, str]]:
+        wire = self._wire
+        assert wire.byte() == 3
+        wire.byte()
+        self._sequence = wire.byte()
+        if self._token:
+            wire.number()
+        wire.byte()
+        wire.number()
+        mode = wire.number()
+        wire.byte()
+        count = wire.number()
+        wire.take(2)
+        user = (wire.string() or b"").decode()
+        found = {}
+        for _ in range(count):
+            name, value = wire.counted().decode().rstrip("\0"), wire.counted().decode()
+            wire.number()
+            found[name] = value
+        return user, mode, found
+
+    # ----------------------------------------------------------------------------------------------------------- calls
+
+    def _call(self) -> bool:
+        wire = self._wire
+        wire.begin()
+        try:
+            while True:
+                kind, function = wire.byte(), wire.byte()
+                self._sequence = wire.byte()
+                if self._fields >= 18:
+                    wire.number()
+                if kind == 0x11:
+                    self._piggyback(function)
+                    continue
+                if kind != 3:
+                    raise Gone
+                return self._answer(function)
+        except Broken:
+            # A break while nothing runs: it is taken notice of.
+            wire.send_marker(RESET)
+            return True
+
+    def _piggyback(self, function: int) -> None:
+        wire = self._wire
+        if function == 0x69:
+            wire.byte()
+            for _ in range(wire.number()):
+                self._cursors.pop(wire.number(), None)
+        elif function == 0x98:
+            wire.byte()
+            self._session.schema = wire.counted().decode().upper()
+        elif function == 0xB0:
+            wire.number()
+        elif function == 0x87:
+            self._end_to_end()
+        else:
+            raise Gone
+
+    def _end_to_end(self) -> None:
+        wire = self._wire
+        wire.take(2)
+        wire.number()
+        lengths = []
+        for _ in range(3):
+            wire.byte()
+            lengths.append(wire.number())
+        wire.byte()
+        wire.number()
+        wire.byte()
+        wire.number()
+        for _ in range(4):
+            wire.byte()
+            lengths.append(wire.number())
+        for length in lengths:
+            if length:
+                wire.string()
+
+    def _answer(self, function: int) -> bool:
+        wire = self._wire
+        if function == 9:
+            wire.send(b"\x09" + number(1) + number(0))
+            return False
+        if function in (0x0E, 0x0F):
+            self._session.end(commit=function == 0x0E)
+            wire.send(self._status())
+        elif function == 0x93:
+            wire.send(self._status())
+        elif function == 0x3B:
+            wire.byte()
+            wire.number()
+            wire.take(2)
+            wire.number()
+            text = b"Oracle Database 23ai (test double)"
+            wire.send(b"\x08" + number(len(text)) + string(text) + number(0x17090000) + self._status())
+        elif function == 0x5E:
+            self._guarded(self._execute)
+        elif function in (4, 0x4E):
+            self._guarded(lambda: self._execute_again(function))
+        elif function == 5:
+            self._guarded(self._fetch)
+        elif function == 0x60:
+            self._lob()
+        else:
+            self._fail(OracleError(3115, "unsupported network datatype or representation"))
+        return True
+
+    def _guarded(self, work) -> None:  # type: ignore[no-untyped-def]
+        try:
+            work()
+        except OracleError as error:
+            self._fail(error)
+
+    def _execute(self) -> None:
+        wire = self._wire
+        options, cursor_id, has_text = wire.number(), wire.number(), wire.byte()
+        wire.number()
+        wire.byte()
+        wire.number()
+        wire.take(2)
+        wire.number()
+        prefetch = wire.number()
+        wire.number()
+        has_binds, bind_count = wire.byte(), wire.number()
+        wire.take(5)
+        has_defines, define_count = wire.byte(), wire.number()
+        wire.number()
+        wire.take(3)
+        wire.number()
+        wire.byte()
+        wire.number()
+        wire.number()
+        if self._fields >= 7:
+            wire.byte()
+            wire.number()
+            wire.byte()
+        if self._fields >= 8:
+            for width in ("p", "n", "p", "n", "p"):
+                wire.byte() if width == "p" else wire.number()
+        if self._fields >= 9:
+            wire.byte()
+            wire.number()
+        text = (wire.string() or b"").decode() if has_text else None
+        words = [wire.number() for _ in range(13)]
+        binds = [values.bind_description(wire, self._fields) for _ in range(bind_count)] if has_binds else []
+        defines = [values.bind_description(wire, self._fields) for _ in range(define_count)] if has_defines else []
+        if text is not None:
+            known = Known(Cursor(text.rstrip("\0")))
+            cursor_id = self._new_cursor(known)
+        else:
+            known = self._cursors[cursor_id]
+        known.binds = binds or known.binds
+        rows = []
+        if binds and options & 0x20:
+            rows = self._bind_rows(known, 1 if words[7] == 1 else words[1])
+        if defines and not options & 0x20:
+            self._send_rows(cursor_id, known, prefetch, described=False)
+            return
+        if not options & 0x20 and not known.cursor.text.lstrip().upper().startswith(("CREATE", "DROP", "ALTER")):
+            self._described_only(cursor_id, known)
+            return
+        self._done(cursor_id, known, rows, prefetch, described=True, commits=bool(options & 0x100), counts=bool(words[9] & 0x4000))
+
+    def _new_cursor(self, known: Known) -> int:
+        number_of_it = next(each for each in range(1, 70000) if each not in self._cursors)
+        self._cursors[number_of_it] = known
+        return number_of_it
+
+    def _bind_rows(self, known: Known, count: int) -> list[list[Value]]:
+        wire, rows = self._wire, []
+        for _ in range(count):
+            assert wire.byte() == 7
+            rows.append([self._bound(values.bind_value(wire, bind)) for bind in known.binds])
+        return rows
+
+    def _bound(self, value: Value) -> Value:
+        if isinstance(value, str) and value.startswith("LOB:"):
+            return self._lobs.get(bytes.fromhex(value[4:]), "")
+        return value
+
+    def _execute_again(self, function: int) -> None:
+        wire = self._wire
+        cursor_id, count = wire.number(), wire.number()
+        _, more = wire.number(), wire.number()
+        known = self._cursors[cursor_id]
+        rows = self._bind_rows(known, 1 if known.cursor.is_query else count) if known.binds else []
+        prefetch = count if known.cursor.is_query else 0
+        self._done(cursor_id, known, rows, prefetch, described=False, commits=bool(more & 1))
+
+    def _described_only(self, cursor_id: int, known: Known) -> None:
+        _, _ = self._run(known, [[None] * len(known.binds)] if known.binds else [])
+        message = b"\x10" + values.description(known.cursor.columns, self._fields, self._scale_is_number)
+        self._wire.send(message + self._parameters() + self._end(cursor=cursor_id))
+
+    def _done(
+        self, cursor_id: int, known: Known, rows: list[list[Value]], prefetch: int, *, described: bool, commits: bool,
+        counts: bool = False,
+    ) -> None:  # fmt: skip
+        changed, returned = self._run(known, rows)
+        if commits:
+            self._session.end(commit=True)
+        if known.cursor.is_query:
+            self._send_rows(cursor_id, known, prefetch, described=described)
+            return
+        message = b""
+        if returned:
+            directions = bytes(16 if place == 0 else 32 for place in range(len(known.binds)))
+            message += b"\x0b\0" + number(len(known.binds)) + number(0) + number(1) + number(0) + number(0) + number(0)
+            message += directions
+            column = values.columns_of(["x"], [""], returned)[0]
+            if known.binds[0].kind == values.NUMBER:
+                column = values.Column("X", values.NUMBER, 22)
+            message += b"\x07" + values.encode(column, returned[0][0]) + number(0)
+        message += self._parameters(counts=[changed] if counts else None)
+        self._wire.send(message + self._end(rows=changed, cursor=cursor_id))
+
+    def _run(self, known: Known, rows: list[list[Value]]) -> tuple[int, list[tuple[Value, ...]]]:
+        """In a thread, so that a break is heard. Raises OracleError and Gone."""
+        session, wire = self._session, self._wire
+        session.stop.clear()
+        outcome: list[object] = []
+
+        def work() -> None:
+            try:
+                outcome.append(session.run(known.cursor, rows))
+            except OracleError as error:
+                outcome.append(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        broken = False
+        wire.connection.settimeout(0.02)
+        try:
+            while thread.is_alive():
+                thread.join(0.01)
+                if not thread.is_alive():
+                    break
+                try:
+                    if not wire.connection.recv(1, 2):  # MSG_PEEK
+                        session.stop.set()
+                        session.connection.interrupt()
+                        raise Gone
+                except TimeoutError:
+                    continue
+                wire.connection.settimeout(20)
+                kind, _, body = wire.packet()
+                if kind == MARKER and body[2] != RESET:
+                    broken = True
+                    session.stop.set()
+                    session.connection.interrupt()
+                wire.connection.settimeout(0.02)
+        finally:
+            wire.connection.settimeout(None)
+        result = outcome[0]
+        if broken:
+            raise OracleError(1013, "user requested cancel of current operation")
+        if isinstance(result, OracleError):
+            raise result
+        return result  # type: ignore[return-value]
+
+    def _fetch(self) -> None:
+        cursor_id, count = self._wire.number(), self._wire.number()
+        known = self._cursors.get(cursor_id)
+        if known is None:
+            raise OracleError(1001, "invalid cursor")
+        self._send_rows(cursor_id, known, count, described=False)
+
+    def _send_rows(self, cursor_id: int, known: Known, count: int, *, described: bool) -> None:
+        cursor = known.cursor
+        message = b""
+        if described:
+            message += b"\x10" + values.description(cursor.columns, self._fields, self._scale_is_number)
+        rows = cursor.rows[cursor.at : cursor.at + count]
+        if rows:
+            message += b"\x06\2" + number(len(cursor.columns)) + number(0) + number(len(rows)) + number(0) + number(0) + number(0)
+        parts = [message]
+        for row in rows:
+            parts.append(b"\x07" + b"".join(self._value(column, value) for column, value in zip(cursor.columns, row, strict=True)))
+        cursor.at += len(rows)
+        finished = cursor.at >= len(cursor.rows)
+        parts.append(self._parameters() if described else b"")
+        error = OracleError(1403, "no data found") if finished else None
+        parts.append(self._end(error, rows=cursor.at, cursor=cursor_id))
+        self._wire.send(b"".join(parts))
+
+    def _value(self, column: values.Column, value: Value) -> bytes:
+        if column.kind not in (CLOB, BLOB):
+            return values.encode(column, value)
+        if value is None:
+            return number(0)
+        locator = bytearray(os.urandom(40))
+        locator[4:8] = b"\0\0\0\0" if column.kind == BLOB else b"\0\0\x80\0"
+        key = bytes(locator)
+        self._lobs[key] = value if isinstance(value, str | bytes) else str(value)
+        return number(40) + number(len(self._lobs[key])) + number(8060) + string(key)
+
+    # ------------------------------------------------------------------------------------------------------------ LOBs
+
+    def _lob(self) -> None:
+        wire = self._wire
+        has_source, source = wire.byte(), wire.number()
+        has_target, target = wire.byte(), wire.number()
+        wire.number()
+        wire.number()
+        has_set = wire.byte()
+        wire.take(2)
+        operation = wire.number()
+        wire.take(2)
+        offset = wire.number()
+        wire.number()
+        has_amount = wire.byte()
+        wire.take(6)
+        locator = wire.take(source) if has_source else b""
+        if has_target:
+            wire.take(target)
+        if has_set:
+            wire.number()
+        amount = wire.number() if has_amount else 0
+        data = self._lobs.get(locator)
+        if data is None:
+            self._fail(OracleError(22275, "invalid LOB locator specified"))
+            return
+        message = b""
+        if operation == 2:
+            part = data[max(0, offset - 1) : max(0, offset - 1) + amount]
+            message += b"\x0e" + string(part.encode("utf-16-be") if isinstance(part, str) else part)
+            amount = len(part)
+        elif operation == 1:
+            amount = len(data)
+        elif operation == 0x4000:
+            amount = 8060
+        message += b"\x08" + locator + (number(amount) if has_amount else b"")
+        wire.send(message + self._end())
+
+    # -------------------------------------------------------------------------------------------------- ends of calls
+
+    def _state(self) -> int:
+        return 1 | (2 if self._session_in_transaction else 0)
+
+    @property
+    def _session_in_transaction(self) -> bool:
+        session = getattr(self, "_session", None)
+        return session is not None and session.in_transaction
+
+    def _status(self) -> bytes:
+        return b"\x09" + number(self._state()) + number(0)
+
+    def _parameters(self, counts: list[int] | None = None) -> bytes:
+        changed = b""
+        session = self._session
+        if session.schema_changed:
+            session.schema_changed = False
+            changed = counted(session.schema.encode()) + number(0) + number(168)
+        message = b"\x08" + number(1) + number(7) + number(0) + number(1 if changed else 0) + changed + number(0)
+        if counts is not None:
+            message += number(len(counts)) + b"".join(number(each) for each in counts)
+        return message
+
+    def _fail(self, error: OracleError) -> None:
+        wire = self._wire
+        if self._manners.markers:
+            wire.send_marker(BREAK)
+            wire.send_marker(RESET)
+            while True:
+                kind, _, body = wire.packet()
+                if kind == MARKER and body[2] == RESET:
+                    break
+                if kind == DATA and body[:2] == b"\0\x40":
+                    raise Gone
+        wire.send(self._end(error))
+
+    def _end(self, error: OracleError | None = None, *, rows: int = 0, cursor: int = 0) -> bytes:
+        code = 0 if error is None else error.number
+        message = [
+            b"\x04", number(self._state()), number(0), number(rows), number(code), number(0), number(0), number(cursor),
+            number(error.position if error else 0), b"\0", b"\0\0\0", b"\0\0",
+            number(0), number(0), b"\0", number(0), number(0), number(0), b"\0", bytes((self._sequence,)), number(0),
+            number(0), number(0), number(0), number(0), number(0),
+        ]  # fmt: skip
+        if self._fields >= 7:
+            message += [number(code), number(rows)]
+        if self._new_end:
+            message += [number(0), number(0)]
+        if error is not None:
+            message.append(string((error.text + "\n").encode()))
+        return b"".join(message)
