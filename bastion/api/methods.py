@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from . import live, screens, witness
+from . import live, reports, screens, witness
 from . import messages as m
 
 
@@ -330,6 +330,8 @@ LEGAL_HOLDS = Method("legal-hold.list", Nothing, list[m.LegalHold], AUDITOR)
 LEGAL_HOLD_ADD = Method("legal-hold.add", ById, m.LegalHold, AUDITOR)
 LEGAL_HOLD_REMOVE = Method("legal-hold.remove", ById, m.LegalHold, AUDITOR)
 """Sessions that retention leaves alone. Each hold and each release is on record with its reason."""
+REPORT = Method("audit.report", reports.ReportRequest, reports.Report, AUDITOR)
+"""Figures over the record, with what proves it. On record."""
 RETENTION = Method("audit.retention", Nothing, m.RetentionState, AUDITOR)
 CA = Method("ca.show", Nothing, m.Certificate)
 APPLY = Method("state.apply", ApplyRequest, m.Applied, ADMINISTRATOR)
@@ -341,7 +343,7 @@ ALL: tuple[Method, ...] = (
     SESSION_END, SESSIONS, STATEMENTS, RESULT, VERIFY, ANCHOR, SUBSCRIBE, SCREENS, SCREEN, CA, APPLY, EXPORT,
     CHECKPOINT,
     EXPORT_BEGIN, EXPORT_PART, EXPORT_FINISH, EXPORT_ABANDON, EXPORT_LIST, EXPORT_READ,
-    BUNDLE, BUNDLE_READ, BUNDLE_REMOVE, LEGAL_HOLDS, LEGAL_HOLD_ADD, LEGAL_HOLD_REMOVE, RETENTION,
+    BUNDLE, BUNDLE_READ, BUNDLE_REMOVE, REPORT, LEGAL_HOLDS, LEGAL_HOLD_ADD, LEGAL_HOLD_REMOVE, RETENTION,
     EXPLAIN, PERSONAL_LIST, PERSONAL_PUT, PERSONAL_REMOVE,
     SCREEN_OF, SCREEN_READ, SCREEN_FOLLOW,
     STATEMENTS_COUNT, SESSIONS_COUNT, AUDIT_NAMES, STATEMENT_TABLES, FILTERS, FILTER_SAVE, FILTER_REMOVE,

@@ -39,6 +39,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     audit_exporting.arguments(actions.add_parser("export", help="what a filter finds, as CSV, JSON Lines or Parquet"))
     audit_filters.saved_arguments(actions.add_parser("filters", help="the saved filters: list, save, remove"))
 
+    evidence.report_arguments(
+        actions.add_parser("report", help="what a person did, or what was done in a database, as a page that prints")
+    )
     evidence.legal_hold_arguments(
         actions.add_parser("legal-hold", help="sessions that retention leaves alone: list, add, remove")
     )
@@ -153,6 +156,8 @@ def show_proof(context: Context, proof: m.Proof, *, as_json: bool) -> int:
 async def _audit(context: Context, arguments: argparse.Namespace) -> int:
     if arguments.action == "verify":
         return await _verify(context, arguments)
+    if arguments.action == "report":
+        return await evidence.report(context, arguments)
     if arguments.action == "legal-hold":
         return await evidence.legal_hold(context, arguments)
     if arguments.action == "retention":

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
+from bastion.api import language, methods
 from bastion.api import messages as m
-from bastion.api import methods
 from bastion.api.language import translate as _
 from bastion.api.language import translate_many
+from bastion.api.reports import Report, ReportRequest
 
 from .printing import clean, json_line, table
-from .values import shown_moment
+from .values import moment, rfc3339, shown_moment
 from .words import DONE, NOT_SO, WRONG_USAGE, CommandFailed, Context, Place
 
 
@@ -183,3 +185,47 @@ def verify_bundle(context: Context, file: Path, key: Path | None, anchor: Path |
     else:
         context.output.out("".join(f"{clean(line)}\n" for line in bundle_verifier.sentences(found)))
     return DONE
+
+
+def report_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `audit report`."""
+    parser.add_argument("--user", metavar="NAME")
+    parser.add_argument("--database", metavar="DB")
+    parser.add_argument("--since", type=moment, required=True, metavar="TIME", help="a time, a date, or a period: 30d")
+    parser.add_argument("--until", type=moment, metavar="TIME", help="left out: now")
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to; left out: standard output")
+    parser.add_argument("--language", choices=("en", "zh"), help="of the page; left out: yours")
+    parser.add_argument("--no-proof", action="store_true", help="do not verify the record for it")
+    parser.add_argument("--json", action="store_true", help="the figures as one JSON object instead of a page")
+
+
+async def report(context: Context, arguments: argparse.Namespace) -> int:
+    """A page that prints."""
+    from .report_page import page
+
+    if arguments.output is not None and context.place is Place.EXEC:
+        raise CommandFailed("Leave --output out here: audit report … > report.html", WRONG_USAGE)
+    request = ReportRequest(
+        since=arguments.since, until=arguments.until or rfc3339(datetime.now(UTC)), user=arguments.user,
+        database=arguments.database, prove=not arguments.no_proof,
+    )  # fmt: skip
+    made: Report = await context.api.call(methods.REPORT, request)
+    before = language.current()
+    if arguments.language is not None:
+        language.use("zh_CN" if arguments.language == "zh" else "en")
+    try:
+        text = json_line(made) if arguments.json else page(made)
+    finally:
+        language.use(before)
+    if arguments.output is None:
+        context.output.out(text)
+    else:
+        _write(Path(arguments.output), text)
+    return NOT_SO if made.proof is not None and not made.proof.intact else DONE
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CommandFailed(f"{path} cannot be written: {error.strerror}.", NOT_SO) from error

@@ -20,6 +20,7 @@ from bastion.api import live, methods
 from bastion.api import messages as m
 from bastion.api.methods import Method
 from bastion.api.refusals import Refused
+from bastion.api.reports import Report, ReportRequest
 from bastion.audit import screen_recording
 from bastion.audit.chain import AnchorUnreadable, KeyUnreadable, read_public_key
 from bastion.audit.comparison import with_store
@@ -220,6 +221,11 @@ class Calls:
         except (AnchorUnreadable, KeyUnreadable, NothingToVerify) as error:
             raise Refused("invalid-params", method="audit.verify", detail=str(error)) from error
 
+    async def report(self, caller: Caller, params: ReportRequest) -> Report:
+        return await evidence.report(
+            self._parts, caller, params, lambda: self.verify(caller, methods.VerifyRequest())
+        )
+
     async def anchor(self, _caller: Caller, _params: methods.Nothing) -> m.Anchor:
         return m.Anchor(text=self._parts.audit.anchor())
 
@@ -318,6 +324,7 @@ _HANDLERS: dict[str, Handler] = {
     methods.EXPORT_ABANDON.name: _on_parts(exports.abandon),
     methods.EXPORT_LIST.name: _on_parts(exports.listing),
     methods.EXPORT_READ.name: _on_parts(exports.read),
+    methods.REPORT.name: Calls.report,
     methods.LEGAL_HOLDS.name: _on_parts(evidence.legal_holds),
     methods.LEGAL_HOLD_ADD.name: _on_parts(evidence.legal_hold_add),
     methods.LEGAL_HOLD_REMOVE.name: _on_parts(evidence.legal_hold_remove),

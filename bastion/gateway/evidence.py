@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,12 @@ import sqlalchemy as sa
 from bastion.api import messages as m
 from bastion.api import methods
 from bastion.api.refusals import Refused
+from bastion.api.reports import Report, ReportRequest
 from bastion.audit import legal_holds as holds
 from bastion.audit.bundle import BundleImpossible, BundleMaker, Wanted
 from bastion.audit.journal import now
 from bastion.audit.records import Act
+from bastion.audit.report import report as reported
 from bastion.audit.storage import shown, usages
 from bastion.store import schema
 
@@ -123,12 +126,30 @@ async def _held(parts: Parts, caller: Caller, act: str, held: m.LegalHold, reaso
     )  # fmt: skip
 
 
+async def report(
+    parts: Parts, caller: Caller, params: ReportRequest, prove: Callable[[], Awaitable[m.Proof]]
+) -> Report:
+    """`audit.report`: on record before it is given."""
+    await parts.audit.settle()
+    user = caller.person.name
+    made = await parts.store.read(reported(params, user, now(), parts.configuration.node))
+    if params.prove:
+        made.proof = await prove()
+    detail: dict[str, str | int | None] = {
+        "user": params.user, "database": params.database, "since": made.since, "until": made.until,
+    }  # fmt: skip
+    await parts.record(
+        Act(at=now(), user=user, source=caller.source, act="report-made", subject="", detail=detail)
+    )  # fmt: skip
+    return made
+
+
 async def retention(parts: Parts, _caller: Caller, _params: methods.Nothing) -> m.RetentionState:
     """`audit.retention`: the rules, and how full the disks are."""
     settings, configuration = parts.configuration.retention, parts.configuration
     await parts.audit.settle()
 
-    def last(connection: sa.Connection) -> tuple[int, sa.Row[Any] | None]:
+    def last(connection: sa.Connection) -> tuple[int, Any]:
         acts = schema.acts
         query = sa.select(acts.c.at, acts.c.subject).where(acts.c.kind == "tombstone").order_by(acts.c.at.desc())
         return len(holds.holds(connection)), connection.execute(query.limit(1)).first()

@@ -154,3 +154,21 @@ def hello(bastion: BastionProcess, person: str) -> dict[str, Any]:
             return dict(await channel.result("hello"))
 
     return asyncio.run(ask())
+
+
+def test_a_report_over_plain_ssh_and_into_a_file(bastion: BastionProcess, session: str, tmp_path: Path) -> None:
+    got = ssh(bastion, tmp_path, "auditor", "audit report --user alice --since 2h --language zh")
+    assert got.returncode == 0, got.stderr
+    text = got.stdout.decode()
+    assert text.startswith("<!DOCTYPE html>")
+    assert "alice 的操作" in text
+    assert "generate_series(1, 3)" in text
+    file = tmp_path / "report.html"
+    bastion.run(
+        "audit", "report", "--since", "2h", "-o", str(file), "--config", str(bastion.configuration), "--no-proof"
+    )
+    assert "evidence-pg" in file.read_text(encoding="utf-8")
+    with pytest.raises(CommandFailed):
+        bastion.casemate("alice", "audit", "report", "--since", "2h", "--json")
+    acts = [record for record in bastion.journal() if record.get("act") == "report-made"]
+    assert (acts[0]["user"], acts[0]["detail"]["user"]) == ("auditor", "alice")
