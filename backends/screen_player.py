@@ -90,10 +90,8 @@ class ScreenIndex:
         self._looked_at = cast.first
 
     def read_on(self, wanted: Callable[[], bool] = lambda: True) -> bool:
-        """Reads up to the end that there is now; False where somebody else is at it, or it is no longer wanted."""
-        if not self._busy.acquire(blocking=False):
-            return False
-        try:
+        """Reads up to the end that there is now, after whoever is at it; False where it is no longer wanted."""
+        with self._busy:
             before: Event | None = None
             for place, event in self._cast.placed(self._place):
                 if before is not None or self._place != Place(0, 0):
@@ -112,23 +110,16 @@ class ScreenIndex:
                         self._keep()
             self._look(self.reached)
             return True
-        finally:
-            self._busy.release()
 
     def _keep(self) -> None:
         self._since = 0
-        last = self._cast.picture_before(self.reached)
-        if last is not None and self._since_picture(last.at) < KEYFRAME:
-            return
+        picture = self._cast.picture_before(self.reached)
+        if picture is not None and picture.at > (self.keyframes[-1].at if self.keyframes else self._cast.first - 1):
+            return  # whole pictures come as often
         self.keyframes.append(Keyframe(self.reached, self._place, self._stage.emulator.snapshot()))
         if len(self.keyframes) > MOST_KEYFRAMES:
             self.keyframes = self.keyframes[::2]
             self._every *= 2
-
-    def _since_picture(self, at: float) -> float:
-        # Whole pictures come as often as snapshots would: one within the last of them will do.
-        before = self.keyframes[-1].at if self.keyframes else self._cast.first
-        return 0.0 if at > before else float(KEYFRAME)
 
     def _look(self, at: float) -> None:
         """Takes down what is on the screen and was not before."""
@@ -160,9 +151,9 @@ class ScreenIndex:
         self._rows = rows
 
     def find(self, words: str) -> list[TextLine]:
-        """The lines with these words in them, in either case, in the order of time."""
-        needle = words.casefold()
-        return [line for line in list(self.text) if needle in line.text.casefold()]
+        """The lines with all of these words in them, in either case, in the order of time."""
+        needles = words.casefold().split()
+        return [line for line in list(self.text) if all(each in line.text.casefold() for each in needles)]
 
     def keyframe_before(self, at: float) -> Keyframe | None:
         """The last snapshot up to a time."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import ClassVar
 
 from rich.text import Text
@@ -28,7 +27,7 @@ from .widgets.inputs import LineInput
 from .widgets.recorded_results import RecordedResults, kept_words
 from .widgets.screen_pane import Moment
 from .widgets.time_line import TimeLine, statement_text
-from .words import clock_time, mark, sentence
+from .words import clock_time, mark, moment, sentence
 from .workstation import Page, Workstation
 
 PAGE = 500
@@ -212,9 +211,10 @@ class ReplayScreen(Page):
         if request.seq is not None:
             place = line.place_of(request.seq, -1)
         elif request.at:
-            place = next((index for index, each in enumerate(line.statements) if each.at >= request.at), -1)
-            if place > 0 and line.statements[place].at > request.at:
-                place -= 1
+            wanted = moment(request.at)
+            place = next((index for index, each in enumerate(line.statements) if moment(each.at) > wanted), -1)
+            # The one that was at work then, or the first.
+            place = max(place - 1, 0) if place >= 0 else -1
         else:
             place = 0
         if place < 0:
@@ -410,8 +410,7 @@ class ReplayScreen(Page):
         self._step(step, lambda each: each.state in FAILED, _("No other statement failed."))
 
     def action_match(self, step: int) -> None:
-        needle = self._looked_for.casefold()
-        self._step(step, lambda each: needle in _searched(each), _("No other statement has it."))
+        self._step(step, lambda each: _has(each, self._looked_for), _("No other statement has it."))
 
     def _step(self, step: int, wanted: object, otherwise: str) -> None:
         assert callable(wanted)
@@ -439,7 +438,7 @@ class ReplayScreen(Page):
         self._show_head()
         self.refresh_bindings()
         here = self._line.at_cursor
-        if self._looked_for and (here is None or self._looked_for.casefold() not in _searched(here)):
+        if self._looked_for and (here is None or not _has(here, self._looked_for)):
             self.action_match(1)
 
     @work(exclusive=True, group="ask")
@@ -449,10 +448,10 @@ class ReplayScreen(Page):
         found, statement = self.screen_sessions, self._line.at_cursor
         if found is None:
             return
-        began = datetime.fromisoformat(found.screen.began_at.replace("Z", "+00:00"))
+        began = moment(found.screen.began_at)
         at = None
         if statement is not None:
-            at = (datetime.fromisoformat(statement.at.replace("Z", "+00:00")) - began).total_seconds()
+            at = (moment(statement.at) - began).total_seconds()
         moments = moments_of(found.screen, self._line.statements)
         back = await self.app.push_screen_wait(ScreenReplay(found, moments, at, self._looked_for, self._reason))
         if isinstance(back, Moment):
@@ -468,10 +467,10 @@ FAILED = ("failed", "refused")
 
 def moments_of(screen: m.Screen, statements: list[m.Statement]) -> list[Moment]:
     """Statements in the time of the screen that they were typed on; start-up chatter and the catalog's are left out."""
-    began = datetime.fromisoformat(screen.began_at.replace("Z", "+00:00"))
+    began = moment(screen.began_at)
     return [
         Moment(
-            (datetime.fromisoformat(each.at.replace("Z", "+00:00")) - began).total_seconds(),
+            (moment(each.at) - began).total_seconds(),
             each.session, each.seq, each.text[:300], each.state in FAILED,
         )
         for each in statements
@@ -483,6 +482,8 @@ def _same(one: m.Statement, other: m.Statement) -> bool:
     return (one.session, one.seq) == (other.session, other.seq)
 
 
-def _searched(statement: m.Statement) -> str:
+def _has(statement: m.Statement, words: str) -> bool:
+    """Whether all of the words are in its text, its values or its error."""
     binds = " ".join(bind for bind in statement.binds or () if bind is not None)
-    return f"{statement.text} {binds} {statement.error or ''}".casefold()
+    text = f"{statement.text} {binds} {statement.error or ''}".casefold()
+    return all(word in text for word in words.casefold().split())

@@ -125,7 +125,7 @@ class RecordedResults(Results):
             app: object = self.app
             assert isinstance(app, Workstation)
             app.told(
-                _("`casemate audit show` and `casemate audit export` take data out of the record.")
+                _("`casemate audit show` writes what is recorded: --csv, --json.")
                 if message.what == "export"
                 else _("A record leads to no other table."),
                 bad=True,

@@ -30,7 +30,7 @@ from bastion.api.language import translate as _
 from bastion.api.language import translate_many
 from bastion.api.refusals import Refused
 
-from ..words import duration, mark, sentence
+from ..words import duration, mark, seconds, sentence
 from ..workstation import Workstation
 from .confirmation import TextQuestion
 from .inputs import LineInput
@@ -122,7 +122,8 @@ class ScreenPane(Vertical, can_focus=True):
         self._matches: list[TextLine] = []
         self._ticking: Timer | None = None
         self._ticked_at = 0.0
-        self._reading = False
+        self._reading = 0
+        self._go_when_found = False
 
     def compose(self) -> ComposeResult:
         yield Static("", classes="head", markup=False)
@@ -246,22 +247,27 @@ class ScreenPane(Vertical, can_focus=True):
         if then is not None:
             self.playback.seek(then)
         self._moved()
+        if self._looked_for or self._go_when_found:
+            self._read_through()
 
     @work(group="index", exclusive=True)
     async def _read_through(self) -> None:
         """Reads the whole of it on a thread: the text to search, and where to begin from."""
         playback = self.playback
-        if playback is None or self._reading:
+        if playback is None:
             return
-        self._reading = True
         index = playback.index
         context = contextvars.copy_context()
+        self._reading += 1
         try:
             await asyncio.to_thread(context.run, index.read_on, lambda: self.is_attached)
         finally:
-            self._reading = False
+            self._reading -= 1
         if self._looked_for:
             self._find()
+            if self._go_when_found and not self._fetching_earlier:
+                self._go_when_found = False
+                self.action_match(1, here=True)
         self._show_lines()
 
     # -- showing
@@ -323,13 +329,10 @@ class ScreenPane(Vertical, can_focus=True):
             size = f" · {columns}×{lines}"
             view = self.query_one(TerminalView)
             if view.cut:
-                right, bottom = view.left + view.size.width, view.top + view.size.height
-                if right - view.left < columns:
-                    size += ", " + _("columns {first}-{last} in view").format(
-                        first=view.left + 1, last=min(right, columns)
-                    )
-                if bottom - view.top < lines:
-                    size += ", " + _("lines {first}-{last} in view").format(first=view.top + 1, last=min(bottom, lines))
+                size += ", " + _("columns {left}-{right}, lines {top}-{bottom} in view").format(
+                    left=view.left + 1, right=min(view.left + view.size.width, columns), top=view.top + 1,
+                    bottom=min(view.top + view.size.height, lines),
+                )  # fmt: skip
             text.append(size, style="muted")
         moment = self.moment()
         if moment is not None:
@@ -350,7 +353,7 @@ class ScreenPane(Vertical, can_focus=True):
         if playback.following:
             return _("● LIVE"), "ok"
         if playback.live:
-            behind_words = _("{time} behind").format(time=duration(playback.behind))
+            behind_words = _("{time} behind").format(time=seconds(playback.behind))
             if playback.playing:
                 return f"▶ {self._speed()} · {behind_words}", "warning"
             return _("PAUSED") + f" · {behind_words}", "warning"
@@ -455,8 +458,8 @@ class ScreenPane(Vertical, can_focus=True):
     def action_seek(self, step: int) -> None:
         if self.playback is None:
             return
-        seconds = (FEW_SECONDS if abs(step) == 1 else MANY_SECONDS) * (1 if step > 0 else -1)
-        self.go(self.playback.at + seconds)
+        by = FEW_SECONDS if abs(step) == 1 else MANY_SECONDS
+        self.go(self.playback.at + (by if step > 0 else -by))
 
     def go(self, at: float, *, pause: bool = False) -> None:
         """To a moment, in seconds from the beginning of the screen."""
@@ -567,8 +570,9 @@ class ScreenPane(Vertical, can_focus=True):
         self._find()
         if self._matches:
             self.action_match(1, here=True)
-        elif self._looked_for and not self._reading:
-            self.workstation.told(_("It was never on this screen."))
+        elif self._looked_for:
+            # Not yet: there may be more to read.
+            self._go_when_found = True
         self._read_through()
         self._show_lines()
         self.refresh_bindings()

@@ -1,4 +1,4 @@
-"""The gateway's side of a watched screen: pictures for whoever joins, nothing kept for anyone, never more than a bound."""
+"""The gateway's side of a watched screen: pictures for whoever joins, nothing kept for anyone, all of it bounded."""
 
 from __future__ import annotations
 
