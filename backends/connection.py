@@ -57,12 +57,16 @@ def backend_for(engine: str, way: Way, login: Login) -> Backend:
         from .mysql import MySQLBackend
 
         return MySQLBackend(way, login)
+    if engine == "sqlserver":
+        from .sqlserver import SqlserverBackend
+
+        return SqlserverBackend(way, login)
     raise EngineNotSupported(engine)
 
 
 def has_console(engine: str) -> bool:
     """Whether `backend_for` knows the engine."""
-    return engine in ("postgresql", "mysql")
+    return engine in ("postgresql", "mysql", "sqlserver")
 
 
 def first_catalog(allowed: list[str]) -> str:

@@ -95,6 +95,35 @@ class MysqlDialect(Dialect):
         return f"x'{digits}'"
 
 
+class SqlserverDialect(Dialect):
+    """Microsoft's documentation, "Database identifiers" and "Constants"."""
+
+    def quote(self, name: str) -> str:
+        if _PLAIN_SQLSERVER.fullmatch(name) and name.lower() not in SQLSERVER_RESERVED:
+            return name
+        return "[" + name.replace("]", "]]") + "]"
+
+    def text(self, value: str) -> str:
+        if visible_line(value) != value:
+            # UTF-16 in hexadecimal: what a terminal would obey is neither shown nor sent.
+            return f"cast(0x{value.encode('utf-16-le', 'replace').hex()} as nvarchar(max))"
+        quoted = value.replace("'", "''")
+        return f"'{quoted}'" if value.isascii() else f"N'{quoted}'"
+
+    def binary(self, digits: str) -> str:
+        return f"0x{digits}"
+
+    def rows_of(self, path: Sequence[str], where: str = "", count: int = SAMPLE_ROWS) -> str:
+        condition = f" where {where}" if where else ""
+        return f"select top ({count}) * from {self.qualified(path)}{condition};"  # noqa: S608
+
+
+def sqlserver_literal(text: str) -> str:
+    """Always of Unicode."""
+    quoted = text.replace("'", "''")
+    return f"N'{quoted}'"
+
+
 def postgres_literal(text: str) -> str:
     """Always an escape string, so that standard_conforming_strings does not matter."""
     escaped = text.replace("\\", "\\\\").replace("'", "''")
@@ -107,6 +136,7 @@ def mysql_literal(text: str) -> str:
 
 
 _PLAIN_POSTGRES = re.compile(r"[a-z_][a-z0-9_$]*")
+_PLAIN_SQLSERVER = re.compile(r"[A-Za-z_][A-Za-z0-9_$#@]*")
 _PLAIN_MYSQL = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 
 POSTGRES_RESERVED = frozenset(
@@ -143,3 +173,19 @@ MYSQL_RESERVED = frozenset(
     usage use using utc_date utc_time utc_timestamp values varbinary varchar varcharacter varying vector virtual
     when where while window with write xor year_month zerofill""".split()  # noqa: SIM905
 )
+SQLSERVER_RESERVED = frozenset(
+    """add all alter and any as asc authorization backup begin between break browse bulk by cascade case check checkpoint
+    close clustered coalesce collate column commit compute constraint contains containstable continue convert create
+    cross current current_date current_time current_timestamp current_user cursor database dbcc deallocate declare
+    default delete deny desc disk distinct distributed double drop dump else end errlvl escape except exec execute
+    exists exit external fetch file fillfactor for foreign freetext freetexttable from full function goto grant group
+    having holdlock identity identity_insert identitycol if in index inner insert intersect into is join key kill left
+    like lineno load merge national nocheck nonclustered not null nullif of off offsets on open opendatasource
+    openquery openrowset openxml option or order outer over percent pivot plan precision primary print proc procedure
+    public raiserror read readtext reconfigure references replication restore restrict return revert revoke right
+    rollback rowcount rowguidcol rule save schema securityaudit select semantickeyphrasetable
+    semanticsimilaritydetailstable semanticsimilaritytable session_user set setuser shutdown some statistics
+    system_user table tablesample textsize then to top tran transaction trigger truncate try_convert tsequal union
+    unique unpivot update updatetext use user values varying view waitfor when where while with within writetext""".split()  # noqa: SIM905
+)
+"""Microsoft's documentation, "Reserved keywords (Transact-SQL)"."""

@@ -1,7 +1,8 @@
 """A way to a database for one connection, over the SSH connection that the control channel is on.
 
-No TCP port is opened here: other users of the machine could dial it. PyMySQL is given one end of a connected
-socketpair, psycopg a Unix socket in a folder that only its owner may enter, which takes one connection and is gone.
+No TCP port is opened here that other users of the machine could use. PyMySQL is given one end of a connected
+socketpair, psycopg a Unix socket in a folder that only its owner may enter, which takes one connection and is gone. A
+driver that only dials TCP gets a port of the loopback that takes one connection, from this process.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from bastion.api import messages as m
 from bastion.api import methods
 
 from .link import Link, Unreachable
+from .loopback import OneConnection
 
 OPEN_SECONDS = 30.0
 READ_BYTES = 128 * 1024
@@ -35,6 +37,10 @@ class Way(Protocol):
 
     def unix_socket_folder(self, port: int) -> Path:
         """A folder with `.s.PGSQL.<port>` in it that takes one connection. Once only."""
+        ...
+
+    def loopback_port(self) -> int:
+        """A port of 127.0.0.1 that takes one connection, from this process. Once only."""
         ...
 
     def close(self) -> None:
@@ -53,6 +59,7 @@ class Tunnel:
         self._tasks: set[asyncio.Task[None]] = set()
         self._folder: Path | None = None
         self._server: asyncio.Server | None = None
+        self._loopback: OneConnection | None = None
 
     @classmethod
     def open(cls, link: Link, token_id: str, purpose: str) -> Tunnel:
@@ -74,6 +81,10 @@ class Tunnel:
         self._folder = Path(tempfile.mkdtemp(prefix="casemate-"))
         self._link.run_on_loop(self._listen(self._folder / f".s.PGSQL.{port}"), OPEN_SECONDS)
         return self._folder
+
+    def loopback_port(self) -> int:
+        self._loopback = OneConnection(lambda reader, writer: self._start(self._carry(reader, writer)))
+        return self._link.run_on_loop(self._loopback.listen(), OPEN_SECONDS)
 
     def close(self) -> None:
         try:
@@ -130,6 +141,8 @@ class Tunnel:
         if self._server is not None:
             self._server.close()
             self._server = None
+        if self._loopback is not None:
+            self._loopback.close()
         for task in list(self._tasks):
             task.cancel()
 

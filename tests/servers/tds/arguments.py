@@ -53,3 +53,10 @@ def declared_parameters(definition: str) -> list[tuple[str, SqlType, list[Token]
         sql_type = parsed(name) or SqlType("sql_variant")
         found.append((part[0].value, sql_type, rest[equals + 1 :] or None))
     return found
+
+
+def output_parameters(definition: str) -> set[str]:
+    """The names of those that give a value back."""
+    return {
+        part[0].value for part in listed(tokens_of(definition)) if any(one.is_word("output", "out") for one in part)
+    }

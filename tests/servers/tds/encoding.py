@@ -114,6 +114,8 @@ def _decimal(value: Value, precision: int, scale: int) -> bytes:
 def _money(value: Value, length: int) -> bytes:
     with decimal.localcontext(prec=60):
         units = int((number_of(value) * 10000).to_integral_value(decimal.ROUND_HALF_UP))
+    if not -(1 << 8 * length - 1) <= units < 1 << 8 * length - 1:
+        raise Unfit("Arithmetic overflow error converting numeric to data type money.")
     if length == 4:
         return struct.pack("<i", units)
     return struct.pack("<iI", units >> 32, units & 0xFFFFFFFF)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterable
 
+from .arguments import declared_parameters, output_parameters
 from .encoding import Value
 from .functions import moment_text
 from .schema_model import ColumnFacts, Model
@@ -157,14 +158,14 @@ def _modules(session: Session, model: Model) -> Iterable[Row]:
 
 
 def _parameters(session: Session, model: Model) -> Iterable[Row]:
-    from .arguments import declared_parameters
-
     for each in model.of_kind("P", "FN"):
         module = session.module(each.kept)
-        for place, (name, sql_type, default) in enumerate(declared_parameters(module[1]) if module else [], 1):
+        definition = module[1] if module else ""
+        outputs = output_parameters(definition)
+        for place, (name, sql_type, default) in enumerate(declared_parameters(definition), 1):
             number = TYPES.get(sql_type.name, 231)
             precision, scale = digits(sql_type)
-            yield (each.number, name, place, number, number, most_bytes(sql_type), precision, scale, 0,
+            yield (each.number, name, place, number, number, most_bytes(sql_type), precision, scale, int(name in outputs),
                    int(default is not None))  # fmt: skip
 
 

@@ -230,6 +230,8 @@ class Translator:
             if token.value.startswith("@@"):
                 return f"tsql_global('{token.value[2:]}')"
             return token.value if token.value.isascii() else f"@{token.value.encode().hex()}"
+        if token.kind is Kind.NUMBER and len(token.text) > 16 and "." in token.text:
+            return literal(token.text)  # SQLite would make a float of it
         if token.is_sign("!<", "!>"):
             return ">=" if token.value == "!<" else "<="
         return token.text
