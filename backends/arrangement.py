@@ -156,7 +156,7 @@ def _arranged(store: RowStore, arrangement: Arrangement, stop: Callable[[], bool
         kept.append(numbers)
         for place, sort in enumerate(arrangement.sorts):
             array = batch.column(sort.column)
-            keys[place].append(array if limits[place] is None else _prefix(array, limits[place]))
+            keys[place].append(_own(array) if limits[place] is None else _prefix(array, limits[place]))
             sizes[place] += array.nbytes
             for limit in KEY_PREFIXES:
                 if sizes[place] > KEY_BYTES and (limits[place] is None or limits[place] > limit):  # type: ignore[operator]
@@ -167,17 +167,24 @@ def _arranged(store: RowStore, arrangement: Arrangement, stop: Callable[[], bool
         table: dict[str, pa.Array] = {}
         order: list[tuple[str, str]] = []
         for place, sort in enumerate(arrangement.sorts):
-            whole = pa.chunked_array(keys[place], pa.string()).combine_chunks()
+            whole = pa.chunked_array(keys[place], pa.string())
             keys[place] = []
+            whole = whole.combine_chunks()
             for key in typed(whole, store.columns[sort.column]):
                 name = str(len(table))
                 table[name] = key
                 order.append((name, "descending" if sort.descending else "ascending"))
+            del whole, key
             if stop():
                 return None
         indices = pc.sort_indices(pa.table(table), sort_keys=order)
         numbers = numbers.take(indices)
     return Arranged(numbers, of, any(limit is not None for limit in limits))
+
+
+def _own(array: pa.Array) -> pa.Array:
+    """A copy: the array itself would hold all columns of its batch, since they were read as one piece."""
+    return pa.concat_arrays([array, array.slice(0, 0)])
 
 
 def _prefix(array: pa.Array, characters: int | None) -> pa.Array:

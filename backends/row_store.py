@@ -25,6 +25,8 @@ CACHE = 8 * 1024 * 1024
 """Bytes of rows read back from disk that a result keeps at hand."""
 PIECE = 256 * 1024
 """Bytes that are put aside, and read back, at a time."""
+TRIMMED_EVERY = 16 * 1024 * 1024
+"""Bytes of rows after which the memory that they came through is given back to the system."""
 MEASURED_CHARACTERS = 200
 MEASURED_VALUES = 100
 
@@ -89,6 +91,7 @@ class RowStore:
         self._cached = 0
         self._guard = threading.RLock()
         self._closed = False
+        self._trimmed_at = 0
 
     @classmethod
     def in_shared_space(cls, columns: Sequence[Column]) -> RowStore:
@@ -120,6 +123,13 @@ class RowStore:
                 number = self._file.append(part)
                 self.on_disk += part.nbytes
                 self._add(_Piece(self.rows, part.num_rows, None, number), part.nbytes)
+        if self.bytes - self._trimmed_at >= TRIMMED_EVERY:
+            self.trim()
+
+    def trim(self) -> None:
+        """Gives memory that is free back to the system; else what rows came through counts as this process's."""
+        self._trimmed_at = self.bytes
+        pa.default_memory_pool().release_unused()
 
     def _add(self, piece: _Piece, size: int) -> None:
         self._pieces.append(piece)

@@ -133,6 +133,8 @@ class Results(Vertical):
 
     def _over(self, result: Result, took: float) -> None:
         result.took = took
+        if result.table.store.on_disk:
+            result.table.store.trim()
         result.table.rows_arrived()
         if result.wanted:
             self._actions.arrange(result, result.wanted)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from backends import arrow
+from backends import arrangement, arrow
 from backends.arrangement import Arrangement, NoNumber, Sort, arrange, parse
 from backends.connection import BudgetReached, ResultBegan, ResultEnded, RowsArrived, follow
 from backends.interface import Column, Kind, Row
@@ -276,3 +276,15 @@ def test_widths_are_cells_and_not_bytes(tmp_path: Path) -> None:
     columns = tuple(Column(str(number), "text", Kind.TEXT) for number in range(4))
     store = store_of(tmp_path, columns, [("abc", "上海", "e\u0301", None), ("", "数据库", "\x1b[1m", None)])
     assert store.widest == [3, 6, 4, 4]
+
+
+def test_what_is_sorted_by_does_not_hold_the_other_columns(tmp_path: Path) -> None:
+    columns = [Column("id", "int4", Kind.NUMBER), Column("filler", "text", Kind.TEXT)]
+    store = RowStore(columns, ResultSpace(SpillFolder(tmp_path), memory=0))
+    store.append(arrow.batch(columns, [(str(number), "x" * 500) for number in range(2000)]))
+    assert store.on_disk
+    before = pa.total_allocated_bytes()
+    keys = [arrangement._own(batch.column(0)) for _first, batch in store.batches()]
+    assert pa.total_allocated_bytes() - before < 50_000, "a whole piece is a megabyte"
+    assert sum(len(key) for key in keys) == 2000
+    store.close()
