@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tests.servers.bastion_process import BastionProcess
 from tests.servers.sqlserver import TdsServer
+from tests.servers.sqlserver_clients import Address
+
+from .stock_clients import SshTunnel, open_tunnel, record_of
 
 PASSWORD = "the account's own password"
 CATALOG = "stock"
@@ -22,18 +28,8 @@ class Place:
     engine: str = "sqlserver"
 
 
-@dataclass(frozen=True)
-class Granted:
-    """A database that alice may use through the bastion, and the server behind it."""
-
-    name: str
-    server: TdsServer
-
-
-def prepared(
-    bastion: BastionProcess, server: TdsServer, name: str, *, listener: str = "main", tls: str = "prefer"
-) -> Granted:
-    """Declares the database behind a port of the server; its table is made anew."""
+def prepare(server: TdsServer) -> None:
+    """The account, the database and its table, anew."""
     server.create_user(ACCOUNT, PASSWORD)
     server.create_database(CATALOG)
     server.execute(
@@ -41,20 +37,84 @@ def prepared(
         *(f"INSERT INTO items VALUES ({n}, N'item {n}', {n}.5)" for n in range(1, 6)),
         database=CATALOG,
     )
-    place = Place(server.ports[listener])
-    bastion.declare_database(name, place, account=ACCOUNT, password=PASSWORD, to="alice", tls=tls)
-    return Granted(name, server)
 
 
-def expected(granted: Granted, text: str, *, kind: str, rows: int | None, binds: list[str | None] | None = None,
-             state: str = "done", error: str | None = None, schema: str = CATALOG) -> dict[str, Any]:  # fmt: skip
-    """A statement's record, without what differs from run to run."""
-    return {
-        "user": "alice", "database": granted.name, "account": ACCOUNT, "schema": schema, "kind": kind, "text": text,
-        "binds": binds, "verdict": "allowed", "tool": "", "state": state, "rows": rows, "error": error,
-    }  # fmt: skip
+@dataclass
+class Stock:
+    """The server's ports as databases of a bastion, granted to alice; tunnels are opened when they are needed."""
+
+    bastion: BastionProcess
+    server: TdsServer
+    folder: Path
+    stack: ExitStack
+    tunnels: dict[str, SshTunnel] = field(default_factory=dict)
+
+    @property
+    def authority(self) -> Path:
+        """The bastion's own, which signs what its clients are shown."""
+        file = self.folder / "authority.pem"
+        if not file.exists():
+            [token] = self.bastion.casemate("alice", "token", self.name("main"), "--json")
+            file.write_text(token["ca"])
+        return file
+
+    def name(self, listener: str) -> str:
+        return f"stock-sqlserver-{listener}"
+
+    def declare(self, listener: str, *, tls: str = "prefer") -> None:
+        place = Place(self.server.ports[listener])
+        name = self.name(listener)
+        self.bastion.declare_database(name, place, account=ACCOUNT, password=PASSWORD, to="alice", tls=tls)
+
+    def tunnel(self, listener: str) -> SshTunnel:
+        """The standing tunnel to that port of the server."""
+        if listener not in self.tunnels:
+            self.declare(listener)
+            tunnel = self.stack.enter_context(open_tunnel(self.bastion, "alice", self.name(listener)))
+            self.tunnels[listener] = tunnel
+        return self.tunnels[listener]
+
+    def address(self, login: str, listener: str = "main", *, host: str = "127.0.0.1") -> Address:
+        """Where a client connects to; it finds its session by the name that it logs in with."""
+        return Address(self.tunnel(listener).port, login, "anything", CATALOG, host)
+
+    def session(self, login: str) -> dict[str, Any]:
+        """The session of that login, once it is over."""
+
+        def over(sessions: list[dict[str, Any]]) -> dict[str, Any] | None:
+            ours = [each for each in sessions if each["login"] == login]
+            return ours[-1] if ours and ours[-1]["state"] not in ("opening", "live") else None
+
+        found: dict[str, Any] = self.bastion.wait_for_sessions(f"the end of {login}'s session", over, 60)
+        return found
+
+    def record(self, login: str) -> list[dict[str, Any]]:
+        """The statements of the session of that login, which has left no byte unattributed."""
+        session = self.session(login)
+        assert session["unattributed_bytes"] == 0
+        assert session["state"] == "closed", session
+        return record_of(self.bastion, session)
 
 
-def about(records: list[dict[str, Any]], word: str) -> list[dict[str, Any]]:
-    """Those whose text has `word`: without what a client says of itself at its start."""
-    return [each for each in records if word in each["text"]]
+@contextmanager
+def stocked(bastion: BastionProcess, server: TdsServer, folder: Path) -> Iterator[Stock]:
+    """The stock, with the main port declared; all tunnels are closed at the end."""
+    prepare(server)
+    with ExitStack() as stack:
+        stock = Stock(bastion, server, folder, stack)
+        stock.tunnel("main")
+        yield stock
+
+
+Said = tuple[str, str, list[str | None] | None, int | None, str, str | None]
+
+
+def said(record: list[dict[str, Any]]) -> list[Said]:
+    """Of each statement kind, text, binds, rows, state and error."""
+    return [(e["kind"], e["text"], e["binds"], e["rows"], e["state"], e["error"]) for e in record]
+
+
+def behind(record: list[dict[str, Any]], word: str) -> list[Said]:
+    """Those from the first one with `word` in it on: without what a client says at its start."""
+    places = [index for index, each in enumerate(record) if word in each["text"]]
+    return said(record[places[0] :]) if places else []
