@@ -114,7 +114,7 @@ def statement_headings() -> list[Heading]:
     """The columns of the statements' list."""
     return [
         Heading(_("At"), 14), Heading(_("User"), 10), Heading(_("Database"), 14, 100), Heading(_("Account"), 12, 130),
-        Heading(_("State"), 9), Heading(_("Rows"), 7, right=True), Heading(_("Time"), 9, 100, right=True),
+        Heading(_("State"), 9), Heading(_("Rows"), 9, right=True), Heading(_("Time"), 9, 100, right=True),
         Heading(_("Statement"), 0),
     ]  # fmt: skip
 

@@ -66,7 +66,8 @@ def suggestions(line: str, cursor: int, names: m.AuditNames, what: str) -> list[
     last = value.rpartition(",")[2].lstrip('"')
     place = cursor - len(value.rpartition(",")[2])
     known = _values(ALIASES.get(key, key), names, what)
-    matching = [each for each in known if last.lower() in each.lower() and each != last]
+    # What cannot be typed is not offered: a name may hold anything.
+    matching = [each for each in known if last.lower() in each.lower() and each != last and each.isprintable()]
     matching.sort(key=lambda each: not each.lower().startswith(last.lower()))
     return [Suggestion(_quoted(each), "", place) for each in matching[:MOST]]
 

@@ -47,8 +47,10 @@ def checked(name: str, text: str, what: str) -> str:
     name = name.strip()
     if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or "/" in name:
         raise Refused("filter-name", limit=LONGEST_NAME)
-    if what not in ("statements", "sessions") or "\0" in text:
+    if what not in ("statements", "sessions"):
         raise Refused("invalid-params", method="audit.filters.save", detail="what is statements or sessions")
+    if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text):
+        raise Refused("filter-unreadable", detail="it has control characters in it")
     try:
         (read_statements if what == "statements" else read_sessions)(text, now=datetime.now(UTC))
     except FilterUnreadable as error:

@@ -86,6 +86,7 @@ class FilterLine(Vertical):
 
     def put(self, line: str) -> None:
         """The line that is searched for now."""
+        line = line if line.isprintable() else visible_line(line)  # a filter that somebody shares may hold anything
         if self.input.value != line:
             with self.prevent(FilterInput.Changed):
                 self.input.value = line
