@@ -74,12 +74,6 @@ class LiveScreen(Page):
         Binding("p", "pause", mark("Stand still / go on"), show=False),
         Binding("c", "copy", mark("Copy the statement"), show=False),
         Binding("escape", "back", mark("Show all"), show=False),
-        Binding("down", "move('cursor_down')", show=False),
-        Binding("up", "move('cursor_up')", show=False),
-        Binding("pagedown", "move('page_down')", show=False),
-        Binding("pageup", "move('page_up')", show=False),
-        Binding("home", "move('first')", show=False),
-        Binding("end", "move('last')", show=False),
     ]
 
     def __init__(self) -> None:
@@ -188,8 +182,7 @@ class LiveScreen(Page):
         head.append(" · " + _("by {sort}").format(sort=_(by)), style="muted")
         held = sum(session.figures.state == "held" for session in self._kept.sessions.values())
         if held:
-            held_words = translate_many("{count} held", "{count} held", held).format(count=held)
-            head.append(" · " + held_words, style="danger")
+            head.append(" · " + _("{count} held").format(count=held), style="danger")
         if self._still:
             head.append(" · " + _("standing still: p goes on"), style="warning")
         if not self.workstation.has_role("auditor", "administrator"):
@@ -256,9 +249,6 @@ class LiveScreen(Page):
         if self.check_action("watch", ()):
             self.action_watch()
 
-    def action_move(self, action: str) -> None:
-        getattr(self.query_one(LiveTable), f"action_{action}")()
-
     def action_filter(self) -> None:
         self.add_class("filtering")
         self.query_one("#filter", SearchInput).focus()
@@ -284,7 +274,7 @@ class LiveScreen(Page):
     @on(SearchInput.Moved)
     def _moved_from_filter(self, event: SearchInput.Moved) -> None:
         event.stop()
-        self.action_move(event.action)
+        getattr(self.query_one(LiveTable), f"action_{event.action}")()
 
     def action_sort(self) -> None:
         names = [name for name, _words in SORTS]

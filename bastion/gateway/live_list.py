@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 LOOK_EVERY = 0.25
 """Seconds between two looks while a call waits for a change."""
 
-SLICE = 50
-"""Sessions that are gone through in one turn of the event loop."""
+TURN = 0.002
+"""Seconds of one turn of the event loop that a look takes, about; then others have theirs."""
 
 MOST_VIEWS = 4
 """Lists of one channel; a new one takes the place of the oldest."""
@@ -62,9 +63,11 @@ class LiveView:
         """What is new since the last time; `user`: that person's sessions alone."""
         answer = live.LiveChanges(view=self.id, at=_now(), whole=not self._begun)
         self._begun = True
-        for place, session in enumerate(list(sessions.values())):
-            if place % SLICE == SLICE - 1:
+        until = monotonic() + TURN
+        for session in list(sessions.values()):
+            if monotonic() > until:
                 await asyncio.sleep(0)
+                until = monotonic() + TURN
             if user is None or session.visit.user == user:
                 self._look_at(session, answer)
         for id in [id for id in self._known if id not in sessions]:

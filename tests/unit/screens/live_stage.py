@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from bastion.api import live
 
 AT = "2026-11-22T03:04:05.000Z"
@@ -69,7 +71,8 @@ class Bastion:
     """Answers `sessions.live`: everything at first, then what a test has `tell` it."""
 
     def __init__(self, sessions: list[live.LiveSession]) -> None:
-        self.sessions = sessions
+        # A reader's list puts new figures into what it was given.
+        self.sessions = [msgspec.structs.replace(each) for each in sessions]
         self._news: list[live.LiveChanges] = []
 
     def tell(self, **changes: Any) -> None:
