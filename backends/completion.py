@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from .completion_scope import Context, Place, Query, Source, read
-from .dialect import Dialect, MysqlDialect, PostgresDialect
+from .dialect import Dialect, dialect_for
 from .engine_words import EngineWords, words_of
 from .metadata import SchemaMetadata, TableMetadata
 from .sql_tokens import Token, TokenKind, tokens
@@ -176,7 +176,7 @@ def quality(name: str, typed: str) -> int | None:
 
 def dialect_of(engine: str) -> Dialect:
     """How names are quoted."""
-    return MysqlDialect() if engine == "mysql" else PostgresDialect()
+    return dialect_for(engine)
 
 
 class _Search:
@@ -218,7 +218,7 @@ class _Search:
         if insert is None:
             insert = self._name(label)
         exact = (match if match is not None else label).startswith(self._as_typed)
-        awkward = not exact or insert[:1] in ('"', "`")
+        awkward = not exact or insert[:1] in ('"', "`", "[")
         self._found[label, kind] = ((fits, rank, awkward, len(self._found)), Completion(label, insert, kind, detail))
 
     def _name(self, name: str) -> str:

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from .dialect import Dialect, MysqlDialect, PostgresDialect
+from .dialect import Dialect, dialect_for
 from .interface import Column, Kind
 from .visible_text import visible_line
 
@@ -34,7 +34,7 @@ class RepeatedColumn(ValueError):
 
 def dialect_of(engine: str) -> Dialect:
     """How the engine writes names and values."""
-    return MysqlDialect() if engine == "mysql" else PostgresDialect()
+    return dialect_for(engine)
 
 
 def write(

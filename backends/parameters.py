@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .dialect import Dialect, MysqlDialect, PostgresDialect
+from .dialect import Dialect, dialect_for
 from .sql_tokens import Token, TokenKind, tokens
 
 _BRACES = re.compile(r"\{\{\s*([^\W\d]\w*)\s*\}\}")
@@ -71,7 +71,7 @@ def _plain(value: str) -> str:
 
 
 def _dialect(engine: str) -> Dialect:
-    return MysqlDialect() if engine == "mysql" else PostgresDialect()
+    return dialect_for(engine)
 
 
 def _escaped(value: str, within: Token, engine: str) -> str:

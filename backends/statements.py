@@ -12,6 +12,8 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 
+from .tsql_batches import pieces
+
 _DELIMITER_LINE = re.compile(r"\s*delimiter[ \t]+(\S+)[^\n]*(?:\n|\Z)", re.IGNORECASE)
 _PLAIN = re.compile(r"""(?:[^;'"`\[\#$/\-]++|'[^'\\]*+'|"[^"\\]*+"|-(?!-)|/(?!\*))*+""")
 """What neither ends a statement nor begins something long, strings without a backslash included: skipped at once, so
@@ -61,6 +63,8 @@ class Boundaries:
 
     def edited(self, offset: int) -> None:
         """The text was changed from `offset` on."""
+        if self.engine == "sqlserver":
+            offset = 0  # a word can join all of its batch
         # What was read looks one character ahead at most; the span that touches the edit is read anew.
         keep = bisect_left(self._spans, offset, key=lambda span: span.stop)
         del self._spans[keep:], self._delimiters[keep:]
@@ -121,6 +125,8 @@ def _interesting(delimiter: str) -> re.Pattern[str]:
 
 def _next(text: str, position: int, engine: str, delimiter: str) -> tuple[Span | None, str]:
     """The first statement from `position` on, and what ends the statements behind it."""
+    if engine == "sqlserver":
+        return _next_of_batch(text, position), delimiter
     begin, filled, length = position, False, len(text)
     while position < length:
         if engine == "mysql" and not filled and (line := _DELIMITER_LINE.match(text, position)) is not None:
@@ -144,6 +150,27 @@ def _next(text: str, position: int, engine: str, delimiter: str) -> tuple[Span |
         filled = True
         position = after_quoted(text, found, mark, engine)
     return (_trimmed(text, begin, length, length, open=True) if filled else None), delimiter
+
+
+def _next_of_batch(text: str, position: int) -> Span | None:
+    all_pieces = pieces(text)
+    for piece in all_pieces[bisect_right(all_pieces, position, key=lambda piece: piece.stop) :]:
+        if _is_filled(text, piece.start, piece.end):
+            return _trimmed(text, piece.start, piece.end, piece.stop, open=piece.open)
+    return None
+
+
+def _is_filled(text: str, start: int, end: int) -> bool:
+    """Whether there is more than white space and comments."""
+    while start < end:
+        if text[start].isspace():
+            start += 1
+            continue
+        after = after_comment(text, start, text[start : start + 2], "sqlserver")
+        if after is None:
+            return True
+        start = after
+    return False
 
 
 def _next_mark(text: str, position: int, delimiter: str) -> tuple[int, str]:
