@@ -36,6 +36,7 @@ WHY = {
     "running": mark("the statement is still running"),
     "not-yet": mark("it is not in the recording's file yet"),
     "not-recorded": mark("nothing of this session was recorded"),
+    "deleted": mark("it was deleted by retention"),
     "not-run": mark("the statement was never run"),
     "no-answer": mark("the database sent no answer of its own for it"),
     "other-node": mark("the recording is on the node that the session ran on"),

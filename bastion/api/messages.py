@@ -476,7 +476,7 @@ class StatementResult(Message):
     kept        `whole`, `part` (its beginning) or `none`
     why         what is missing is missing because of: `statement`, `session` (the limits), `behind` (the disk did not
                 follow), `failed: …`, `died` (the bastion, before it was written), `running`, `not-yet`, `not-recorded`,
-                `other-node`, `not-run`, `no-answer`, `damaged`, `missing`; '' for a whole one
+                `deleted` (by retention), `other-node`, `not-run`, `no-answer`, `damaged`, `missing`; '' for a whole one
     detail      what is wrong with the recording, for people
     next        continues on the next page (`after`); None at the end
     sent        of the first page: what the client streamed in; None where it streamed nothing, or nothing was kept

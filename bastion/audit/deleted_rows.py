@@ -58,6 +58,14 @@ def ends_of(ids: list[str]) -> Callable[[sa.Connection], dict[str, str]]:
     return work
 
 
+def recording_deleted(session: str) -> Callable[[sa.Connection], bool]:
+    """Whether a tombstone names the recording of a session, as work for the store."""
+    acts = schema.acts
+    said = sa.cast(acts.c.detail, sa.Text).contains(session, autoescape=True)
+    query = sa.select(acts.c.id).where(acts.c.user == "", acts.c.kind == "tombstone", said).limit(1)
+    return lambda connection: connection.scalar(query) is not None
+
+
 def delete(store: Store, node: str, sessions: list[str], last: int, acts: list[int], rest: Callable[[], None]) -> None:
     """Takes away sessions with their statements, and the acts of a node up to record `last` but those that stay.
 

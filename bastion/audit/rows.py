@@ -320,7 +320,7 @@ class Batch:
         deletion = deletion_of(record)
         self._act(
             number, record, "deletion", "", "", deletion.rule, before=deletion.before, records=deletion.records,
-            sessions=deletion.sessions, recordings=len(deletion.recordings),
+            sessions=deletion.sessions, recordings=" ".join(one.id for one in deletion.recordings),
         )  # fmt: skip
 
     def _alarm(self, number: int, record: StorageAlarm) -> None:

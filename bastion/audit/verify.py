@@ -25,6 +25,10 @@ LONGEST_UNSIGNED = 10_000
 Without this limit, taking out all checkpoints and computing the chain anew would leave a journal that looks young."""
 
 
+ATTEMPTS = 3
+"""Walks along a journal of which retention takes something away meanwhile."""
+
+
 class NothingToVerify(Exception):
     """There is no journal to look at, or no key to look at it with."""
 
@@ -62,10 +66,25 @@ def verify(
                 f"The checkpoint of record {one.number} in {anchor} proves nothing: {fault}. "
                 "Check that the anchor and the key belong to this node."
             )
-    walk = _Walk(folder, key, anchors)
+    for _attempt in range(ATTEMPTS):
+        walk = _Walk(folder, key, anchors)
+        proof = _proof_of(walk, key_from)
+        if not walk.disturbed():
+            break
+    if recordings is None:
+        return proof
+    return with_recordings(proof, walk.recordings, recordings, walk.deleted.recordings)
+
+
+def _proof_of(walk: _Walk, key_from: str) -> m.Proof:
     proof = m.Proof(intact=True, records=0, proved_to=0, proved_at=None, unwitnessed=0, key_from=key_from)
     try:
         walk.run()
+    except FileNotFoundError as gone:
+        # Retention was faster; or somebody else, and then the next walk says so.
+        proof.intact = False
+        proof.broken_at, proof.file = walk.number + 1, gone.filename
+        proof.reason = f"{gone.filename} was removed while it was to be read"
     except _Break as found:
         proof.intact = False
         proof.broken_at = found.number
@@ -77,9 +96,7 @@ def verify(
     proof.unwitnessed = walk.number - walk.proved_to
     proof.anchored_to = walk.anchored_to
     walk.deleted.tell(proof)
-    if recordings is None:
-        return proof
-    return with_recordings(proof, walk.recordings, recordings, walk.deleted.recordings)
+    return proof
 
 
 def last_checkpoint(folder: Path) -> Checkpoint | None:
@@ -127,11 +144,20 @@ class _Walk:
         self.anchored_to: int | None = None
         self.deleted = Deleted(folder, key)
         self._unsigned = 0
+        self._files: dict[Path, int] = {}
+
+    def disturbed(self) -> bool:
+        """Whether retention has deleted some of the files meanwhile."""
+        try:
+            return any(path.stat().st_ino != inode for path, inode in self._files.items())
+        except FileNotFoundError:
+            return True
 
     def run(self) -> None:
         """Raises _Break at the first record that does not hold."""
         written = _is_being_written(self._folder)
         segments = segments_of(self._folder)
+        self._files = {one.path: one.path.stat().st_ino for one in segments}
         if not segments:
             raise _Break(1, None, "the folder holds no journal: all of it was removed, or this is the wrong folder")
         self._node = node_of(self._folder)

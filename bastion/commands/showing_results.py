@@ -24,6 +24,7 @@ WHY = {
     "running": "the statement is still running",
     "not-yet": "it is not in the recording's file yet",
     "not-recorded": "nothing of this session was recorded: recording.results was off",
+    "deleted": "it was deleted by retention",
     "not-run": "the statement was never run",
     "no-answer": "the database sent no answer of its own for it",
     "other-node": "the recording is on the node that the session ran on",

@@ -14,6 +14,7 @@ from bastion.api import messages as m
 from bastion.api import methods
 from bastion.api.refusals import Refused
 from bastion.audit import saved_filters
+from bastion.audit.deleted_rows import recording_deleted
 from bastion.audit.masking import mask
 from bastion.audit.names import names, tables_named
 from bastion.audit.search import check_bounds
@@ -202,6 +203,8 @@ class AuditCalls:
         await self.looks.note(key, act_of(who, source, "result-shown", subject, **detail))
         folder, node = parts.configuration.recordings_folder, parts.configuration.node
         answer = await asyncio.to_thread(shown, asked, folder, parts.vault, node, max(params.after, 0), params.limit)
+        if answer.why in ("not-recorded", "died") and await parts.store.read(recording_deleted(subject)):
+            answer.why = "deleted"
         return mask(answer) if masked else answer
 
     async def masks(self, unmask: bool, reason: str) -> bool:

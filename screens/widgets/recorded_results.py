@@ -26,6 +26,7 @@ WHY = {
     "running": mark("so far: the statement is still running"),
     "not-yet": mark("not in the recording yet"),
     "not-recorded": mark("not recorded: results were not kept then"),
+    "deleted": mark("it was deleted by retention"),
     "not-run": mark("the statement was never run"),
     "no-answer": mark("the database sent no answer of its own for it"),
     "other-node": mark("its recording is on another node"),

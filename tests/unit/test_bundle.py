@@ -10,7 +10,7 @@ import random
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,11 +23,10 @@ from bastion.audit.bundle import BundleImpossible, BundleMaker, Wanted
 from bastion.audit.bundle_verifier import Broken, Findings, examine, lengths, zip_parts
 from bastion.audit.records import Act
 from bastion.audit.segments import Line, segments_of
-from bastion.store.store import Store
+from bastion.store.store import Store, sqlite_url
 
 from .journal_samples import AT, KEY, OTHER_KEY, closed, done, logged_in, open_journal, opened, sent
 from .recording_stage import Stage, stage_in
-from .test_projection import migrated_store, store  # noqa: F401 - the fixtures, for both databases
 
 PUBLIC = chain.public_bytes(KEY)
 
@@ -50,7 +49,9 @@ class Evidence:
 
 
 @pytest.fixture
-async def evidence(tmp_path: Path, store: Store) -> Evidence:  # noqa: F811
+async def evidence(tmp_path: Path) -> AsyncIterator[Evidence]:
+    store = Store.open(sqlite_url(tmp_path / "store.db"))
+    store.migrate()
     journal = open_journal(tmp_path / "journal", segment_bytes=4000)
     audit = Audit(journal, store)
     await audit.start()
@@ -75,7 +76,8 @@ async def evidence(tmp_path: Path, store: Store) -> Evidence:  # noqa: F811
     made.written = journal.number
     await audit.stop()
     journal.close("over")
-    return made
+    yield made
+    store.close()
 
 
 def kept(folder: Path, content: bytes) -> Path:

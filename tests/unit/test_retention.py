@@ -426,6 +426,7 @@ def killed_at(step: int) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 async def test_killed_at_every_step_nothing_is_half_there(house: House, tmp_path: Path) -> None:
     house.hold("s080")
     rules = Rules(records=40, recordings=30)
