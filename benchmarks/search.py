@@ -60,6 +60,16 @@ QUESTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("slower than 10 ms, newest first", {"least_ms": 10.0, "newest": True}),
     ("two hours in June", {"since": "2026-06-10T00:00:00Z", "until": "2026-06-10T02:00:00Z"}),
     ("a source that never was", {"source": "192.0.2.1"}),
+    ("most rows first", {"order": "rows"}),
+    ("longest first", {"order": "duration"}),
+    ("a person's, longest first", {"user": "user7", "order": "duration"}),
+    ("of a table, most rows first", {"table": "orders", "order": "rows"}),
+    (
+        "two kinds, but one person's",
+        {"any_of": {"kind": ["insert", "drop"]}, "none_of": {"user": ["user1"]}, "newest": True},
+    ),
+    ("of a token", {"token": "t7", "newest": True}),
+    ("cancelled, newest first", {"state": "cancelled", "newest": True}),
     ("of one shape", {"digest": f"{4:032d}"}),
 )
 
@@ -116,8 +126,11 @@ def _batches(count: int) -> Iterator[list[dict[str, Any]]]:
             "at": at,
             "user": f"user{session % 50}", "database": f"db{session % 37}", "account": "app", "schema": "public",
             "operation": "query", "kind": KINDS[which], "text": TEXTS[which].format(chance.randrange(10**7)),
-            "text_digest": "x", "state": "done", "rows": 1, "error": error,
-            "duration_ms": chance.expovariate(1.0), "bytes_down": 100, "digest": f"{which:032d}",
+            "text_digest": "x", "state": "cancelled" if number % 10_000 == 7 else "done", "error": error,
+            # A few are large, a few take long, as in life.
+            "rows": chance.randrange(100, 10**6) if number % 50 == 0 else 1,
+            "duration_ms": chance.expovariate(1.0) * (1000 if number % 100 == 0 else 1), "bytes_down": 100,
+            "digest": f"{which:032d}",
         })  # fmt: skip
         if len(rows) == AT_ONCE:
             yield rows
@@ -133,7 +146,8 @@ def _insert(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
     there = set(connection.scalars(sa.select(table.c.session).where(table.c.session.in_(list(known)))))
     new = [
         {"session": session, "user": row["user"], "database": row["database"], "state": "closed",
-         "engine": "postgresql", "source": "10.0.0.9", "client": "psql", "started_at": row["at"], "ended_at": row["at"]}
+         "engine": "postgresql", "source": "10.0.0.9", "client": "psql", "token": f"t{session[1:][-3:].lstrip('0')}",
+         "started_at": row["at"], "ended_at": row["at"]}
         for session, row in known.items() if session not in there
     ]  # fmt: skip
     if new:

@@ -21,13 +21,13 @@ from bastion.store import schema
 from bastion.store.interruption import Interruption
 
 from . import search
-from .search_conditions import SEARCH, statement_conditions
+from .search_conditions import SEARCH, statement_conditions, without_index
 from .word_index import index_table, indexed, matching
 
 LEAST = 100
 """Rows, and milliseconds, from which on statements are sorted. It is in the store's indexes and in docs."""
 
-FEW = 20_000
+FEW = 5_000
 """Statements that are sorted at once, of those that the index of words finds."""
 
 _COLUMNS = {"rows": ("rows", "least_rows", "most_rows"), "duration": ("duration_ms", "least_ms", "most_ms")}
@@ -64,25 +64,22 @@ def _sorted(
 ) -> Iterator[sa.Row[Any]]:
     table = schema.statements
     place = search.STATEMENT_FIELDS.index(column.name) + 1
-    # Written out: only then the store sees that its index of large ones has them all.
-    large = sa.text(f"statements.{column.name} >= {LEAST}")
     query = (
         search.selected()
-        .where(*statement_conditions(connection, wanted), large, *_beyond(wanted, column))
+        .where(*statement_conditions(connection, wanted, indexes=False))
         .order_by(column.desc(), table.c.id.desc())
+        .select_from(search.joined())
     )
-    of_index = search.asked(connection, wanted)
-    plain = query.select_from(search.joined())
-    state = indexed(connection)
-    named = _few(connection, of_index) if of_index else None
-    if named is None:
-        yield from search.not_indexed(connection, plain, wanted, interruption)
+    known = _few(connection, wanted, column)
+    if known is None:
+        # Written out: only then the store sees that its index of large ones has them all.
+        walk = query.where(sa.text(f"statements.{column.name} >= {LEAST}"), *_beyond(wanted, column))
+        yield from search.not_indexed(connection, walk, wanted, interruption)
         return
-    parts = [search.fetched(connection, plain.where(table.c.id.in_(named)))]
-    unknown = [table.c.id > state.number]
-    if state.pending:
-        unknown.append(table.c.id.in_(sa.select(schema.words_pending.c.statement_id)))
-    parts += [search.not_indexed(connection, plain.where(each), wanted, interruption) for each in unknown]
+    named = query.where(*_beyond(wanted, without_index(connection, column)))
+    parts = [search.fetched(connection, named.where(table.c.id.in_(known[0])))]
+    if known[1]:
+        parts.append(search.not_indexed(connection, named.where(table.c.id.in_(known[1])), wanted, interruption))
     last: int | None = None
     for row in heapq.merge(*parts, key=lambda row: (row[place], row[0]), reverse=True):
         if row[0] != last:
@@ -90,15 +87,28 @@ def _sorted(
         last = row[0]
 
 
-def _few(connection: sa.Connection, of_index: Any) -> sa.Select[Any] | None:
-    """The numbers of what the index finds, as a question, where they are few."""
+def _few(
+    connection: sa.Connection, wanted: m.StatementFilter, column: sa.Column[Any]
+) -> tuple[list[int], list[int]] | None:
+    """The numbers of what the index finds, and of what it does not know yet; None where they are many, or all."""
+    least = _COLUMNS["rows" if column.name == "rows" else "duration"][1]
+    if not search.asked(connection, msgspec.structs.replace(wanted, **{least: None})):
+        return None
     index, key = index_table(connection)
-    hits = sa.select(key).select_from(index).where(matching(connection, of_index))
-    count = connection.scalar(sa.select(sa.func.count()).select_from(hits.limit(FEW + 1).subquery())) or 0
-    return hits if count <= FEW else None
+    hits = sa.select(key).select_from(index).where(matching(connection, search.asked(connection, wanted)))
+    found = list(connection.scalars(hits.limit(FEW + 1)))
+    if len(found) > FEW:
+        return None
+    statements, pending = schema.statements, schema.words_pending
+    state = indexed(connection)
+    large = sa.text(f"statements.{column.name} >= {LEAST}")
+    new = list(connection.scalars(sa.select(statements.c.id).where(statements.c.id > state.number, large).limit(FEW)))
+    if state.pending:
+        new += connection.scalars(sa.select(pending.c.statement_id).limit(FEW))
+    return (found, new) if len(new) < FEW else None
 
 
-def _beyond(wanted: m.StatementFilter, column: sa.Column[Any]) -> Iterator[sa.ColumnElement[bool]]:
+def _beyond(wanted: m.StatementFilter, column: sa.ColumnElement[Any]) -> Iterator[sa.ColumnElement[bool]]:
     """What comes after the page before."""
     if wanted.after_value is None:
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -110,9 +110,24 @@ def in_text_or_binds(word: str) -> sa.ColumnElement[bool]:
     )
 
 
-def statement_conditions(connection: sa.Connection, wanted: m.StatementFilter) -> Iterator[sa.ColumnElement[bool]]:
-    """What a statement has to meet, but for `table` and where a word begins, which only terms know. Raises Refused."""
+def without_index(connection: sa.Connection, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """The column, so that SQLite looks for no index of it: without statistics it would take that for the best."""
+    if connection.dialect.name != "sqlite":
+        return column
+    return sa.literal_column(f'+{column.table.name}."{column.name}"', column.type)
+
+
+def statement_conditions(
+    connection: sa.Connection, wanted: m.StatementFilter, *, indexes: bool = True
+) -> Iterator[sa.ColumnElement[bool]]:
+    """What a statement has to meet, but for `table` and where a word begins, which only terms know. Raises Refused.
+
+    indexes: False where the question has an index of its own, and SQLite is to use no other.
+    """
     table, sessions = schema.statements, schema.sessions
+    statements: Mapping[str, sa.ColumnElement[Any]] = {
+        column.name: column if indexes else without_index(connection, column) for column in table.c
+    }
     checked_lists(wanted.any_of, (*LISTED, "table"))
     checked_lists(wanted.none_of, (*LISTED, "words"))
     for word in checked_words(wanted.words):
@@ -125,15 +140,15 @@ def statement_conditions(connection: sa.Connection, wanted: m.StatementFilter) -
         for place, values in enumerate(asked):
             if values:
                 values = [value.lower() if name == "kind" else storable(value) for value in values]
-                yield from _listed(connection, name, values, place == 2)
+                yield from _listed(connection, statements, name, values, place == 2)
     for digest in (wanted.digest, None if wanted.like is None else digest_like(connection, wanted.like)):
         if digest is not None:
-            yield table.c.digest == digest.lower()
+            yield statements["digest"] == digest.lower()
     since, until = moment(wanted.since, "since"), moment(wanted.until, "until")
     if since is not None:
-        yield table.c.at >= since
+        yield statements["at"] >= since
     if until is not None:
-        yield table.c.at < until
+        yield statements["at"] < until
     if wanted.error is not None:
         yield table.c.error.is_not(None) if wanted.error else table.c.error.is_(None)
     if wanted.tools is not None:
@@ -142,10 +157,10 @@ def statement_conditions(connection: sa.Connection, wanted: m.StatementFilter) -
         yield table.c.seq == wanted.seq
     if wanted.client is not None:
         said = contains(sessions.c.client, storable(wanted.client))
-        yield table.c.session.in_(sa.select(sessions.c.session).where(said))
+        yield statements["session"].in_(sa.select(sessions.c.session).where(said))
     for column, least, most in (
-        (table.c.rows, wanted.least_rows, wanted.most_rows),
-        (table.c.duration_ms, wanted.least_ms, wanted.most_ms),
+        (statements["rows"], wanted.least_rows, wanted.most_rows),
+        (statements["duration_ms"], wanted.least_ms, wanted.most_ms),
     ):
         if least is not None:
             yield column >= least
@@ -154,16 +169,20 @@ def statement_conditions(connection: sa.Connection, wanted: m.StatementFilter) -
 
 
 def _listed(
-    connection: sa.Connection, name: str, values: list[str], inverted: bool
+    connection: sa.Connection,
+    statements: Mapping[str, sa.ColumnElement[Any]],
+    name: str,
+    values: list[str],
+    inverted: bool,
 ) -> Iterator[sa.ColumnElement[bool]]:
     sessions = schema.sessions
     if name == "token":
-        column = schema.statements.c.session
+        column = statements["session"]
         few = None if inverted else sessions_of(connection, values)
         found = few if few is not None else sa.select(sessions.c.session).where(sessions.c.token.in_(values))
         yield column.not_in(found) if inverted else column.in_(found)
         return
-    column = sessions.c.source if name == "source" else schema.statements.c[name]
+    column = sessions.c.source if name == "source" else statements[name]
     if inverted:
         yield column.not_in(values)
     elif name == "state":
