@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .cast import Cast
-from .screen_player import IDLE, LEFT_OF_IDLE, ScreenIndex, ScreenPlayer
+from .cast import Cast, Place
+from .screen_player import IDLE, LEFT_OF_IDLE, SETTLED, ScreenIndex, ScreenPlayer
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 AT_ONCE = 512 * 1024
@@ -91,6 +91,13 @@ class Playback:
             self.following = False
         self.skipped = 0.0
         self.player.seek(to)
+
+    def begin(self) -> None:
+        """To where something is seen first."""
+        self.seek(self.cast.first)
+        first = next((event.at for event in self.cast.events(Place(0, 0)) if event.kind == "o"), None)
+        if first is not None:
+            self.seek(min(first + SETTLED, self.cast.last))
 
     def step(self) -> bool:
         """To the next change, standing still; False where there is none."""

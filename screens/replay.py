@@ -428,6 +428,7 @@ class ReplayScreen(Page):
         line = self.query_one(LineInput)
         line.value = self._looked_for
         line.focus()
+        line.select_all()
 
     @on(LineInput.Submitted)
     def _search(self, event: LineInput.Submitted) -> None:

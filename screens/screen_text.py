@@ -118,6 +118,7 @@ class ScreenTextDialog(Dialog[float | None]):
         line = self.query_one(LineInput)
         line.value = self.query_one(LinesView).looked_for
         line.focus()
+        line.select_all()
 
     @on(LineInput.Submitted)
     def _search(self, event: LineInput.Submitted) -> None:

@@ -67,6 +67,9 @@ class ScreenPane(Vertical, can_focus=True):
     ScreenPane > .head { height: 1; background: $surface; padding: 0 1; }
     ScreenPane:focus > .head { text-style: $heading-focus-style; }
     ScreenPane > .progress { height: 1; background: $surface; padding: 0 1; }
+    ScreenPane > .problem { height: 1fr; padding: 1 2; display: none; }
+    ScreenPane.broken > .problem { display: block; }
+    ScreenPane.broken > TerminalView { display: none; }
     ScreenPane > LineInput { display: none; }
     ScreenPane.searching > LineInput { display: block; }
     """
@@ -128,6 +131,7 @@ class ScreenPane(Vertical, can_focus=True):
     def compose(self) -> ComposeResult:
         yield Static("", classes="head", markup=False)
         yield TerminalView()
+        yield Static("", classes="problem", markup=False)
         yield LineInput(placeholder=_("find on the screen, from here on"))
         yield Static("", classes="progress", markup=False)
 
@@ -244,8 +248,10 @@ class ScreenPane(Vertical, can_focus=True):
             self._fetching_earlier = False
             self._show_lines()
         self.playback.replace(feed.cast)
-        if then is not None:
+        if then is not None and then > 0:
             self.playback.seek(then)
+        elif then is not None:
+            self.playback.begin()
         self._moved()
         if self._looked_for or self._go_when_found:
             self._read_through()
@@ -314,6 +320,9 @@ class ScreenPane(Vertical, can_focus=True):
     def _show_lines(self) -> None:
         if not self.is_mounted:
             return
+        broken = bool(self.problem) and (self.playback is None or not self.playback.cast.last)
+        self.set_class(broken, "broken")
+        self.query_one(".problem", Static).update(Text(self.problem, style="danger"))
         self.query_one(".head", Static).update(self._head())
         self.query_one(".progress", Static).update(self._progress())
 
@@ -345,7 +354,7 @@ class ScreenPane(Vertical, can_focus=True):
         """How it stands, in words, and their style."""
         playback = self.playback
         if self.problem and (playback is None or not playback.cast.last):
-            return self.problem, "danger"
+            return _("no picture"), "danger"
         if playback is None:
             return _("loading …"), "muted"
         if self._fetching_earlier:
@@ -474,6 +483,8 @@ class ScreenPane(Vertical, can_focus=True):
             return
         if playback.live and at >= playback.cast.last:
             playback.to_end()
+        elif at <= playback.cast.first:
+            playback.begin()
         else:
             playback.seek(at)
         self._moved()
@@ -554,6 +565,7 @@ class ScreenPane(Vertical, can_focus=True):
         line = self.query_one(LineInput)
         line.value = self._looked_for
         line.focus()
+        line.select_all()
         self._all_of_it()
 
     def _all_of_it(self) -> None:
