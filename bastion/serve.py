@@ -32,6 +32,7 @@ from bastion.gateway.server import Gateway
 from bastion.housekeeping import Housekeeping
 from bastion.protocols.contract import Engine
 from bastion.protocols.mysql.engine import MysqlEngine
+from bastion.protocols.oracle.engine import OracleEngine
 from bastion.protocols.postgres import PostgresEngine
 from bastion.protocols.tds.engine import TdsEngine
 from bastion.sessions.life import Limits
@@ -39,7 +40,9 @@ from bastion.sessions.registry import Sessions
 from bastion.store.store import Store
 from bastion.vault import Vault
 
-ENGINES: dict[str, Engine] = {"mysql": MysqlEngine(), "postgresql": PostgresEngine(), "sqlserver": TdsEngine()}
+ENGINES: dict[str, Engine] = {
+    "mysql": MysqlEngine(), "postgresql": PostgresEngine(), "sqlserver": TdsEngine(), "oracle": OracleEngine(),
+}  # fmt: skip
 
 STATEMENT_SECRETS = "statement-secrets"
 """The vault's purpose for the digests of credentials that were taken out of statements."""

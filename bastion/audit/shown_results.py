@@ -13,6 +13,7 @@ from bastion.api import messages as m
 from bastion.api.refusals import Refused
 from bastion.protocols.contract import DatabaseError, ProtocolError
 from bastion.protocols.mysql import results as mysql_results
+from bastion.protocols.oracle import results as oracle_results
 from bastion.protocols.postgres import results as postgres_results
 from bastion.protocols.results import Columns, Ended, Parts, Row, Said
 from bastion.protocols.tds import results as tds_results
@@ -161,6 +162,8 @@ def _parts(asked: Asked, found: KeptAnswer) -> Parts:
         return postgres_results.decode(found.data, found.codec, described=found.described, formats=found.formats)
     if asked.engine == "sqlserver":
         return tds_results.decode(found.data, described=found.described, formats=found.formats)
+    if asked.engine == "oracle":
+        return oracle_results.decode(found.data, described=found.described, formats=found.formats)
     return mysql_results.decode(found.data, found.codec, asked.operation, described=found.described)
 
 

@@ -13,6 +13,7 @@ from bastion.api import messages as m
 from bastion.network import DialFailed, Target, dial, tls_context
 from bastion.protocols.contract import TlsMode
 from bastion.protocols.mysql.reach import reach as reach_mysql
+from bastion.protocols.oracle.reach import reach as reach_oracle
 from bastion.protocols.postgres.reach import reach as reach_postgres
 from bastion.protocols.reach import ReachSteps
 from bastion.protocols.tds.reach import reach as reach_tds
@@ -24,6 +25,7 @@ STEPS: Mapping[str, Callable[[TlsMode], ReachSteps]] = {
     "postgresql": reach_postgres,
     "mysql": reach_mysql,
     "sqlserver": reach_tds,
+    "oracle": reach_oracle,
 }
 """By engine; of another one the TLS is not looked at."""
 

@@ -16,6 +16,10 @@ NATIONAL = 2
 _SIGNED_SCALE = frozenset(
     (c.NUMBER, c.TIMESTAMP, c.TIMESTAMP_TZ, c.TIMESTAMP_LTZ, c.INTERVAL_DS, c.INTERVAL_YM),
 )  # fmt: skip
+_PLAIN = frozenset((
+    c.VARCHAR, c.NUMBER, c.BINARY_INTEGER, c.DATE, c.RAW, c.CHAR, c.BINARY_FLOAT, c.BINARY_DOUBLE, c.TIMESTAMP,
+    c.TIMESTAMP_TZ, c.INTERVAL_YM, c.INTERVAL_DS, c.TIMESTAMP_LTZ, c.BOOLEAN,
+))  # fmt: skip
 _SENT_WITHOUT_SIZE = frozenset((c.LONG, c.LONG_RAW, c.UROWID))
 
 
@@ -33,6 +37,11 @@ class Described:
     def is_sent(self) -> bool:
         """Whether a row has anything for it: a column that can only be NULL has not."""
         return bool(self.size) or self.kind in _SENT_WITHOUT_SIZE
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a row has a byte string for it, and nothing else."""
+        return self.size > 0 and self.kind in _PLAIN
 
 
 def described(reader: Reader) -> Described:

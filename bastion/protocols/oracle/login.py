@@ -59,6 +59,8 @@ TLS_HANDSHAKE = 0x16
 ORDINARY_MODES = 0x1 | 0x100 | 0x40000000
 """Bits of a login's mode that ask for no privilege: to log on, with a password, and one that SQL*Plus sets."""
 
+CHANGE_PASSWORD = 0x2
+
 _NOT_CARRIED = {
     "AUTH_NEWPASSWORD": Refusal(
         "password-change", "The password of an account cannot be changed while logging in through the bastion."
@@ -311,6 +313,8 @@ class _Attempt:
         """Raises LoginRefused for what does not pass the bastion."""
         if not message.user:
             raise LoginRefused(NO_USER)
+        if message.mode & CHANGE_PASSWORD:
+            raise LoginRefused(_NOT_CARRIED["AUTH_NEWPASSWORD"])
         if message.mode & ~ORDINARY_MODES:
             raise LoginRefused(PRIVILEGED)
         for name, refusal in _NOT_CARRIED.items():

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from . import constants as c
-from .codec import Malformed, Reader
+from .codec import Malformed, Reader, Short
 from .columns import MOST_COLUMNS, Described, columns
 from .end_of_call import EndOfCall, end_of_call, status_of_call
 from .values import read_bind, read_column
@@ -55,6 +55,7 @@ class ReplyReader:
         self.expected = expected
         self.over = False
         self._on_row = on_row
+        self._previous: Row = ()
 
     def read(self, reader: Reader) -> int:
         """Reads the next message; its type. Raises Short (nothing has changed then) and Malformed."""
@@ -91,18 +92,51 @@ class ReplyReader:
         if expected.out is not None:
             self._out_row(reader, expected.out)
             return
-        present, values = expected.present, []
+        if self._on_row is None:
+            self._skip_row(reader)
+            return
+        present, previous = expected.present, self._previous
+        values: list[str | None] = []
         for index, column in enumerate(expected.columns):
             if present is not None and not _has(present, index):
-                continue
-            if column.is_sent:
+                values.append(previous[index] if index < len(previous) else None)
+            elif column.is_sent:
                 values.append(read_column(reader, column))
             else:
                 values.append(None)
         expected.present = None
         expected.rows += 1
-        if self._on_row is not None:
-            self._on_row(tuple(values))
+        self._previous = tuple(values)
+        self._on_row(self._previous)
+
+    def _skip_row(self, reader: Reader) -> None:
+        """As `_row`, where nobody wants the values: most of them are a length and as many bytes."""
+        expected = self.expected
+        present = expected.present
+        data, at, end = reader.data, reader.position, len(reader.data)
+        for index, column in enumerate(expected.columns):
+            if present is not None and not _has(present, index):
+                continue
+            if not column.is_plain:
+                if column.is_sent:
+                    reader.position = at
+                    read_column(reader, column)
+                    at = reader.position
+                continue
+            if at >= end:
+                raise Short
+            length = data[at]
+            if length < 253:
+                at += 1 + length
+            else:
+                reader.position = at
+                reader.skip_byte_string()
+                at = reader.position
+        if at > end:
+            raise Short
+        reader.position = at
+        expected.present = None
+        expected.rows += 1
 
     def _out_row(self, reader: Reader, out: tuple[Described, ...]) -> None:
         values: list[str | None] = []

@@ -21,9 +21,7 @@ from .end_of_call import EndOfCall
 from .exchange import Exchange, Waiting
 from .framing import Packet, Packets, packet
 from .replies import ReplyReader
-
-CANCELLED = 1013
-"""ORA-01013: the user requested the cancel of the current operation."""
+from .results import formats_of
 
 
 class OracleServerSide:
@@ -38,6 +36,8 @@ class OracleServerSide:
         """Bytes of the server so far, to the end of the packet that is read."""
         self._of_reply = 0
         self._described = 0
+        self._packet_at = 0
+        """Where the first packet stands whose contents are not read to their end."""
         self._notes: list[Note] = []
         self._status = 0
 
@@ -101,14 +101,16 @@ class OracleServerSide:
     def _packet(self, found: Packet, pieces: list[Piece]) -> None:
         exchange = self._exchange
         size = len(found.data)
+        if not self._content:
+            self._packet_at = self._position
         self._position += size
+        self._of_reply += size
         current = exchange.running()
         number = None if current is None else current.number
         kind = found.name
         if found.kind == c.DATA:
             if found.data_flags & c.COMPRESSED:
                 raise Malformed("compressed data, which were not agreed on")
-            self._of_reply += size
             kind = "answer"
             self._content += found.content
             if found.content:
@@ -140,7 +142,8 @@ class OracleServerSide:
                 kind = reply.read(reader)
                 read = reader.position
                 if kind == c.DESCRIBE:
-                    self._described = self._position
+                    # 0 would say that there is none: the very first packet is told without its first byte, a 0.
+                    self._described = self._packet_at or 1
                 if reply.over:
                     if kind == c.FLUSH_OUT_BINDS:  # the client speaks, and the same answer goes on
                         reply.over = False
@@ -193,6 +196,7 @@ class OracleServerSide:
             self._of_reply,
             self._position,
             0 if cursor is None else cursor.described,
+            formats_of(self._exchange.dialect, expected),
         )
 
 

@@ -8,10 +8,26 @@ import threading
 from dataclasses import dataclass, field
 
 from . import columns as values
-from .columns import CLOB, BLOB, Bind, Value
+from .columns import BLOB, CLOB, Bind, Value
 from .passwords import Logon
 from .sql import Cursor, Database, OracleError, Session
-from .wire import ACCEPT, BREAK, CONNECT, DATA, MARKER, REDIRECT, REFUSE, RESEND, RESET, Broken, Gone, Wire, counted, number, string
+from .wire import (
+    ACCEPT,
+    BREAK,
+    CONNECT,
+    DATA,
+    MARKER,
+    REDIRECT,
+    REFUSE,
+    RESEND,
+    RESET,
+    Broken,
+    Gone,
+    Wire,
+    counted,
+    number,
+    string,
+)
 
 SERVICES = ("FREEPDB1", "orders")
 FAST_AUTH, END_OF_RESPONSE = 0x10000000, 0x02000000
@@ -93,7 +109,9 @@ class Conversation:
             wire.send_packet(REFUSE, b"\1\0" + struct.pack(">H", len(refusal)) + refusal)
             return False
         version = min(manners.version, struct.unpack(">H", body[:2])[0])
-        flags = (FAST_AUTH if manners.fast_auth else 0) | (END_OF_RESPONSE if manners.end_of_response and version >= 319 else 0)
+        flags = (FAST_AUTH if manners.fast_auth else 0) | (
+            END_OF_RESPONSE if manners.end_of_response and version >= 319 else 0
+        )
         accept = struct.pack(">HHHHHHHBB", version, 0, manners.unit, 32767, 256, 0, 61, 4, 4) + bytes(8)
         accept += struct.pack(">IIBI", manners.unit, 2097152, 0, flags) + os.urandom(16)
         wire.send_packet(ACCEPT, accept)
@@ -139,8 +157,8 @@ class Conversation:
 
     def _protocol(self) -> bytes:
         capabilities = bytearray(54)
-        for place, value in ((0, 6), (1, 1), (4, 0x2A), (7, self._manners.fields), (15, 1), (16, 1), (27, 1), (37, 0xA0),
-                             (40, 0x20 if self._manners.end_of_response else 0)):  # fmt: skip
+        for place, value in ((0, 6), (1, 1), (4, 0x2A), (7, self._manners.fields), (15, 1), (16, 1), (27, 1),
+                             (37, 0xA0), (40, 0x20 if self._manners.end_of_response else 0)):  # fmt: skip
             capabilities[place] = value
         properties = bytearray(15)
         properties[6:8] = b"\0\0"
@@ -149,8 +167,8 @@ class Conversation:
         run_time[1] = 1
         run_time[6] = 4
         return (
-            b"\1\6\0" + b"Test double\0" + struct.pack("<HBH", 873, 1, 0) + struct.pack(">H", len(properties)) + properties
-            + bytes((len(capabilities),)) + capabilities + bytes((len(run_time),)) + run_time
+            b"\1\6\0" + b"Test double\0" + struct.pack("<HBH", 873, 1, 0)
+            + struct.pack(">H", len(properties)) + properties + bytes((len(capabilities),)) + capabilities + bytes((len(run_time),)) + run_time
         )  # fmt: skip
 
     def _data_types(self) -> bytes:
@@ -188,7 +206,7 @@ class Conversation:
     # ----------------------------------------------------------------------------------------------------------- login
 
     def _log_in(self) -> bool:
-        user, _, fields = self._authentication()
+        user, _, claimed = self._authentication()
         wire = self._wire
         password = self._passwords.get(user.upper())
         logon = Logon(password if password is not None else os.urandom(8).hex(), self._manners.verifier)
@@ -205,7 +223,6 @@ class Conversation:
             self._fail(OracleError(1017, "invalid credential or not authorized; logon denied"))
             return False
         self._session = Session(self._database, user)
-        self.claimed = fields
         answers = [
             ("AUTH_VERSION_NO", str(0x17090000)), ("AUTH_VERSION_STRING", "- Test double"), ("AUTH_SESSION_ID", "41"),
             ("AUTH_SERIAL_NUM", "7"), ("AUTH_SC_SERVICE_NAME", "FREEPDB1"), ("AUTH_MAX_OPEN_CURSORS", "300"),
@@ -213,7 +230,7 @@ class Conversation:
         ]  # fmt: skip
         body = b"".join(counted(name.encode()) + counted(value.encode()) + number(0) for name, value in answers)
         wire.send(b"\x08" + number(len(answers)) + body + self._end())
-        self._database.log.append((user.upper(), f"-- login: {fields.get('AUTH_PROGRAM_NM', '')}"))
+        self._database.log.append((user.upper(), f"-- login: {claimed.get('AUTH_PROGRAM_NM', '')}"))
         return True
 
     def _authentication(self) -> tuple[str, int, dict[str, str]]:
@@ -377,7 +394,15 @@ class Conversation:
         if not options & 0x20 and not known.cursor.text.lstrip().upper().startswith(("CREATE", "DROP", "ALTER")):
             self._described_only(cursor_id, known)
             return
-        self._done(cursor_id, known, rows, prefetch, described=True, commits=bool(options & 0x100), counts=bool(words[9] & 0x4000))
+        self._done(
+            cursor_id,
+            known,
+            rows,
+            prefetch,
+            described=True,
+            commits=bool(options & 0x100),
+            counts=bool(words[9] & 0x4000),
+        )
 
     def _new_cursor(self, known: Known) -> int:
         number_of_it = next(each for each in range(1, 70000) if each not in self._cursors)
@@ -490,10 +515,21 @@ class Conversation:
             message += b"\x10" + values.description(cursor.columns, self._fields, self._scale_is_number)
         rows = cursor.rows[cursor.at : cursor.at + count]
         if rows:
-            message += b"\x06\2" + number(len(cursor.columns)) + number(0) + number(len(rows)) + number(0) + number(0) + number(0)
+            message += (
+                b"\x06\2"
+                + number(len(cursor.columns))
+                + number(0)
+                + number(len(rows))
+                + number(0)
+                + number(0)
+                + number(0)
+            )
         parts = [message]
         for row in rows:
-            parts.append(b"\x07" + b"".join(self._value(column, value) for column, value in zip(cursor.columns, row, strict=True)))
+            parts.append(
+                b"\x07"
+                + b"".join(self._value(column, value) for column, value in zip(cursor.columns, row, strict=True))
+            )
         cursor.at += len(rows)
         finished = cursor.at >= len(cursor.rows)
         parts.append(self._parameters() if described else b"")

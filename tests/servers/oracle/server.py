@@ -40,6 +40,11 @@ class OracleServer:
         return [(user, text[10:]) for user, text in self.database.log if text.startswith("-- login")]
 
     @property
+    def running(self) -> str:
+        """The statements that are being run, one a line."""
+        return "\n".join(self.database.running)
+
+    @property
     def connections(self) -> int:
         return len(self._open)
 

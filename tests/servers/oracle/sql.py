@@ -50,6 +50,7 @@ class Database:
         self.lock = threading.Lock()
         self.log: list[tuple[str, str]] = []
         """User and text of every statement that was run, in order."""
+        self.running: list[str] = []
 
 
 class Session:
@@ -72,6 +73,13 @@ class Session:
         """Rows that were changed, and values that go back (RETURNING, out binds). Raises OracleError."""
         text = cursor.text.strip().rstrip(";") if not _is_block(cursor.text) else cursor.text.strip()
         self.database.log.append((self.user, cursor.text))
+        self.database.running.append(cursor.text)
+        try:
+            return self._run(cursor, text, binds)
+        finally:
+            self.database.running.remove(cursor.text)
+
+    def _run(self, cursor: Cursor, text: str, binds: Sequence[Sequence[Value]]) -> tuple[int, list[tuple[Value, ...]]]:
         word = text.split(None, 1)[0].upper() if text else ""
         if _is_block(text):
             return self._block(text, binds[0] if binds else ())
