@@ -13,7 +13,7 @@ from bastion.api.language import translate as _
 
 from ..choice import ChoiceDialog
 from ..widgets.catalog_pane import CatalogPane
-from ..widgets.confirmation import Confirmation
+from ..widgets.confirmation import Confirmation, TextQuestion
 from ..widgets.editor import SqlEditor
 from ..widgets.results import Results
 from ..words import sentence
@@ -56,6 +56,19 @@ class Connecting:
         self._warnings.start_again()
         await self._page.query_one(Results).clear()
         await self._connect(token, catalog)
+
+    async def other_catalog(self) -> str | None:
+        """Asks which name of the same database is to be opened; None: none."""
+        names: list[str] = []
+        if self._at_hand.database is not None:
+            try:
+                names = await self._at_hand.database.catalogs()
+            except CONNECTION_ERRORS as error:
+                self._page.workstation.told(sentence(error), bad=True)
+        title = _("Database name to open")
+        question = ChoiceDialog(title, names) if names else TextQuestion(title, self._at_hand.catalog)
+        name: str | None = await self._page.app.push_screen_wait(question)
+        return None if name is None else name.strip()
 
     async def again(self) -> None:
         """The same database after the connection was lost. Nothing is run again by itself."""

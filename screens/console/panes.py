@@ -52,6 +52,11 @@ class Panes:
         else:
             self._page.query_one(CatalogTree if pane == "catalog" else SqlEditor).focus()
 
+    def show_results(self) -> None:
+        """What comes of a statement is to be seen: the editor gives the page back."""
+        if self.zoomed == "editor":
+            self.zoom(None)
+
     def toggle_zoom(self) -> None:
         """Gives the page to the pane that the keys go to, or shows all of them again."""
         self.zoom(self.here if self.zoomed is None else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from time import monotonic
 
 from rich.text import Text
 from textual.message import Message
@@ -45,6 +46,9 @@ class Piece:
     exact: bool = True
     """False: the text is not as it stands in the editor, so that a place of an error in it means nothing there."""
 
+
+BELL_SECONDS = 10.0
+"""After so long the terminal's bell says that a run is over."""
 
 CATALOG_WORDS = frozenset({"create", "alter", "drop", "rename", "comment"})
 """What a statement begins with after which the catalog may be another one."""
@@ -121,7 +125,7 @@ class Running:
         """Runs `pieces` in order, up to the first error; nothing while another run lasts."""
         if self._at_hand.database is None or self.now or not pieces:
             return
-        self._page.run_worker(self._run(pieces), group="run")
+        self._page.run_worker(self.run(pieces), group="run")
 
     @asynccontextmanager
     async def occupied(self, words: str) -> AsyncIterator[int]:
@@ -150,10 +154,11 @@ class Running:
             self._stage.say(_("It was over before the order to cancel arrived."), lasting=True)
         await self._transactions.refresh()
 
-    async def _run(self, pieces: list[Piece]) -> None:
-        if self.now:
-            return
-        many = len(pieces) > 1
+    async def run(self, pieces: list[Piece], *, remembered: bool = True) -> bool:
+        """Until the last of `pieces` is done or one fails; whether all were. `remembered`: the history has them."""
+        if self.now or self._at_hand.database is None:
+            return False
+        many, began = len(pieces) > 1, monotonic()
         async with self.occupied(_words(1, len(pieces))) as run:
             self._page.query_one(SqlEditor).clear_error()
             await self._page.query_one(Results).clear()
@@ -164,7 +169,7 @@ class Running:
                         self._write(_("Not sent."), number, pieces)
                         break
                     self._stage.begin(_words(number, len(pieces)), self._progress)
-                    if not await self._send(piece, run):
+                    if not await self._send(piece, run, remembered=remembered):
                         if many:
                             self._write(_("It failed."), number, pieces)
                         break
@@ -180,8 +185,11 @@ class Running:
         if self._catalog_changed:
             self._catalog_changed = False
             self._page.post_message(CatalogChanged())
+        if monotonic() - began >= BELL_SECONDS:
+            self._page.app.bell()  # somebody looks elsewhere by now
+        return not failed
 
-    async def _send(self, piece: Piece, run: int) -> bool:
+    async def _send(self, piece: Piece, run: int, *, remembered: bool) -> bool:
         """Runs one statement. False when it failed, or the connection is another one meanwhile."""
         console = self._at_hand.database
         if console is None or run != self.number:
@@ -197,7 +205,8 @@ class Running:
         try:
             await console.run(piece.text, listen)
         finally:
-            self._history.add(piece.text, ended)
+            if remembered:
+                self._history.add(piece.text, ended)
         if run != self.number:
             return False
         self.sent = None

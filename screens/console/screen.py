@@ -17,13 +17,12 @@ from textual.widgets import OptionList
 from bastion.api import messages as m
 from bastion.api.language import translate as _
 
-from ..choice import ChoiceDialog
 from ..token import TokenDialog
 from ..transaction import TransactionDialog
 from ..why import WhyDialog
 from ..widgets.catalog_pane import CatalogPane
 from ..widgets.catalog_tree import CatalogTree
-from ..widgets.confirmation import Confirmation, TextQuestion
+from ..widgets.confirmation import Confirmation
 from ..widgets.editor import SqlEditor
 from ..widgets.find import FindBar
 from ..widgets.frame import KeyLine, TopLine
@@ -31,10 +30,10 @@ from ..widgets.production_band import ProductionBand
 from ..widgets.results import Results
 from ..widgets.status_line import Status, StatusLine
 from ..widgets.tabs import TabLine
-from ..words import mark, sentence
+from ..words import mark
 from ..workstation import Page
 from . import panes
-from .at_hand import CONNECTION_ERRORS, AtHand, ConnectionEnded
+from .at_hand import AtHand, ConnectionEnded
 from .cancelling import Cancelling
 from .catalog import Catalog
 from .connecting import Connecting
@@ -42,6 +41,7 @@ from .editors import Editors
 from .explaining import Explaining
 from .guard import GuardLevel, WriteGuard
 from .history import History
+from .repeating import Repeating
 from .running import CatalogChanged, Piece, Ran, Running, all_pieces, pieces_at_cursor
 from .stage import Stage, TokenWarnings, ends_within
 from .transactions import Transactions
@@ -86,6 +86,7 @@ class ConsoleScreen(Page):
         Binding("ctrl+e", "explain", mark("Plan")),
         Binding("ctrl+k o", "queries", mark("Saved queries"), show=False),
         Binding("ctrl+k s", "save_query", mark("Save as a query"), show=False),
+        Binding("ctrl+k r", "repeat", mark("Run again every … seconds"), show=False),
         Binding("ctrl+k n", "new_editor", mark("New editor"), show=False),
         Binding("ctrl+k w", "close_editor", mark("Close the editor"), show=False),
         Binding("ctrl+k m", "rename_editor", mark("Name the editor"), show=False),
@@ -117,6 +118,7 @@ class ConsoleScreen(Page):
             self, self.at_hand, self.stage, self.transactions, self.guard, self.running, self.token_warnings
         )
         self.cancelling = Cancelling(self, self.at_hand, self.stage, self.running, self.connecting)
+        self.repeating = Repeating(self, self.at_hand, self.stage, self.running)
         self.explaining = Explaining(self, self.at_hand, self.running, self.transactions)
         self._seconds: Timer | None = None
         """Runs while something lasts or a transaction is open: their time is shown."""
@@ -210,12 +212,12 @@ class ConsoleScreen(Page):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         idle = self.connected and not self.running.now
-        if action in ("run", "run_all", "autocommit", "change_catalog", "explain", "transaction"):
+        if action in ("run", "run_all", "autocommit", "change_catalog", "explain", "transaction", "repeat"):
             return idle
         if action in ("reconnect", "why"):
             return not self.connected and self.at_hand.token is not None and not self.at_hand.connecting
         if action == "cancel":
-            return self.running.now
+            return self.running.now or self.repeating.now
         if action in ("commit", "rollback"):
             return idle and self.transactions.unfinished
         if action == "editor":
@@ -233,14 +235,19 @@ class ConsoleScreen(Page):
             self.workstation.told(_("There is no statement at the cursor."))
         self._run(pieces)
 
+    @work(exclusive=True, group="dialog")
+    async def action_repeat(self) -> None:
+        """Runs the statement at the cursor again and again."""
+        self.panes.show_results()
+        await self.repeating.ask(pieces_at_cursor(self.query_one(SqlEditor), self.at_hand.engine))
+
     def action_run_all(self) -> None:
         """Runs every statement of the editor, up to the first error."""
         self._run(all_pieces(self.query_one(SqlEditor), self.at_hand.engine))
 
     def _run(self, pieces: list[Piece]) -> None:
         """At once, or when its parameters are filled in."""
-        if self.panes.zoomed == "editor":
-            self.panes.zoom(None)  # what comes of it is to be seen
+        self.panes.show_results()
         if self.writing.asks(pieces):
             self._run_filled(pieces)
         else:
@@ -263,6 +270,7 @@ class ConsoleScreen(Page):
 
     @work(exclusive=True, group="cancel")
     async def action_cancel(self) -> None:
+        self.repeating.stop()
         await self.cancelling.ask()
 
     def action_reconnect(self) -> None:
@@ -365,20 +373,9 @@ class ConsoleScreen(Page):
     @work(exclusive=True, group="dialog")
     async def action_change_catalog(self) -> None:
         """Opens another database name of the same database."""
-        token, console = self.at_hand.token, self.at_hand.database
-        if token is None:
-            return
-        names: list[str] = []
-        if console is not None:
-            try:
-                names = await console.catalogs()
-            except CONNECTION_ERRORS as error:
-                self.workstation.told(sentence(error), bad=True)
-        title = _("Database name to open")
-        question = ChoiceDialog(title, names) if names else TextQuestion(title, self.at_hand.catalog)
-        name: str | None = await self.app.push_screen_wait(question)
-        if name is not None:
-            self.connect_to(token, name.strip())
+        token, name = self.at_hand.token, await self.connecting.other_catalog()
+        if token is not None and name is not None:
+            self.connect_to(token, name)
 
     # -- looking around
 
