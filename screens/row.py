@@ -20,7 +20,7 @@ from bastion.api.language import translate as _
 from .value import ValueDialog
 from .widgets.inputs import LineInput
 from .widgets.lines_view import LinesView
-from .widgets.result_table import ResultTable, cell_text
+from .widgets.result_table import cell_text
 from .words import mark, sentence
 from .workstation import Dialog
 
