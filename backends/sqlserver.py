@@ -49,7 +49,8 @@ MOST_MESSAGES = 1000
 """Of one statement; what comes behind them is counted only."""
 
 _SETTINGS = (
-    "SET ARITHABORT, CONCAT_NULL_YIELDS_NULL, ANSI_NULLS, ANSI_NULL_DFLT_ON, ANSI_PADDING, ANSI_WARNINGS, QUOTED_IDENTIFIER ON; "
+    "SET ARITHABORT, CONCAT_NULL_YIELDS_NULL, ANSI_NULLS, ANSI_NULL_DFLT_ON, ANSI_PADDING, ANSI_WARNINGS, "
+    "QUOTED_IDENTIFIER ON; "
     "SET TEXTSIZE 2147483647"
 )
 """What programs of SQL Server begin with, so that indexed views and computed columns can be used."""

@@ -78,7 +78,8 @@ where i.object_id = :number and i.index_id > 0
 order by i.index_id, k.is_included_column, k.key_ordinal, k.index_column_id"""
 _CHECKS = "select name, definition from sys.check_constraints where parent_object_id = :number order by name"
 _TRIGGERS = """select t.name, t.is_disabled, t.is_instead_of_trigger, e.type_desc
-from sys.triggers t left join sys.trigger_events e on e.object_id = t.object_id where t.parent_id = :number order by t.name"""
+from sys.triggers t left join sys.trigger_events e on e.object_id = t.object_id where t.parent_id = :number order by
+t.name"""
 _KEYS = """select f.name, ps.name, p.name, pc.name, rs.name, r.name, rc.name, f.delete_referential_action_desc,
   f.update_referential_action_desc
 from sys.foreign_keys f join sys.foreign_key_columns k on k.constraint_object_id = f.object_id
@@ -98,7 +99,8 @@ from sys.objects o join sys.schemas s on s.schema_id = o.schema_id
 where o.type in ('P', 'FN', 'IF', 'TF', 'PC', 'FS', 'FT', 'AF') order by s.name, o.name"""  # noqa: S608
 
 _GROUPS = {
-    "tables": ("U",), "views": ("V",), "procedures": ("P", "PC", "X"), "functions": ("FN", "IF", "TF", "FS", "FT", "AF"),
+    "tables": ("U",), "views": ("V",), "procedures": ("P", "PC", "X"), "functions": ("FN", "IF", "TF", "FS", "FT",
+    "AF"),
     "sequences": ("SO",),
 }  # fmt: skip
 _KIND_OF = {"U": "table", "V": "view", "P": "procedure", "PC": "procedure", "AF": "aggregate"}
@@ -207,7 +209,8 @@ class SqlserverCatalog(Catalog):
             marks += ["fk"] if part.name in targets else []
             marks += ["not null"] if not part.nullable and part.name not in primary else []
             nodes.append(
-                CatalogNode("column", part.name, (*table.path, part.name), part.type_name, leaf=True, marks=tuple(marks),
+                CatalogNode("column", part.name, (*table.path, part.name), part.type_name, leaf=True,
+                    marks=tuple(marks),
                             target=targets.get(part.name))
             )  # fmt: skip
         return nodes
@@ -243,7 +246,8 @@ class SqlserverCatalog(Catalog):
             columns = before.columns if before is not None else ()
             if text_of(included) != "1":
                 columns = (*columns, shown)
-            found[called] = Index(called, columns, text_of(unique) == "1", text_of(primary) == "1", text_of(kind).lower(),
+            found[called] = Index(called, columns, text_of(unique) == "1", text_of(primary) == "1",
+                text_of(kind).lower(),
                                   text_of(where))  # fmt: skip
         return list(found.values())
 

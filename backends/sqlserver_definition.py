@@ -55,7 +55,8 @@ def create_table(table: TableName, columns: Sequence[Part], indexes: Sequence[In
             kind = named[index.name]
             lines.append(f"constraint {quote(index.name)} {kind} {index.method} ({_columns(index.columns)})")
     for key in keys:
-        actions = "".join(f" on {event} {action}" for event, action in (("delete", key.on_delete), ("update", key.on_update))
+        actions = "".join(f" on {event} {action}" for event, action in (("delete", key.on_delete), ("update",
+            key.on_update))
                           if action)  # fmt: skip
         lines.append(
             f"constraint {quote(key.name)} foreign key ({_columns(key.columns)}) references "
@@ -67,7 +68,8 @@ def create_table(table: TableName, columns: Sequence[Part], indexes: Sequence[In
         if index.name not in named:
             unique = "unique " if index.unique else ""
             where = f" where {index.condition}" if index.condition else ""
-            text += f"create {unique}{index.method} index {quote(index.name)} on {name} ({_columns(index.columns)}){where};\n"
+            text += f"create {unique}{index.method} index {quote(index.name)} on {name} "
+            text += f"({_columns(index.columns)}){where};\n"
     return text
 
 

@@ -19,7 +19,8 @@ _NOT_KNOWN = "The plan is not in the form that is known of SQL Server."
 _NEAR = re.compile(r"near (?:the keyword )?'(.*?)'\.?(?: |$)", re.DOTALL)
 _QUOTED = re.compile(r"'(.*)'", re.DOTALL)
 _DETAILS = {
-    "Predicate": "predicate", "SeekPredicates": "seek", "SeekPredicateNew": "seek", "OuterReferences": "outer references",
+    "Predicate": "predicate", "SeekPredicates": "seek", "SeekPredicateNew": "seek",
+    "OuterReferences": "outer references",
     "OrderBy": "order by", "GroupBy": "group by", "HashKeysBuild": "hash keys", "HashKeysProbe": "probe keys",
     "ProbeResidual": "residual", "Residual": "residual", "TopExpression": "top",
 }  # fmt: skip

@@ -25,7 +25,8 @@ MANY = (
 
 
 def address(server: TdsServer, listener: str) -> Address:
-    return Address(server.ports[listener], server.admin_user, server.admin_password, authority=server.certificate_authority,
+    return Address(server.ports[listener], server.admin_user, server.admin_password,
+        authority=server.certificate_authority,
                    certificate=server.folder / "server.pem")  # fmt: skip
 
 
@@ -53,7 +54,8 @@ def test_python_tds(tds_server: TdsServer, listener: str, tls: str) -> None:
     encrypted = {"cafile": str(tds_server.certificate_authority), "validate_host": False} if tls else {}
     moment = datetime.datetime(2024, 1, 2, 3, 4, 5, 678901)
     with pytds.connect(
-        tds_server.host, port=tds_server.ports[listener], user="sa", password=tds_server.admin_password, login_timeout=60,
+        tds_server.host, port=tds_server.ports[listener], user="sa", password=tds_server.admin_password,
+            login_timeout=60,
         timeout=60, use_mars=listener == "mars", enc_login_only=tls == "login", **encrypted,
     ) as connection:  # fmt: skip
         cursor = connection.cursor()
@@ -116,7 +118,8 @@ def test_a_blob_of_100_mb(tds_server: TdsServer) -> None:
 )  # fmt: skip
 def test_tsql(tds_server: TdsServer, listener: str, encryption: str, version: str) -> None:
     done = freetds("tsql", address(tds_server, listener), encryption, ["-o", "q"], version=version, typed=(
-        "select N'é漢' as said, @@spid as spid\ngo\nprint N'printed'\nselect name from sys.databases where name = 'master'\ngo\n"
+        "select N'é漢' as said, @@spid as spid\ngo\nprint N'printed'\nselect name from sys.databases where name = "
+        "'master'\ngo\n"
         "raiserror('in the middle', 16, 3)\nselect 'behind'\ngo\nexit\n"))  # fmt: skip
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -166,7 +169,8 @@ def test_bsqldb(tds_server: TdsServer) -> None:
 @pytest.mark.parametrize(
     ("listener", "settings"),
     [("plain", "Encrypt=no"), ("main", "Encrypt=no"), ("main", "Encrypt=yes;TrustServerCertificate=yes"),
-     ("required", "Encrypt=yes;TrustServerCertificate=yes"), ("strict", "Encrypt=strict;ServerCertificate={certificate}"),
+     ("required", "Encrypt=yes;TrustServerCertificate=yes"), ("strict",
+     "Encrypt=strict;ServerCertificate={certificate}"),
      ("mars", "Encrypt=no;MARS_Connection=yes"), ("small", "Encrypt=no"), ("routing", "Encrypt=no")],
 )  # fmt: skip
 def test_microsofts_odbc_driver(tds_server: TdsServer, listener: str, settings: str) -> None:
@@ -227,7 +231,8 @@ def test_tedious(tds_server: TdsServer, listener: str, mode: str) -> None:
     assert done.returncode == 0, done.stderr
     said = [(each["step"], each["value"]) for each in map(json.loads, done.stdout.splitlines())]
     assert said == [
-        ("parameters", [[5, "é漢", {"type": "Buffer", "data": [0, 255]}]]), ("prepared", [2]), ("prepared", [42]), ("bulk", 3),
+        ("parameters", [[5, "é漢", {"type": "Buffer", "data": [0, 255]}]]), ("prepared", [2]), ("prepared", [42]),
+        ("bulk", 3),
         ("kept", [[1, "a", 1], [2, None, None], [3, "é", 9000]]), ("error", [50000, "in the middle"]),
         ("cancelled", ["waiting", "ECANCEL"]), ("cancelled", ["rows", "ECANCEL"]), ("after", [[7]]),
     ]  # fmt: skip
@@ -245,5 +250,6 @@ def test_jtds(tds_server: TdsServer, listener: str, settings: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines() == [
         "prepared=é漢|12.34|2", "prepared=é漢|12.34|42", "batch=3", "cursor=3|row 3", "first=row 1",
-        "error=208|Invalid object name 'nowhere_at_all'.", "result=1", "next=2", "cancelled=The query has timed out.", "after=7",
+        "error=208|Invalid object name 'nowhere_at_all'.", "result=1", "next=2", "cancelled=The query has timed out.",
+        "after=7",
     ]  # fmt: skip

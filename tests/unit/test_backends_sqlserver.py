@@ -18,7 +18,9 @@ from backends.catalog import CatalogNode, TableName
 from backends.connection import BudgetReached, ResultBegan, ResultEnded, RowsArrived, RunEvent, RunFailed, follow
 from backends.interface import DatabaseError, Kind, Login, Notice, TransactionState
 from backends.loopback import OneConnection
+from backends.plan import PlanUnreadable
 from backends.sqlserver import SqlserverBackend
+from backends.sqlserver_plan import read as read_plan
 from tests.servers.sqlserver import TdsServer
 
 SHOP = """
@@ -26,7 +28,8 @@ create schema sales
 go
 create table customers (id int primary key, name nvarchar(100) not null, mail varchar(200) unique, since date)
 go
-create table sales.orders (id int identity(1,1) primary key, customer int not null references customers(id) on delete cascade,
+create table sales.orders (id int identity(1,1) primary key, customer int not null references customers(id) on delete
+cascade,
   total decimal(12,2) default 0, note nvarchar(max), at datetime2(3) default sysdatetime())
 go
 create index by_customer on sales.orders (customer, at)
@@ -34,7 +37,8 @@ go
 create view big as select * from sales.orders where total > 10
 go
 create procedure dbo.add_order @customer int, @total decimal(12,2) = 1.5, @id int output as
-begin set nocount on; insert into sales.orders (customer, total) values (@customer, @total); set @id = scope_identity(); end
+begin set nocount on; insert into sales.orders (customer, total) values (@customer, @total); set @id =
+scope_identity(); end
 go
 insert customers values (1, N'Ann 漢', 'ann@example.com', '2020-01-02'), (2, N'Bob', null, null)
 insert sales.orders (customer, total) values (1, 20), (1, 5.5), (2, 100)
@@ -140,7 +144,8 @@ def columns(events: list[RunEvent]) -> list[tuple[str, str, Kind]]:
         ("cast('03:04:05.123456' as time(7))", "03:04:05.123456", "time", Kind.TIME),
         ("cast('2024-01-02 03:04:05' as datetime)", "2024-01-02 03:04:05.000", "datetime", Kind.TIME),
         ("cast('2024-01-02 03:04:05.123456' as datetime2(6))", "2024-01-02 03:04:05.123456", "datetime2", Kind.TIME),
-        ("cast('2024-01-02 03:04:05.12 -05:30' as datetimeoffset)", "2024-01-02 03:04:05.120000 -05:30", "datetimeoffset",
+        ("cast('2024-01-02 03:04:05.12 -05:30' as datetimeoffset)", "2024-01-02 03:04:05.120000 -05:30",
+        "datetimeoffset",
          Kind.TIME),
         ("cast('0e984725-c51c-4bf4-9960-e1c80e27aba0' as uniqueidentifier)", "0E984725-C51C-4BF4-9960-E1C80E27ABA0",
          "uniqueidentifier", Kind.TEXT),
@@ -172,7 +177,7 @@ def test_several_results_with_messages_between_them(backend: SqlserverBackend) -
 
 
 def test_a_large_result_streams(backend: SqlserverBackend) -> None:
-    numbers = "with n as (select 1 as i union all select i + 1 from n where i < 50000) select i from n option (maxrecursion 0)"
+    numbers = "with n as (select 1 as i union all select i + 1 from n where i < 50000) select i from n"
     events = run(backend, numbers)
     assert len(rows(events)) == 50_000
     assert len([event for event in events if isinstance(event, RowsArrived)]) > 2
@@ -244,12 +249,25 @@ def test_an_estimated_plan_is_a_tree_and_runs_nothing(backend: SqlserverBackend)
     plan = backend.explain(text, measured=False)
     assert [(step.operation, step.target) for step in plan.root.walk()] == [
         ("Sort", ""), ("Nested Loops (Inner Join)", ""),
-        ("Clustered Index Scan", "orders using PK_orders as o"), ("Clustered Index Seek", "customers using PK_customers as c"),
+        ("Clustered Index Scan", "orders using PK_orders as o"), ("Clustered Index Seek",
+        "customers using PK_customers as c"),
     ]  # fmt: skip
     assert (plan.measured, plan.unit) == (False, "cost")
     assert sum(plan.share(step) or 0 for step in plan.root.walk()) == pytest.approx(1)
     backend.explain("delete from sales.orders", measured=False)
     assert rows(run(backend, "select count(*) as n from sales.orders")) == [("3",)]
+
+
+def test_a_measured_plan_has_rows_and_times(backend: SqlserverBackend) -> None:
+    plan = backend.explain("select * from customers", measured=True)
+    assert (plan.measured, plan.unit, plan.root.actual_rows, plan.root.actual_ms) == (True, "ms", 10, 20)
+    assert rows(run(backend, "select 1 as a")) == [("1",)]
+
+
+@pytest.mark.parametrize("text", ["<a/>", "<ShowPlanXML", "<!DOCTYPE a [<!ENTITY b 'c'>]><ShowPlanXML/>"])
+def test_what_is_no_plan_is_said_to_be_none(text: str) -> None:
+    with pytest.raises(PlanUnreadable):
+        read_plan(text, measured=False)
 
 
 # ---------------------------------------------------------------------------------------------------------- catalog
@@ -281,7 +299,8 @@ def test_the_tree_of_the_catalog(backend: SqlserverBackend) -> None:
     ]  # fmt: skip
     gathered = {node.kind: names(catalog.page(node).nodes) for node in below if node.kind != "column"}
     assert gathered == {
-        "indexes": ["PK_orders", "by_customer"], "keys": ["PK_orders"], "foreign keys": ["customer"], "referenced by": [],
+        "indexes": ["PK_orders", "by_customer"], "keys": ["PK_orders"], "foreign keys": ["customer"],
+        "referenced by": [],
         "triggers": [],
     }  # fmt: skip
 

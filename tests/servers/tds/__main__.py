@@ -27,7 +27,7 @@ def main(folder: Path) -> None:
     databases.logins.update({name.lower(): password for name, password in wanted["logins"].items()})
     shared = Shared(databases, StatementLog(folder / "statements.log"))
     certificate = Certificate(Path(wanted["certificate"]), Path(wanted["key"]))
-    ports = {}
+    ports: dict[str, int] = {}
     for name, settings in wanted["listeners"].items():
         port = settings.pop("port", 0)
         if settings.get("route") in ports:

@@ -68,6 +68,7 @@ def load(queries: Queries, statement: Simple, stream: Stream, version: Version) 
     names = queries._names({})
     table = Translator(names).table_name(chain)
     columns: list[tuple[str, object]] = []
+    count = 0
 
     def metadata(reader: Reader) -> object:
         if reader.number("B") != 0x81:
@@ -108,7 +109,6 @@ def load(queries: Queries, statement: Simple, stream: Stream, version: Version) 
             count += 1
             yield found  # type: ignore[misc]
 
-    count = 0
     into = ", ".join(quoted(name) for name, _wire in columns)
     marks = ", ".join("?" * len(columns))
     connection = queries.session.connection

@@ -25,7 +25,8 @@ _ODBC_TYPES = {
 }  # fmt: skip
 """SQL data types of ODBC, as Microsoft's driver numbers them."""
 _PRECISION = {
-    "bit": 1, "tinyint": 3, "smallint": 5, "int": 10, "bigint": 19, "real": 24, "float": 53, "decimal": 38, "numeric": 38,
+    "bit": 1, "tinyint": 3, "smallint": 5, "int": 10, "bigint": 19, "real": 24, "float": 53, "decimal": 38,
+    "numeric": 38,
     "money": 19, "smallmoney": 10, "char": 8000, "varchar": 8000, "nchar": 4000, "nvarchar": 4000, "binary": 8000,
     "varbinary": 8000, "uniqueidentifier": 36, "date": 10, "time": 16, "datetime": 23, "datetime2": 27,
     "smalldatetime": 16, "datetimeoffset": 34,
@@ -88,7 +89,8 @@ class _CatalogProcedures:
                 if name in _PRECISION and _PRECISION[name] < 60 and "char" not in name and "date" not in name
                 else "'"
             )
-            rows.append((name, number, _PRECISION.get(name, 2147483647), quote, quote, None, 1, 0, 3, None, 0, None, name,
+            rows.append((name, number, _PRECISION.get(name, 2147483647), quote, quote, None, 1, 0, 3, None, 0, None,
+                name,
                          0 if scale is not None else None, scale, number, None, None, None, 0))  # fmt: skip
         names = [
             "TYPE_NAME",

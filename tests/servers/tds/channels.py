@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -39,10 +40,8 @@ class Channel:
         self._ended.set()
         self.attention.set()
         self.on_attention()
-        try:
+        with contextlib.suppress(queue.Full):  # `packet` looks at the flag too
             self._packets.put_nowait(None)
-        except queue.Full:
-            pass  # `packet` looks at the flag too
 
     def packet(self) -> Packet:
         """The next one. Raises Closed."""

@@ -46,7 +46,8 @@ class _Cursors:
     def _opened(self, text: str, parameters: Arguments, out: Response) -> tuple[int, Cursor]:
         statements = statements_of(text)
         if len(statements) != 1 or not statements[0].tokens[0].is_word("select", "with"):
-            raise SqlError(16937, 16, "A server cursor cannot be opened on the given statement or statements. Use a default "
+            raise SqlError(16937, 16,
+                "A server cursor cannot be opened on the given statement or statements. Use a default "
                            "result set or client cursor.")  # fmt: skip
         columns, rows = self._owner.interpreter.queries.rows_of(text, self._values(parameters))
         number = next(self._session.handles) + 180150000
@@ -73,7 +74,7 @@ class _Cursors:
         arguments[place].type, arguments[place].value = INT, number
         for at, value in ((options, FORWARD_ONLY), (options + 1, READ_ONLY), (options + 2, len(cursor.rows))):
             if at < len(arguments) and arguments[at].output:
-                # What kind of cursor it is stays as it was asked; with 0x1000 there are parameters, which it is not told.
+                # What kind of cursor it is stays as it was asked. Which parameters there are (0x1000) it is not told.
                 asked = arguments[at].value
                 kept = int(asked) & 0x0F if isinstance(asked, int) and at < options + 2 else 0
                 arguments[at].type, arguments[at].value = INT, kept or value
@@ -99,7 +100,7 @@ class _Cursors:
     def _cursor(self, arguments: Arguments) -> Cursor:
         found = self._session.cursors.get(int(arguments[0].value or 0))
         if found is None:
-            raise SqlError(16916, 16, f"A cursor with the name '{arguments[0].value}' does not exist.")
+            raise SqlError(16916, 16, f"A cursor with the name '{arguments[0].value!r}' does not exist.")
         return found
 
     def fetch(self, arguments: Arguments, out: Response) -> int:

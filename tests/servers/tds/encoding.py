@@ -54,7 +54,8 @@ def number_of(value: Value) -> decimal.Decimal:
 
 
 _MOMENT = re.compile(
-    r"\s*(?:(\d{4})-?(\d{2})-?(\d{2}))?[T ]*(?:(\d{1,2}):(\d{2})(?::(\d{2})(?:[.:](\d{1,9}))?)?)?\s*(Z|[+-]\d{2}:?\d{2})?\s*"
+    r"\s*(?:(\d{4})-?(\d{2})-?(\d{2}))?[T ]*"
+    r"(?:(\d{1,2}):(\d{2})(?::(\d{2})(?:[.:](\d{1,9}))?)?)?\s*(Z|[+-]\d{2}:?\d{2})?\s*"
 )
 
 
@@ -80,7 +81,7 @@ class Moment:
 
 
 def _time_bytes(ticks: int, scale: int) -> bytes:
-    units = ticks // 10 ** (7 - scale)
+    units: int = ticks // 10 ** (7 - scale)
     return units.to_bytes(3 if scale <= 2 else 4 if scale <= 4 else 5, "little")
 
 
@@ -188,7 +189,7 @@ def _strings(sql_type: SqlType) -> Callable[[Value], bytes]:
 
 def plp(data: bytes, piece: int = PIECE) -> bytes:
     """A value without limit, in chunks, its length told before."""
-    parts = [struct.pack("<Q", len(data))]
+    parts: list[bytes | memoryview] = [struct.pack("<Q", len(data))]
     view = memoryview(data)
     for start in range(0, len(data), piece):
         chunk = view[start : start + piece]

@@ -77,6 +77,8 @@ class Interpreter:
         self.queries.batch = text
         try:
             self._run(statements, out, variables)
+            if self.session.options.get("xml") == "on" and not _sets_showplan(statements):
+                showplan.answer(text, statements, out, measured=True)
         except _Return as returned:
             return returned.value
         except _Leave:
@@ -202,7 +204,7 @@ class Interpreter:
     def _raiserror(self, statement: Simple, out: Response, variables: Variables) -> None:
         inside = statement.tokens[2:]
         depth = 1
-        for end, token in enumerate(inside):
+        for end, token in enumerate(inside):  # noqa: B007
             depth += token.is_sign("(") - token.is_sign(")")
             if depth == 0:
                 break
@@ -212,7 +214,7 @@ class Interpreter:
         text = text_of(values[0])
         number = 50000
         if isinstance(values[0], int):
-            number, text = values[0], f"Error {values[0]}, severity {values[1]}, state 1 was raised."
+            number, text = values[0], f"Error {values[0]}, severity {values[1]!r}, state 1 was raised."
         for value in values[3:]:
             text = re.sub(r"%[-+0 #]*\d*(?:\.\d+)?[sdiuxXo]", text_of(value).replace("\\", r"\\"), text, count=1)
         severity = int(number_text(values[1])) if len(values) > 1 else 16

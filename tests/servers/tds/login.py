@@ -53,7 +53,8 @@ def read_prelogin(payload: bytes) -> dict[int, bytes]:
 
 
 def prelogin_answer(asked: dict[int, bytes], encryption: Encryption, *, mars: bool) -> bytes:
-    """What the server says before the login; nothing of federation to a client that did not ask (Microsoft's ODBC driver
+    """What the server says before the login; nothing of federation to a client that did not ask (Microsoft's ODBC
+    driver
     hangs up)."""
     major, minor, build, sub_build = PRODUCT_VERSION
     options = [
@@ -156,7 +157,7 @@ def read_login(payload: bytes) -> Login:
 
 
 def _features(payload: bytes, at: int) -> list[int]:
-    found = []
+    found: list[int] = []
     while True:
         if at >= len(payload):
             raise ProtocolError("the features of LOGIN7 have no end")

@@ -1,10 +1,12 @@
-"""Packets of TDS, and the bytes below them: clear, in TLS that is wrapped in packets at first, or in TLS from the start.
+"""Packets of TDS, and the bytes below them: clear, in TLS that is wrapped in packets at first, or in TLS from the
+start.
 
 One thread reads and one writes. Facts: [MS-TDS] 2.2.3.1 (packet header), 3.3.5.1 (TLS inside PRELOGIN packets).
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -179,8 +181,6 @@ class Transport:
 
     def close(self) -> None:
         """Ends it, also under a thread that reads or writes."""
-        try:
+        with contextlib.suppress(OSError):  # the client was faster
             self.socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # the client was faster
         self.socket.close()

@@ -99,7 +99,8 @@ class Procedures:
         for place, (parameter, sql_type, default) in enumerate(parameters):
             given = argument(arguments, place, parameter)
             if given is None and default is None:
-                raise SqlError(201, 16, f"Procedure or function '{name}' expects parameter '{parameter}', which was not "
+                raise SqlError(201, 16,
+                    f"Procedure or function '{name}' expects parameter '{parameter}', which was not "
                                "supplied.", state=4, procedure=name)  # fmt: skip
             value = given.value if given is not None else self.interpreter.queries.value(default or [], {})
             variables[parameter] = (sql_type, converted(sql_type, value))
@@ -121,7 +122,8 @@ class Procedures:
         for place, (name, sql_type, default) in enumerate(parameters):
             given = argument(values, place, name)
             if given is None and default is None:
-                raise SqlError(8178, 16, f"The parameterized query '({definition}){text}' expects the parameter '{name}', "
+                raise SqlError(8178, 16,
+                    f"The parameterized query '({definition}){text}' expects the parameter '{name}', "
                                "which was not supplied.")  # fmt: skip
             value = given.value if given is not None else self.interpreter.queries.value(default or [], {})
             variables[name] = (sql_type, value)
@@ -160,7 +162,7 @@ class Procedures:
         found = self.session.prepared.get(number) if isinstance(number, int) else None
         if found is None:
             raise SqlError(
-                8179, 16, f"Could not find prepared statement with handle {number}.", state=2, ends_batch=True
+                8179, 16, f"Could not find prepared statement with handle {number!r}.", state=2, ends_batch=True
             )
         return found
 

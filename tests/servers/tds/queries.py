@@ -289,7 +289,8 @@ class Queries:
                 except apsw.SQLError as error:
                     if "no such" not in str(error):
                         raise
-                    raise SqlError(3701, 11, f"Cannot drop the {kind} '{chain[-1]}', because it does not exist or you do "
+                    raise SqlError(3701, 11,
+                        f"Cannot drop the {kind} '{chain[-1]}', because it does not exist or you do "
                                    "not have permission.") from None  # fmt: skip
                 connection.execute("DELETE FROM tsql_modules WHERE name = ? AND kind = 'view'", (chain[-1],))
         else:
@@ -429,7 +430,8 @@ def _create_index(translator: Translator, tokens: Sequence[Token]) -> str:
     columns = translator.expression(tokens[end + 1 : close])
     where = _word_at(tokens[close:], "where")
     condition = f" WHERE {translator.expression(tokens[close + where + 1 :])}" if where is not None else ""
-    return f"CREATE {'UNIQUE ' if unique else ''}INDEX {quoted(name)} ON {translator.table_name(chain)} ({columns}){condition}"
+    table = translator.table_name(chain)
+    return f"CREATE {'UNIQUE ' if unique else ''}INDEX {quoted(name)} ON {table} ({columns}){condition}"
 
 
 def type_of_definition(text: str) -> SqlType | None:

@@ -1,4 +1,5 @@
-"""A response on its way to the client: tokens gathered into packets, the last DONE held back until it is known to be it.
+"""A response on its way to the client: tokens gathered into packets, the last DONE held back until it is known to be
+it.
 
 What it can hold is one packet and the row that is added to it.
 """

@@ -20,10 +20,12 @@ _OF_FUNCTIONS = {
                      "app_name", "original_login", "type_name", "col_name", "system_user", "quotename"), SYSNAME),
     **dict.fromkeys(("count", "datediff", "datepart", "year", "month", "day", "len", "charindex", "object_id", "db_id",
                      "schema_id", "error_number", "datalength", "ascii", "unicode", "is_srvrolemember", "is_member",
-                     "has_dbaccess", "columnproperty", "error_severity", "error_state", "error_line", "row_number"), INT),
+                     "has_dbaccess", "columnproperty", "error_severity", "error_state", "error_line", "row_number"),
+                     INT),
     **dict.fromkeys(("count_big", "datediff_big"), BIGINT),
     **dict.fromkeys(("scope_identity", "ident_current"), SqlType("numeric", precision=38)),
-    **dict.fromkeys(("upper", "lower", "concat", "replace", "substring", "left", "right", "ltrim", "rtrim", "error_message",
+    **dict.fromkeys(("upper", "lower", "concat", "replace", "substring", "left", "right", "ltrim", "rtrim",
+        "error_message",
                      "datename", "stuff", "reverse"), TEXT),
     "replicate": SqlType("nvarchar", 4000),
     "serverproperty": SqlType("sql_variant"), "databasepropertyex": SqlType("sql_variant"),
@@ -111,7 +113,7 @@ def of_select(statement: Statement, variables: dict[str, SqlType]) -> list[SqlTy
     """Of each item of the first select list; None where it holds a star."""
     tokens = statement.tokens
     depth = 0
-    for at, token in enumerate(tokens):
+    for at, token in enumerate(tokens):  # noqa: B007
         depth += token.is_sign("(") - token.is_sign(")")
         if depth == 0 and token.is_word("select"):
             break
@@ -141,7 +143,7 @@ def settled(declared: Sequence[str | None], written: list[SqlType | None] | None
             found = written[index]
         if found is None:
             found = of_value(first[index]) if first is not None else TEXT
-        if found is INT and first is not None and isinstance(first[index], int) and abs(first[index] or 0) >= 1 << 31:
+        if found is INT and first is not None and isinstance(whole := first[index], int) and abs(whole) >= 1 << 31:
             found = BIGINT
         types.append(found)
     return types

@@ -198,16 +198,22 @@ class _Parser:
                 cases += 1
             elif token.is_word("end") and cases:
                 cases -= 1
-            elif token.is_word() and depth <= 0 and not cases and token.value in _STARTS:
-                if not self._goes_on(word, token, one_more, start):
-                    break
+            elif self._ends(token, word, depth, cases, one_more, start):
+                break
             self.at += 1
         return self.tokens[start : self.at]
+
+    def _ends(self, token: Token, word: str, depth: int, cases: int, one_more: set[str], start: int) -> bool:
+        """Whether the next statement begins here."""
+        begins = token.is_word() and depth <= 0 and not cases and token.value in _STARTS
+        return begins and not self._goes_on(word, token, one_more, start)
 
     def _goes_on(self, word: str, token: Token, one_more: set[str], start: int) -> bool:
         """Whether a word that can begin a statement belongs to the one that is being read."""
         before = self.tokens[self.at - 1] if self.at else None
         if before is not None and (before.is_sign(".") or (before.is_word("as") and word != "with")):
+            return True
+        if word in ("create", "drop", "alter") and before is not None and before.is_word("on"):
             return True
         if token.value in one_more:
             if token.value != "with":
@@ -235,8 +241,6 @@ class _Parser:
             return True
         if word == "if" and token.value in ("select",):
             return False
-        if word in ("create", "drop") and before is not None and before.is_word("on"):
-            return True
         if word in ("select", "with", "insert") and token.value in ("fetch",):
             return True
         if word == "fetch" or (word == "declare" and token.value == "fetch"):
@@ -354,7 +358,7 @@ class _Parser:
             return None
         kind = (self.peek(ahead) or self.tokens[start]).value
         self.at += ahead + 1
-        name = []
+        name: list[Token] = []
         while (token := self.peek()) is not None and (token.kind in (Kind.WORD, Kind.QUOTED) or token.is_sign(".")):
             if name and not (name[-1].is_sign(".") or token.is_sign(".")):
                 break

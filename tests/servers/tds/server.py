@@ -173,9 +173,11 @@ class _Connection:
             self._shared.sessions[self._spid] = session
         try:
             if mars:
-                multiplexing.pump(
-                    self._transport, lambda channel: self._begin(channel, session, size, version, alone=False)
-                )
+
+                def begin(channel: Channel) -> None:
+                    self._begin(channel, session, size, version, alone=False)
+
+                multiplexing.pump(self._transport, begin)
             else:
                 channel = Channel(self._transport.write)
                 worker = self._begin(channel, session, size, version)

@@ -24,13 +24,15 @@ from .requests import Call
 from .response import Cancelled, Response
 from .sql_errors import SqlError, as_sql_error
 from .state import Session
+from .versions import Version
 
 LARGEST_MESSAGE = 256 << 20
 LONGEST_LOGGED = 20_000
 """Characters of a statement, and of a parameter, that the log keeps."""
 
 _TEXT_AT = {
-    "sp_executesql": 0, "sp_prepare": 2, "sp_prepexec": 2, "sp_prepexecrpc": 1, "sp_cursoropen": 1, "sp_cursorprepare": 2,
+    "sp_executesql": 0, "sp_prepare": 2, "sp_prepexec": 2, "sp_prepexecrpc": 1, "sp_cursoropen": 1,
+    "sp_cursorprepare": 2,
     "sp_cursorprepexec": 3,
 }  # fmt: skip
 """Where the statement stands among the parameters."""
@@ -39,7 +41,7 @@ _TEXT_AT = {
 class Conversation:
     """Of one session; several share a `Session` where the client multiplexes."""
 
-    def __init__(self, channel: Channel, session: Session, packet_size: int, version: requests.Version) -> None:
+    def __init__(self, channel: Channel, session: Session, packet_size: int, version: Version) -> None:
         self._channel, self._session = channel, session
         self._packet_size, self._version = packet_size, version
         self._interpreter = Interpreter(session)

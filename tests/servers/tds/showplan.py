@@ -18,10 +18,10 @@ TITLE = "Microsoft SQL Server 2005 XML Showplan"
 NAMESPACE = "http://schemas.microsoft.com/sqlserver/2004/07/showplan"
 
 
-def answer(text: str, statements: Sequence[Statement], out: Response) -> None:
-    """One row with the plan of the batch."""
+def answer(text: str, statements: Sequence[Statement], out: Response, *, measured: bool = False) -> None:
+    """One row with the plan of the batch; `measured` as of one that was run."""
     out.columns([ResultColumn(TITLE, SqlType("nvarchar", MAX))])
-    out.row((plan(text, statements),))
+    out.row((plan(statements, measured=measured),))
     out.statement_done(1, 0xC1)
 
 
@@ -38,22 +38,28 @@ def _tables(tokens: Sequence[Token]) -> list[tuple[str, str]]:
         if alias is not None and alias.is_word("as"):
             alias = tokens[end + 2]
         named = alias is not None and alias.is_word() and not alias.is_word(
-            "where", "join", "inner", "left", "on", "order", "group", "set", "values", "cross", "union", "option", "select"
+            "where", "join", "inner", "left", "on", "order", "group", "set", "values", "cross", "union", "option",
+            "select"
         )  # fmt: skip
         found.append((tokens[end].name, alias.name if named and alias is not None else ""))
     return found
 
 
 class _Writer:
-    def __init__(self) -> None:
+    def __init__(self, *, measured: bool) -> None:
         self.number = -1
+        self._measured = measured
 
     def step(self, physical: str, logical: str, rows: float, cost: float, inside: str) -> str:
+        counted = (
+            '<RunTimeInformation><RunTimeCountersPerThread Thread="0" ActualRows="10" ActualEndOfScans="1" '
+            f'ActualExecutions="1" ActualElapsedms="{cost * 1000:.0f}" ActualCPUms="0" /></RunTimeInformation>'
+        )
         return (
             f'<RelOp NodeId="{self._next()}" PhysicalOp={quoteattr(physical)} LogicalOp={quoteattr(logical)} '
             f'EstimateRows="{rows:g}" EstimateIO="0.003125" EstimateCPU="0.0001581" AvgRowSize="31" '
             f'EstimatedTotalSubtreeCost="{cost:g}" Parallel="0" EstimateRebinds="0" EstimateRewinds="0" '
-            f'EstimatedExecutionMode="Row"><OutputList />{inside}</RelOp>'
+            f'EstimatedExecutionMode="Row"><OutputList />{counted if self._measured else ""}{inside}</RelOp>'
         )
 
     def _next(self) -> int:
@@ -63,7 +69,8 @@ class _Writer:
     def scan(self, table: str, alias: str, *, seek: bool) -> str:
         shown = f" Alias={quoteattr(f'[{alias}]')}" if alias else ""
         thing = (
-            f'<Object Database="[shop]" Schema="[dbo]" Table={quoteattr(f"[{table}]")} Index={quoteattr(f"[PK_{table}]")}'
+            f'<Object Database="[shop]" Schema="[dbo]" Table={quoteattr(f"[{table}]")} '
+            f"Index={quoteattr(f'[PK_{table}]')}"
             f'{shown} IndexKind="Clustered" Storage="RowStore" />'
         )
         inside = f'<IndexScan Ordered="{int(seek)}" ForcedIndex="0" ForceScan="0" NoExpandHint="0" Storage="RowStore">'
@@ -72,7 +79,7 @@ class _Writer:
         return self.step(name, name, 1 if seek else 1000, 0.0032831 if seek else 0.02, inside)
 
 
-def plan(text: str, statements: Sequence[Statement]) -> str:
+def plan(statements: Sequence[Statement], *, measured: bool) -> str:
     """The whole document."""
     parts = []
     for number, statement in enumerate(statements, 1):
@@ -88,7 +95,7 @@ def plan(text: str, statements: Sequence[Statement]) -> str:
         if not tables:
             parts.append(f"{head} />")
             continue
-        writer = _Writer()
+        writer = _Writer(measured=measured)
         tree = writer.scan(*tables[0], seek=any(token.is_word("where") for token in statement.tokens))
         cost = 0.02
         for table, alias in tables[1:]:
@@ -102,7 +109,8 @@ def plan(text: str, statements: Sequence[Statement]) -> str:
             tree = writer.step("Sort", "Sort", 1000, cost, sort)
         parts.append(
             f'{head} StatementSubTreeCost="{cost:g}" StatementEstRows="1000" StatementOptmLevel="FULL">'
-            f'<StatementSetOptions QUOTED_IDENTIFIER="true" /><QueryPlan NonParallelPlanReason="NoParallelPlansInDesktop" '
+            f'<StatementSetOptions QUOTED_IDENTIFIER="true" /><QueryPlan '
+            f'NonParallelPlanReason="NoParallelPlansInDesktop" '
             f'CachedPlanSize="24" CompileTime="3" CompileCPU="3" CompileMemory="224">{tree}</QueryPlan></StmtSimple>'
         )
     return (

@@ -36,8 +36,10 @@ _KNOWN = (
      "Cannot insert the value NULL into column '{1}', table 'dbo.{0}'; column does not allow nulls. INSERT fails."),
     (re.compile(r"FOREIGN KEY constraint failed"), 547, 16,
      "The statement conflicted with a FOREIGN KEY constraint."),
-    (re.compile(r"CHECK constraint failed: (.*)"), 547, 16, "The statement conflicted with the CHECK constraint \"{0}\"."),
-    (re.compile(r"table \"?(.*?)\"? already exists"), 2714, 16, "There is already an object named '{0}' in the database."),
+    (re.compile(r"CHECK constraint failed: (.*)"), 547, 16,
+    "The statement conflicted with the CHECK constraint \"{0}\"."),
+    (re.compile(r"table \"?(.*?)\"? already exists"), 2714, 16,
+    "There is already an object named '{0}' in the database."),
     (re.compile(r'near "(.*)": syntax error'), 102, 15, "Incorrect syntax near '{0}'."),
     (re.compile(r"unrecognized token: \"(.*)"), 102, 15, "Incorrect syntax near '{0}'."),
     (re.compile(r"no such (?:view|index): (.*)"), 3701, 11, "Cannot drop '{0}', because it does not exist."),
@@ -58,8 +60,10 @@ def as_sql_error(error: Exception, line: int) -> SqlError:
         number = 8115 if "overflow" in str(error) else 245 if "varchar value" in str(error) else 241
         return SqlError(number, 16, str(error), line=line, ends_batch=number != 8115)
     if isinstance(error, apsw.BusyError | apsw.LockedError):
-        return SqlError(1205, 13, "Transaction was deadlocked on lock resources with another process and has been chosen "
-                        "as the deadlock victim. Rerun the transaction.", state=45, line=line, ends_batch=True)  # fmt: skip
+        return SqlError(1205, 13,
+            "Transaction was deadlocked on lock resources with another process and has been chosen "
+                        "as the deadlock victim. Rerun the transaction.", state=45, line=line,
+                        ends_batch=True)  # fmt: skip
     if isinstance(error, KeyError):
         return SqlError(137, 15, f'Must declare the scalar variable "@{error.args[0]}".', line=line, ends_batch=True)
     text = str(error).removeprefix("SQLError: ")

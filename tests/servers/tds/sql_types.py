@@ -62,7 +62,8 @@ _ALIASES = {
     "integer": "int", "dec": "decimal", "character": "char", "rowversion": "timestamp", "double precision": "float",
     "national character varying": "nvarchar", "character varying": "varchar", "national character": "nchar",
 }  # fmt: skip
-_TYPE = re.compile(r"\s*\[?(?:sys\]?\.\[?)?([a-z_][\w ]*?)\]?\s*(?:\(\s*(\w+)\s*(?:,\s*(\d+)\s*)?\))?(?:\s+(?:text|blob))?\s*",
+_TYPE = re.compile(r"\s*\[?(?:sys\]?\.\[?)?([a-z_][\w ]*?)\]?\s*"
+                   r"(?:\(\s*(\w+)\s*(?:,\s*(\d+)\s*)?\))?(?:\s+(?:text|blob))?\s*",
                    re.IGNORECASE)  # fmt: skip
 KNOWN = {
     *_SIZED, *NUMBERS, *TIMES, "text", "ntext", "image", "xml", "uniqueidentifier", "sql_variant", "timestamp",

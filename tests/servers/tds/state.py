@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import apsw
@@ -81,7 +82,7 @@ class Session:
         self.running = ""
         """The statement that is at work."""
         self.killed = threading.Event()
-        self.on_kill = lambda: None
+        self.on_kill: Callable[[], None] = lambda: None
 
     @property
     def connection(self) -> apsw.Connection:
@@ -135,7 +136,7 @@ class Session:
             "type_name": _type_name, "current_transaction_id": lambda: self.descriptor,
         }  # fmt: skip
         for name, function in named.items():
-            connection.create_scalar_function(name, function)
+            connection.create_scalar_function(name, function)  # type: ignore[arg-type]
 
     def _db_name(self, number: int | None = None) -> str | None:
         names = self.shared.databases.names()

@@ -9,7 +9,8 @@ from typing import Any
 
 
 class StatementLog:
-    """session, user, database, kind (login, batch, rpc, transaction, bulk, attention), text; of an rpc its parameters."""
+    """session, user, database, kind (login, batch, rpc, transaction, bulk, attention), text; of an rpc its
+    parameters."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a", buffering=1, encoding="utf-8", errors="backslashreplace")

@@ -45,7 +45,8 @@ def most_bytes(sql_type: SqlType) -> int:
     if sql_type.name in CHARACTERS | BINARIES and sql_type.length:
         return sql_type.length * (2 if sql_type.name in NATIONAL else 1)
     sizes = {**INTEGERS, "bit": 1, "float": 8, "real": 4, "money": 8, "smallmoney": 4, "datetime": 8, "date": 3,
-             "smalldatetime": 4, "uniqueidentifier": 16, "sql_variant": 8016, "decimal": 9, "numeric": 9, "datetime2": 8,
+             "smalldatetime": 4, "uniqueidentifier": 16, "sql_variant": 8016, "decimal": 9, "numeric": 9,
+             "datetime2": 8,
              "datetimeoffset": 10, "time": 5, "timestamp": 8}  # fmt: skip
     return sizes.get(sql_type.name, 16)
 
@@ -121,7 +122,8 @@ def _key_constraints(session: Session, model: Model) -> Iterable[Row]:
         for number, name, _unique, origin, _columns_of in model.indexes(each):
             if origin in ("pk", "u"):
                 kind, words = ("PK", "PRIMARY_KEY_CONSTRAINT") if origin == "pk" else ("UQ", "UNIQUE_CONSTRAINT")
-                yield (name, each.number * 100 + number + (1 << 26), model.schema_number(each.schema), each.number, kind,
+                yield (name, each.number * 100 + number + (1 << 26), model.schema_number(each.schema), each.number,
+                    kind,
                        words, number)  # fmt: skip
 
 
@@ -165,7 +167,8 @@ def _parameters(session: Session, model: Model) -> Iterable[Row]:
         for place, (name, sql_type, default) in enumerate(declared_parameters(definition), 1):
             number = TYPES.get(sql_type.name, 231)
             precision, scale = digits(sql_type)
-            yield (each.number, name, place, number, number, most_bytes(sql_type), precision, scale, int(name in outputs),
+            yield (each.number, name, place, number, number, most_bytes(sql_type), precision, scale,
+                int(name in outputs),
                    int(default is not None))  # fmt: skip
 
 
@@ -240,7 +243,8 @@ VIEWS: dict[str, tuple[str, Callable[[Session, Model], Iterable[Row]]]] = {
     "sys.views": (_OBJECT, _objects(("V",))),
     "sys.all_views": (_OBJECT, _objects(("V",))),
     "sys.procedures": (_OBJECT, _objects(("P",))),
-    "sys.triggers": ("name sysname, object_id int, parent_id int, is_disabled bit, is_instead_of_trigger bit", _nothing),
+    "sys.triggers": ("name sysname, object_id int, parent_id int, is_disabled bit, is_instead_of_trigger bit",
+    _nothing),
     "sys.trigger_events": ("object_id int, type_desc nvarchar(60)", _nothing),
     "sys.synonyms": (_OBJECT + ", base_object_name nvarchar(1035)", _nothing),
     "sys.sequences": (_OBJECT, _nothing),
@@ -248,7 +252,8 @@ VIEWS: dict[str, tuple[str, Callable[[Session, Model], Iterable[Row]]]] = {
                     "max_length smallint, precision tinyint, scale tinyint, collation_name sysname, is_nullable bit, "
                     "is_identity bit, is_computed bit, default_object_id int, is_hidden bit", _columns),
     "sys.all_columns": ("object_id int, name sysname, column_id int, system_type_id tinyint, user_type_id int, "
-                        "max_length smallint, precision tinyint, scale tinyint, collation_name sysname, is_nullable bit, "
+                        "max_length smallint, precision tinyint, scale tinyint, collation_name sysname, is_nullable "
+                        "bit, "
                         "is_identity bit, is_computed bit, default_object_id int, is_hidden bit", _columns),
     "sys.types": ("name sysname, system_type_id tinyint, user_type_id int, schema_id int, max_length smallint, "
                   "precision tinyint, scale tinyint, is_nullable bit, is_user_defined bit", _types),
@@ -261,24 +266,30 @@ VIEWS: dict[str, tuple[str, Callable[[Session, Model], Iterable[Row]]]] = {
                             "type_desc nvarchar(60), unique_index_id int", _key_constraints),
     "sys.check_constraints": ("name sysname, object_id int, schema_id int, parent_object_id int, "
                               "definition nvarchar(max), parent_column_id int", _nothing),
-    "sys.default_constraints": ("name sysname, object_id int, schema_id int, parent_object_id int, parent_column_id int, "
+    "sys.default_constraints": ("name sysname, object_id int, schema_id int, parent_object_id int, parent_column_id "
+                                "int, "
                                 "definition nvarchar(max)", _defaults),
     "sys.foreign_keys": ("name sysname, object_id int, schema_id int, parent_object_id int, referenced_object_id int, "
-                         "key_index_id int, delete_referential_action tinyint, delete_referential_action_desc nvarchar(60), "
-                         "update_referential_action tinyint, update_referential_action_desc nvarchar(60), is_disabled bit",
+                         "key_index_id int, delete_referential_action tinyint, delete_referential_action_desc "
+                         "nvarchar(60), "
+                         "update_referential_action tinyint, update_referential_action_desc nvarchar(60), "
+                         "is_disabled bit",
                          _foreign_keys),
     "sys.foreign_key_columns": ("constraint_object_id int, constraint_column_id int, parent_object_id int, "
                                 "parent_column_id int, referenced_object_id int, referenced_column_id int",
                                 _foreign_key_columns),
-    "sys.computed_columns": ("object_id int, column_id int, name sysname, definition nvarchar(max), is_persisted bit", _nothing),
-    "sys.identity_columns": ("object_id int, column_id int, name sysname, seed_value bigint, increment_value bigint", _nothing),
+    "sys.computed_columns": ("object_id int, column_id int, name sysname, definition nvarchar(max), is_persisted bit",
+    _nothing),
+    "sys.identity_columns": ("object_id int, column_id int, name sysname, seed_value bigint, increment_value bigint",
+    _nothing),
     "sys.extended_properties": ("class tinyint, major_id int, minor_id int, name sysname, value sql_variant", _nothing),
     "sys.sql_modules": ("object_id int, definition nvarchar(max)", _modules),
     "sys.all_sql_modules": ("object_id int, definition nvarchar(max)", _modules),
     "sys.parameters": ("object_id int, name sysname, parameter_id int, system_type_id tinyint, user_type_id int, "
                        "max_length smallint, precision tinyint, scale tinyint, is_output bit, has_default_value bit",
                        _parameters),
-    "sys.partitions": ("object_id int, index_id int, partition_number int, rows bigint, partition_id bigint", _partitions),
+    "sys.partitions": ("object_id int, index_id int, partition_number int, rows bigint, partition_id bigint",
+    _partitions),
     "sys.dm_exec_sessions": ("session_id smallint, login_time datetime, host_name nvarchar(128), "
                              "program_name nvarchar(128), login_name nvarchar(128), status nvarchar(30), "
                              "database_name nvarchar(128), is_user_process bit, open_transaction_count int", _sessions),
@@ -286,9 +297,11 @@ VIEWS: dict[str, tuple[str, Callable[[Session, Model], Iterable[Row]]]] = {
                              "open_transaction_count int", _requests),
     "sys.sysprocesses": ("spid smallint, status nvarchar(30), loginame nvarchar(128), hostname nvarchar(128), "
                          "dbname nvarchar(128), cmd nvarchar(4000)", _processes),
-    "information_schema.tables": ("TABLE_CATALOG sysname, TABLE_SCHEMA sysname, TABLE_NAME sysname, TABLE_TYPE varchar(10)",
+    "information_schema.tables": ("TABLE_CATALOG sysname, TABLE_SCHEMA sysname, TABLE_NAME sysname, TABLE_TYPE "
+                                  "varchar(10)",
                                   _tables_of_standard),
-    "information_schema.columns": ("TABLE_CATALOG sysname, TABLE_SCHEMA sysname, TABLE_NAME sysname, COLUMN_NAME sysname, "
+    "information_schema.columns": ("TABLE_CATALOG sysname, TABLE_SCHEMA sysname, TABLE_NAME sysname, COLUMN_NAME "
+                                   "sysname, "
                                    "ORDINAL_POSITION int, COLUMN_DEFAULT nvarchar(4000), IS_NULLABLE varchar(3), "
                                    "DATA_TYPE sysname, CHARACTER_MAXIMUM_LENGTH int, NUMERIC_PRECISION tinyint, "
                                    "NUMERIC_SCALE int", _columns_of_standard),

@@ -52,7 +52,8 @@ _BARE_FUNCTIONS = {
 }  # fmt: skip
 _RENAMED = {
     "left": "tsql_left", "right": "tsql_right", "len": "tsql_len", "isnull": "ifnull", "getdate": "tsql_getdate",
-    "getutcdate": "tsql_getdate", "count_big": "count", "round": "tsql_round", "char": "tsql_char", "nchar": "tsql_char",
+    "getutcdate": "tsql_getdate", "count_big": "count", "round": "tsql_round", "char": "tsql_char",
+    "nchar": "tsql_char",
     "replace": "replace", "log": "ln", "ceiling": "ceil", "stdev": "avg", "year": "tsql_year", "month": "tsql_month",
     "day": "tsql_day", "format": "tsql_format", "power": "pow", "rand": "tsql_rand", "concat": "concat",
 }  # fmt: skip
