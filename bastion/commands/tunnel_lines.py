@@ -40,4 +40,6 @@ def client_line(token: m.Token, path: Path | None, port: int | None) -> str:
     if token.engine == "mysql":
         where = ["-h", "127.0.0.1", "-P", str(port)] if path is None else ["-S", str(path)]
         return shlex.join(["mysql", *where, "-u", user])
+    if token.engine == "sqlserver" and path is None:
+        return shlex.join(["sqlcmd", "-S", f"127.0.0.1,{port}", "-U", user])
     return f"127.0.0.1:{port}" if path is None else str(path)
