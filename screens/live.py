@@ -205,6 +205,16 @@ class LiveScreen(Page):
                 session.id,
             ]
             text.append(visible_line(" · ".join(parts)), style="bold")
+            if figures.running:
+                lines = 1 if self.has_class("short") else 2
+                statement = Text(visible_line(figures.running), no_wrap=True)
+                statement.truncate(lines * (self.size.width - 2), overflow="ellipsis")
+                text.append("\n").append_text(statement)
+            if figures.hold is not None:
+                text.append("\n" + self._hold_words(figures.hold), style="danger")
+            reasons = reasons_of(session)
+            text.append("\n" + _("risk {risk}").format(risk=figures.risk), style="warning" if reasons else "muted")
+            text.append(": " + visible_line(reasons) if reasons else "", style="")
             counts = [
                 _("since {time}").format(time=clock_time(session.started_at, local=local)),
                 translate_many("{count} statement", "{count} statements", figures.statements).format(
@@ -218,13 +228,6 @@ class LiveScreen(Page):
             if figures.unattributed_bytes:
                 text.append(" · ")
                 text.append(_("{count} bytes unattributed").format(count=figures.unattributed_bytes), style="danger")
-            reasons = reasons_of(session)
-            text.append("\n" + _("risk {risk}").format(risk=figures.risk), style="warning" if reasons else "muted")
-            text.append(": " + visible_line(reasons) if reasons else "", style="")
-            if figures.hold is not None:
-                text.append("\n" + self._hold_words(figures.hold), style="danger")
-            if figures.running:
-                text.append("\n" + visible(figures.running))
         self.query_one("#facts", Static).update(text)
 
     def _hold_words(self, hold: live.Hold) -> str:

@@ -75,7 +75,11 @@ def _user(session: LiveSession, _at: str) -> Text:
 
 
 def _database(session: LiveSession, _at: str) -> Text:
-    return Text(visible_line(session.database), style="production" if session.production else "")
+    name = Text(visible_line(session.database))
+    if session.production:
+        name.append(" ")
+        name.append("PROD", style="production")
+    return name
 
 
 def _account(session: LiveSession, _at: str) -> Text:
