@@ -60,31 +60,39 @@ def read_descriptor(text: str) -> Descriptor:
     """`(NAME=value)` and `(NAME=(NAME=value)…)`, as deep as DEEPEST. Raises Malformed."""
     found: dict[str, tuple[str, ...]] = {}
     depth = 0
-    name = ""
+    name = value = ""
     tokens = _tokens(text)
-    for token in tokens:
-        if token == "(":
+    for mark, token in tokens:
+        if mark == "(":
             depth += 1
             if depth > DEEPEST:
                 raise Malformed("a descriptor that is too deep")
-            name = next(tokens, "").strip().upper()
-            if next(tokens, "") != "=":
+            name = next(tokens, ("", ""))[1].strip().upper()
+            value = ""
+            if next(tokens, ("", ""))[0] != "=":
                 raise Malformed("a descriptor in which a name has no value")
-        elif token == ")":
+        elif mark == ")":
             depth -= 1
             if depth < 0:
                 raise Malformed("a descriptor with a bracket too many")
-        elif token.strip():
-            found[name] = (*found.get(name, ()), token.strip())
+            if value.strip():
+                found[name] = (*found.get(name, ()), value.strip())
+            value = ""
+        else:
+            value += token
     if depth:
         raise Malformed("a descriptor that does not end")
     return Descriptor(found)
 
 
-def _tokens(text: str) -> Iterator[str]:
-    for match in re.finditer(r"\\(.)|\"([^\"]*)\"|'([^']*)'|[()=]|[^()=\\\"']+", text, re.S):
-        quoted = match[1] or match[2] or match[3]
-        yield match[0] if quoted is None else quoted
+def _tokens(text: str) -> Iterator[tuple[str, str]]:
+    """What has a meaning, with itself; everything else, quoted or not, with ''."""
+    for match in re.finditer(r"\\(.)|\"([^\"]*)\"|'([^']*)'|([()=])|[^()=\\\"']+", text, re.S):
+        if match[4]:
+            yield match[4], match[4]
+            continue
+        quoted = next((each for each in (match[1], match[2], match[3]) if each is not None), None)
+        yield "", match[0] if quoted is None else quoted
 
 
 @dataclass(frozen=True)

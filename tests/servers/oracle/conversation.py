@@ -166,10 +166,9 @@ class Conversation:
         run_time = bytearray(12)
         run_time[1] = 1
         run_time[6] = 4
-        return (
-            b"\1\6\0" + b"Test double\0" + struct.pack("<HBH", 873, 1, 0)
-            + struct.pack(">H", len(properties)) + properties + bytes((len(capabilities),)) + capabilities + bytes((len(run_time),)) + run_time
-        )  # fmt: skip
+        banner = b"\1\6\0" + b"Test double\0" + struct.pack("<HBH", 873, 1, 0)
+        banner += struct.pack(">H", len(properties)) + properties
+        return banner + bytes((len(capabilities),)) + capabilities + bytes((len(run_time),)) + run_time
 
     def _data_types(self) -> bytes:
         wire = self._wire
