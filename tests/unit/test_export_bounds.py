@@ -47,9 +47,14 @@ def test_everybody_s_together_are_bounded_and_the_refusal_says_so(tmp_path: Path
 def test_what_is_known_of_a_file_is_read_once(tmp_path: Path, vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     before = made(tmp_path, vault)
     kept = [exported(before, "1:alice") for _ in range(20)]
-    opened = []
+    opened: list[str] = []
     read = ExportFiles._read
-    monkeypatch.setattr(ExportFiles, "_read", lambda self, id: (opened.append(id), read(self, id))[1])
+
+    def counted(files: ExportFiles, id: str) -> Kept | None:
+        opened.append(id)
+        return read(files, id)
+
+    monkeypatch.setattr(ExportFiles, "_read", counted)
     files = made(tmp_path, vault)
     assert len(files.finished("1:alice")) == 20
     assert sorted(opened) == sorted(each.id for each in kept)

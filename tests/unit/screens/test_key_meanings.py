@@ -9,6 +9,7 @@ from collections import defaultdict
 from textual.binding import Binding
 
 import screens
+import tui.app  # noqa: F401  # everything that the application has is loaded with it
 from screens.console.screen import ConsoleScreen
 from screens.transaction import TransactionDialog
 from screens.widgets.confirmation import Confirmation
@@ -16,7 +17,6 @@ from screens.widgets.editor import SqlEditor
 from screens.widgets.keep_question import KeepQuestion
 from screens.workstation import Dialog, Page
 from tui import keymap
-from tui.app import CasemateApp
 
 QUESTIONS = (Confirmation, KeepQuestion, TransactionDialog)
 """In a question the letters are its answers, which stand beside them."""
@@ -44,7 +44,6 @@ LEAVES = {"leave", "answer", "give_up", "close"}
 def bindings() -> list[tuple[type, str, Binding]]:
     """Every key of ours: where, which, and what for. The editor's letters are text."""
     found = []
-    assert CasemateApp
     for module in pkgutil.walk_packages(screens.__path__, "screens."):
         importlib.import_module(module.name)
     for owner in keymap.classes():
