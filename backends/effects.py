@@ -20,6 +20,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from .bounded_parser import parse
+from .sql_tokens import TokenKind, tokens
 from .statements import first_word
 
 log = logging.getLogger(__name__)
@@ -98,8 +99,34 @@ _ANALYSES = re.compile(r"\banaly[sz]e\b(?!\s*(?:false|off|0)\b)", re.IGNORECASE)
 _ON_SERVER = re.compile(r"\bset\s+(?:global|persist|persist_only)\b|@@(?:global|persist)", re.IGNORECASE)
 
 
+_WRITING = frozenset(
+    {"insert", "update", "delete", "merge", "truncate", "drop", "alter", "create", "exec", "execute", "grant", "revoke",
+     "deny", "backup", "restore", "kill", "shutdown", "bulk", "updatetext", "writetext"}
+)  # fmt: skip
+
+
 def effect_of(text: str, engine: str) -> Effect:
     """What one statement does. Never raises."""
+    found = _effect_of(text, engine)
+    if engine == "sqlserver" and not found.writes and _writes_behind(text):
+        return Effect(EffectKind.WRITE, found.verb, certain=False)
+    return found
+
+
+def _writes_behind(text: str) -> bool:
+    """Whether another statement follows that changes something: Transact-SQL wants no semicolon between them.
+
+    All these words are reserved: unquoted they begin a statement, or stand in a clause that only writes have.
+    """
+    words = [token.text.lower() for token in tokens(text, "sqlserver") if token.kind is TokenKind.WORD]
+    return any(
+        word in _WRITING and not (word == "merge" and words[place + 1 : place + 2] in (["join"], ["union"]))
+        for place, word in enumerate(words)
+        if place
+    )
+
+
+def _effect_of(text: str, engine: str) -> Effect:
     word = first_word(text, engine)
     verb = word.upper()
     if engine == "mysql" and _CONDITIONAL.search(text):
