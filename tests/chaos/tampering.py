@@ -22,6 +22,7 @@ from bastion.audit.records import Checkpoint
 from bastion.audit.recovery import tag_of
 from bastion.audit.segments import Line, segment_path, segments_of
 from tests.unit.journal_samples import KEY, lines_of
+from tests.unit.test_bundle import _signed_anew, members, packed
 
 NODE = "n1"
 HANDS = ("bytes", "chain", "key")
@@ -293,6 +294,54 @@ def tamper_with_recordings(folder: Path, chance: random.Random) -> tuple[str, se
     place = next((at for at, (one, two) in enumerate(zip(content, changed, strict=False)) if one != two),
                  min(len(content), len(changed)))  # fmt: skip
     return f"{path.stem} {what} at {place}", whose if changed != content else set(), place
+
+
+# ------------------------------------------------------------------------------------------------- bundles of evidence
+
+
+def tamper_with_bundle(content: bytes, chance: random.Random) -> tuple[str, bytes]:
+    """A bundle with its bytes, the lines of its journal or its recording changed; half of these signed anew."""
+    what = chance.choice(("a byte", "bytes taken out", "bytes put in", "cut", "lines", "lines", "recording"))
+    place = chance.randrange(len(content))
+    if what == "a byte":
+        return f"{what} at {place}", content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+    if what == "bytes taken out":
+        return f"{what} at {place}", content[:place] + content[place + chance.randrange(1, 40) :]
+    if what == "bytes put in":
+        return f"{what} at {place}", content[:place] + chance.randbytes(chance.randrange(1, 40)) + content[place:]
+    if what == "cut":
+        return f"{what} at {place}", content[:place]
+    files = members(content)
+    name = "journal.lines" if what == "lines" else "recordings/s1.recording"
+    if what == "lines":
+        lines = files[name].splitlines(keepends=True)
+        at, other = chance.randrange(len(lines)), chance.randrange(len(lines))
+        how = chance.choice(("taken out", "put in", "swapped", "withheld", "altered"))
+        if how == "taken out":
+            del lines[at : at + chance.randrange(1, 4)]
+        elif how == "put in":
+            lines.insert(at, lines[other])
+        elif how == "swapped":
+            lines[at], lines[other] = lines[other], lines[at]
+        else:
+            line = Line.parse(lines[at])
+            assert line is not None
+            if how == "withheld" or not line.shown:
+                changed = dataclasses.replace(line.withheld(), leaf=bytes(32) if line.leaf else line.withheld().leaf)
+            else:
+                changed = dataclasses.replace(line, body=_altered(line.body, chance))
+            lines[at] = changed.written()
+        what = f"line {at} {how}"
+        files[name] = b"".join(lines)
+    else:
+        at = chance.randrange(len(files[name]))
+        files[name] = files[name][:at] + chance.randbytes(3) + files[name][at + chance.randrange(4) :]
+        what = f"recording at {at}"
+    if files[name] == members(content)[name]:
+        return f"{what}: nothing", content
+    if chance.random() < 0.5:
+        return f"{what}, signed anew", _signed_anew(files)
+    return what, packed(files)
 
 
 def copied(source: Path, target: Path) -> Path:

@@ -17,6 +17,8 @@ import pytest
 
 from bastion.api import messages as m
 from bastion.audit.audit import Audit
+from bastion.audit.bundle import BundleMaker, Wanted
+from bastion.audit.bundle_verifier import Broken, Findings, examine
 from bastion.audit.chain import public_bytes
 from bastion.audit.comparison import with_store
 from bastion.audit.records import Act, AnyRecord, Recording, StatementRefused
@@ -31,6 +33,7 @@ from .tampering import (
     anchors_of,
     as_anchor,
     copied,
+    tamper_with_bundle,
     tamper_with_journal,
     tamper_with_recordings,
     tamper_with_store,
@@ -52,6 +55,7 @@ class Evidence:
         self.young = folder / "young"
         self.store = folder / "state.db"
         self.recordings = folder / "recordings"
+        self.bundle = folder / "evidence.zip"
 
     async def made(self) -> None:
         folder = self.journal.parent
@@ -94,6 +98,9 @@ class Evidence:
             (self.young / "lock").unlink()
             await audit.settle()
             await audit.stop()
+            wanted = Wanted("s1", "eve", results=True, screens=True, written=journal.number)
+            maker = BundleMaker(store, stage.vault, KEY, "n1", self.journal, stage.folder, folder, wanted)
+            self.bundle.write_bytes(b"".join(maker.parts()))
             store.close()
             journal.close("over")
             # What is there is what was witnessed; the open one has more.
@@ -230,6 +237,21 @@ def _begin_of_unwitnessed(path: Path) -> int:
     assert len(frames) > OPEN_WITNESSED
     last = frames[OPEN_WITNESSED - 1]
     return last.offset + last.length + CHAIN_BYTES
+
+
+@pytest.mark.parametrize("several", seeds("bundle", 15, 80))
+def test_a_bundle_of_evidence(evidence: Evidence, tmp_path: Path, several: list[str]) -> None:
+    original, path = evidence.bundle.read_bytes(), tmp_path / "evidence.zip"
+    path.write_bytes(original)
+    assert isinstance(examine(path, public_bytes(KEY)), Findings)
+    for seed in several:
+        what, changed = tamper_with_bundle(original, random.Random(seed))
+        path.write_bytes(changed)
+        if changed == original:
+            examine(path, public_bytes(KEY))
+            continue
+        with pytest.raises(Broken):
+            pytest.fail(f"CASEMATE_SEED={seed}: {what}: {examine(path, public_bytes(KEY))}")
 
 
 def test_where_nothing_was_done_nothing_is_found(evidence: Evidence, tmp_path: Path) -> None:
