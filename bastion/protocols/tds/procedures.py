@@ -45,9 +45,16 @@ BY_NUMBER = {
     14: Procedure("sp_prepexecrpc", Effect.PREPARES, text=1, values=2),
     15: Procedure("sp_unprepare", Effect.UNPREPARES, handle=0),
 }
-_BY_NAME = {procedure.name: procedure for procedure in BY_NUMBER.values()}
+_DESCRIBING = (
+    Procedure("sp_describe_first_result_set", text=0, prepares=True),
+    Procedure("sp_describe_undeclared_parameters", text=0, prepares=True),
+    Procedure("sp_describe_parameter_encryption", text=0, prepares=True),
+)
+"""Drivers ask with them what a statement takes and gives before they run it."""
 
-_TEXT_NAMES = frozenset(("stmt", "statement"))
+_BY_NAME = {procedure.name: procedure for procedure in (*BY_NUMBER.values(), *_DESCRIBING)}
+
+_TEXT_NAMES = frozenset(("stmt", "statement", "tsql"))
 _DEFINITION_NAMES = frozenset(("params", "paramdef"))
 _HANDLE_NAMES = frozenset(("handle", "cursor"))
 

@@ -107,6 +107,17 @@ def test_procedures_that_run_a_text_are_known_however_they_are_written(name: str
     assert session.texts() == [("sp_executesql", "drop table t")]
 
 
+def test_a_statement_that_is_asked_about_is_a_text_and_no_value() -> None:
+    """As a value it would be on record with the credentials that may be in it."""
+    session = Session()
+    session.client(m.rpc(m.call("sys.sp_describe_undeclared_parameters", m.nvarchar("select @a", "@tsql"))))
+    session.client(m.rpc(m.call("sp_describe_first_result_set", m.nvarchar("select 1"), m.nvarchar(None))))
+    assert session.notes == [
+        StatementBegins(1, "sp_describe_undeclared_parameters", "select @a", prepares=True),
+        StatementBegins(2, "sp_describe_first_result_set", "select 1", prepares=True),
+    ]
+
+
 def test_one_of_the_same_name_in_another_schema_is_not_taken_for_it() -> None:
     session = Session()
     session.client(m.rpc(m.call("mine.sp_executesql", m.nvarchar("x"))))
