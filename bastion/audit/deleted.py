@@ -65,6 +65,11 @@ class Deleted:
         self._last = last
         return bytes.fromhex(head)
 
+    @property
+    def idle(self) -> bool:
+        """Whether a record that is shown is nothing to it."""
+        return self._within is None and not self._begins
+
     def take(self, line: Line, before: bytes) -> None:
         """The next line, `before` the hash of the one before it. Raises Uncovered."""
         if not line.shown and self._within is None:

@@ -39,7 +39,7 @@ SEGMENT_BYTES = 64 * 1024 * 1024
 CHECKPOINT_RECORDS = 1000
 """Records after which a checkpoint is written. `verify` refuses a journal with longer stretches (chain unsigned)."""
 
-BLINDS = 1024
+BLINDS = 256
 """Records for which blinds (see chain.leaf_of) are made at a time."""
 
 OWED_AT_ONCE = 500
@@ -109,8 +109,7 @@ class Journal:
         self._written_hash = b""
         self._lines: list[bytes] = []
         self._records: list[AnyRecord] = []
-        self._blinds = b""
-        self._blinds_used = 0
+        self._blinds: list[bytes] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
         self._closed = False
@@ -302,15 +301,12 @@ class Journal:
                 record = chain.encodable(record)
                 body = canonical_bytes(record)
             number = self._number + 1
-            place = self._blinds_used
-            if place == len(self._blinds):
-                self._blinds, place = hexlify(os.urandom(BLINDS * 16)), 0
-            self._blinds_used = place + 32
-            rest = b"%b %b" % (self._blinds[place : place + 32], body)
+            if not self._blinds:
+                self._blinds = _blinds()
+            rest = self._blinds.pop() + body
             # As chain.leaf_of and chain.link have it; calls cost as much as the hashes here.
-            leaf = sha256(b"\0" + rest).digest()
-            head = sha256(b"\1%b%b%b" % (self._hash, leaf, number.to_bytes(8, "big"))).digest()
-            self._lines.append(b"%d %b %b\n" % (number, hexlify(head), rest))
+            head = sha256(b"\1" + self._hash + sha256(rest).digest() + number.to_bytes(8, "big")).digest()
+            self._lines.append(b"%d %b %b\n" % (number, hexlify(head), rest[1:]))
             self._records.append(record)
             self._number, self._hash = number, head
             if number - self._signed >= self._checkpoint_records:
@@ -527,6 +523,12 @@ class Journal:
         with self._mutex:
             self._write(tuple(first))
             self._sign()
+
+
+def _blinds() -> list[bytes]:
+    """What is before the records in what their leaves are made of."""
+    digits = hexlify(os.urandom(BLINDS * 16))
+    return [b"\0%b " % digits[place : place + 32] for place in range(0, len(digits), 32)]
 
 
 def _take_lock(folder: Path) -> int:

@@ -229,12 +229,13 @@ class _Walk:
                 f"record {expected} does not follow from the one before it: it was changed or put in",
             )  # fmt: skip
         self._format = line.format
-        try:
-            self.deleted.take(line, self._hash)
-        except Uncovered as uncovered:
-            raise _Break(expected, segment.path, str(uncovered)) from None
+        if line.leaf or not self.deleted.idle:
+            try:
+                self.deleted.take(line, self._hash)
+            except Uncovered as uncovered:
+                raise _Break(expected, segment.path, str(uncovered)) from None
         tag = tag_of(line.body)
-        self._unsigned += line.shown
+        self._unsigned += not line.leaf
         if tag == b"checkpoint":
             self._checkpoint(line, segment)
             self._unsigned = 0

@@ -15,7 +15,8 @@ trusted; 4 login refused. Passwords come from a prompt, --password-file or CASEM
 The same commands work over plain SSH: ssh -p 60022 USER@HOST databases --json
 """
 
-_MOVABLE = {"--config", "--bastion", "--identity", "--password-file", "--journal", "--public-key", "--bundle"}
+_MOVABLE = {"--config", "--bastion", "--identity", "--password-file", "--journal", "--recordings", "--public-key",
+            "--bundle"}  # fmt: skip
 
 
 def _common(parser: argparse.ArgumentParser, word: Word) -> None:

@@ -172,3 +172,56 @@ def test_a_report_over_plain_ssh_and_into_a_file(bastion: BastionProcess, sessio
         bastion.casemate("alice", "audit", "report", "--since", "2h", "--json")
     acts = [record for record in bastion.journal() if record.get("act") == "report-made"]
     assert (acts[0]["user"], acts[0]["detail"]["user"]) == ("auditor", "alice")
+
+
+# ------------------------------------------------------------------------------------------------------------ retention
+
+
+def test_a_bastion_deletes_what_is_too_much_by_itself_and_its_record_still_verifies(
+    own_bastion: BastionProcess, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    bastion = own_bastion
+    postgres_server.create_user("retained_app", "retained's own password")
+    postgres_server.create_database("retained", "retained_app")
+    bastion.declare_database(
+        "retained-pg", postgres_server, account="retained_app", password="retained's own password", to="alice",
+        tls="disable",
+    )  # fmt: skip
+    ids = []
+    for number in range(2):
+        with (
+            open_tunnel(bastion, "alice", "retained-pg") as tunnel,
+            psycopg.connect(
+                host=tunnel.host, port=tunnel.port, dbname="retained", user="x", sslmode="disable", autocommit=True
+            ) as connection,
+        ):
+            connection.execute(f"SELECT {number} AS kept, repeat('x', 100)")
+        ids.append(str(session_of(bastion, tunnel)["id"]))
+    bastion.wait_for_sessions("closed", lambda sessions: all(each["state"] != "live" for each in sessions))
+    held, other = ids
+    bastion.casemate("auditor", "audit", "legal-hold", "add", held, "--reason", "case 17", "--json")
+    bastion.stop()
+    text = bastion.configuration.read_text()
+    bastion.configuration.write_text(text.replace("recordings_bytes = 0", "recordings_bytes = 1"))
+    bastion.start()
+    recordings = bastion.home / "state" / "recordings"
+    wait_for("the deletion", lambda: not (recordings / f"{other}.recording").exists())
+    assert (recordings / f"{held}.recording").exists()
+    [proof] = bastion.casemate("auditor", "audit", "verify", "--json")
+    assert (proof["intact"], proof["recordings"], proof["recordings_deleted"]) == (True, 1, 1)
+    assert proof["deleted_by"] == "recordings beyond 1 bytes"
+    said = bastion.run(
+        "audit", "verify", "--journal", str(bastion.home / "journal"), "--public-key",
+        str(bastion.home / "keys" / "node.pub"), "--recordings", str(recordings),
+    )  # fmt: skip
+    assert "1 recording was deleted by retention, as a signed tombstone says." in said
+    with pytest.raises(CommandFailed) as failed:
+        bastion.casemate("auditor", "audit", "show", other, "1", "--json")
+    assert "it was deleted by retention" in failed.value.said
+    [state] = bastion.casemate("auditor", "audit", "retention", "--json")
+    assert (state["rule"], state["holds"]) == ("recordings beyond 1 bytes", 1)
+    # Of the held one evidence can still be made, results and all.
+    file = tmp_path / "held.zip"
+    bastion.casemate("auditor", "audit", "bundle", held, "--reason", "case 17", "-o", str(file))
+    code, found = verified("--bundle", str(file), "--public-key", str(bastion.home / "keys" / "node.pub"))
+    assert (code, found["recordings"]) == (0, 1)
