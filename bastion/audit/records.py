@@ -192,6 +192,8 @@ class SessionClosed(Record, tag="session-closed", frozen=True):
     backend: how the database's end was left: `idle` (it had answered everything it was sent; then it was hung up on),
     `gone` (it had hung up itself), `busy` (it did not answer a cancelled statement in time, and may be at work on it
     still); '' where nobody looked (a lost session, a cancel request).
+    messages: how many of each type passed, of the `client` and of the `server`, by the protocol's names; what a reader
+    passes on as a run counts as one, under the name of the first. Empty for a lost session.
     """
 
     session: str
@@ -202,6 +204,7 @@ class SessionClosed(Record, tag="session-closed", frozen=True):
     unattributed_bytes: int
     state: str = "closed"
     backend: str = ""
+    messages: dict[str, dict[str, int]] = {}
 
 
 class Checkpoint(Record, tag="checkpoint", frozen=True):

@@ -245,6 +245,7 @@ class Batch:
             bytes_down=_count(record.bytes_down),
             unattributed_bytes=_count(record.unattributed_bytes),
             backend=record.backend,
+            messages=record.messages or None,
         )
 
     def _session(self, session: str) -> Row:
@@ -363,7 +364,7 @@ _STATEMENT: Row = {
 _SESSION: Row = {
     "client": "", "login": "", "ended_at": None, "end_reason": None, "statements": 0, "bytes_up": 0, "bytes_down": 0,
     "unattributed_bytes": 0, "catalog": "", "schema": "", "server_version": "", "database_tls": "",
-    "backend": "",
+    "backend": "", "messages": None,
 }  # fmt: skip
 
 

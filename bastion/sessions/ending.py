@@ -57,6 +57,7 @@ def closed(session: LiveSession, reason: str, backend: str = "") -> SessionClose
         bytes_down=0 if relay is None else relay.bytes_down,
         unattributed_bytes=0 if relay is None else relay.unattributed,
         backend=backend,
+        messages={} if relay is None else relay.messages(),
     )
 
 

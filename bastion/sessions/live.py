@@ -157,6 +157,7 @@ class LiveSession:
             bytes_up=0 if relay is None else relay.bytes_up,
             bytes_down=0 if relay is None else relay.bytes_down,
             unattributed_bytes=0 if relay is None else relay.unattributed,
+            messages=None if relay is None else relay.messages(),
             catalog=self.catalog,
             server_version=self.server_version,
             database_tls=self.database_tls,

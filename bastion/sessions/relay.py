@@ -93,6 +93,8 @@ class Relay:
         self.bytes_up = 0
         self.bytes_down = 0
         self.unattributed = 0
+        self._of_client: dict[str, int] = {}
+        self._of_server: dict[str, int] = {}
         self.client_is_gone = False
         self.recording: SessionRecording | None = None
         self.hold: Hold | None = None
@@ -274,6 +276,8 @@ class Relay:
 
     def _to_server(self, piece: Piece) -> None:
         self.bytes_up += piece.size
+        kinds, kind = self._of_client, piece.kind
+        kinds[kind] = kinds.get(kind, 0) + 1
         if not piece.understood:
             self.unattributed += piece.size
         if piece.forward and piece.data:
@@ -285,8 +289,10 @@ class Relay:
             pieces = self.server_side.feed(data)
         except ProtocolError as error:
             pieces, unread = error.before, error
+        kinds = self._of_server
         for piece in pieces:
             self.bytes_down += piece.size
+            kinds[piece.kind] = kinds.get(piece.kind, 0) + 1
             if not piece.understood:
                 self.unattributed += piece.size
             if piece.notes:
@@ -378,6 +384,10 @@ class Relay:
         said = side.notify(text)
         self._give_due()
         return said
+
+    def messages(self) -> dict[str, dict[str, int]]:
+        """How many of each type have passed, of the client and of the server; a run of messages counts as one."""
+        return {"client": dict(self._of_client), "server": dict(self._of_server)}
 
     # ---------------------------------------------------------------------------------------------------------- endings
 

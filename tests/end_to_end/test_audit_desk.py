@@ -182,6 +182,13 @@ def test_results_are_masked_until_a_reason_is_given(bastion: BastionProcess, ses
     assert bastion.casemate(AUDITOR, "audit", "show", session, "1", "--json")[0]["masked"] is False
 
 
+def test_a_session_says_how_many_messages_of_each_type_passed(bastion: BastionProcess, session: str) -> None:
+    [found] = [each for each in bastion.sessions() if each["id"] == session]
+    assert found["unattributed_bytes"] == 0
+    assert found["messages"]["client"]["Query"] == len(TEXTS)
+    assert sum(found["messages"]["server"].values()) > 0
+
+
 def test_the_record_holds_after_all_this(bastion: BastionProcess, session: str) -> None:
     [proof] = bastion.casemate(AUDITOR, "audit", "verify", "--json")
     assert proof["intact"]
