@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from .cast import Cast, Place
+from .cast import Cast
 from .screen_player import IDLE, LEFT_OF_IDLE, SETTLED, ScreenIndex, ScreenPlayer
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+MOST_BLANK = 200
+"""Events that nothing is seen after, at most, before the beginning is taken to be blank."""
 AT_ONCE = 512 * 1024
 """Characters of output that are emulated in one turn; playing faster than that falls behind its own clock."""
 
@@ -95,9 +97,13 @@ class Playback:
     def begin(self) -> None:
         """To where something is seen first."""
         self.seek(self.cast.first)
-        first = next((event.at for event in self.cast.events(Place(0, 0)) if event.kind == "o"), None)
-        if first is not None:
-            self.seek(min(first + SETTLED, self.cast.last))
+        for _ in range(MOST_BLANK):
+            following = self.player.next_event()
+            picture = self.player.picture()
+            if following is None or any(picture.text(y).strip() for y in range(picture.lines)):
+                break
+            self.seek(following)
+        self.seek(min(self.at + SETTLED, self.cast.last))
 
     def step(self) -> bool:
         """To the next change, standing still; False where there is none."""

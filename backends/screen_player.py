@@ -19,9 +19,9 @@ KEYFRAME = 256 * 1024
 MOST_KEYFRAMES = 400
 """Then every other one is forgotten, and they are made half as often."""
 
-SETTLED = 0.25
-"""Seconds without output after which what is on the screen is taken to be read; text is looked at then."""
-AT_LEAST_EVERY = 2.0
+SETTLED = 0.1
+"""Seconds without output after which what is on the screen can be read by somebody; text is looked at then."""
+AT_LEAST_EVERY = 0.5
 """And as often as this while there is output."""
 SAME_LINE = 10.0
 """Seconds within which a line that grows is one line of the text."""

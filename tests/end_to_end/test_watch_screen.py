@@ -152,7 +152,7 @@ def test_a_workstation_is_watched_rewound_caught_up_with_and_replayed(
 
     # Rewound to before the watch began: her page of databases, where she came in.
     auditor.terminal.press("Home")
-    text = auditor.terminal.wait(lambda text: "loading …" in text or "Search" in text)
+    text = auditor.terminal.wait(lambda text: "loading …" in text or "casemate" in text)
     while "Search" not in text:
         auditor.terminal.press(".")
         text = auditor.terminal.wait(lambda now, before=text: now != before)

@@ -205,9 +205,15 @@ class StreamDriver(Driver):
                 return
             event = self._events.popleft()
             self.process_message(event)
-            if isinstance(event, events.Key) and not event.is_printable:
+            if isinstance(event, events.Key) and not self._is_typed(event):
                 self._quiet_turns_left = QUIET_TURNS
                 self._settled_by = self._loop.time() + SETTLE_SECONDS
+
+    def _is_typed(self, key: events.Key) -> bool:
+        """Whether it is a character for a text field. Elsewhere characters are keys like others: what comes behind a
+        `/` is typed into the field that it opens."""
+        focused = self._app.focused
+        return key.is_printable and focused is not None and focused.check_consume_key(key.key, key.character)
 
     def _settled(self) -> bool:
         """Whether the last key has had its effect: nothing waits anywhere for some turns of the loop."""

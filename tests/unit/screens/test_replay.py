@@ -273,7 +273,7 @@ async def test_seeking_stepping_and_a_time(tmp_path: Path) -> None:
         pane = await on_screen(pilot, at, seq=1)
         await pilot.press("home")
         await settled(pilot)
-        assert of(pane) == pytest.approx(0.35)
+        assert of(pane) == pytest.approx(0.3)
         assert "select id, status from orders" in shown(pilot)
         assert "where customer" not in shown(pilot)
         await pilot.press("full_stop")
