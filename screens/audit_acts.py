@@ -10,7 +10,7 @@ from bastion.api.language import translate as _
 from bastion.api.refusals import Refused
 
 from .choice import ChoiceDialog
-from .widgets.confirmation import Confirmation
+from .live_acts import ActDialog
 from .words import sentence
 from .workstation import Workstation
 
@@ -62,29 +62,21 @@ async def cancel_statement(workstation: Workstation, session: m.Session) -> None
 
 
 async def end_session(workstation: Workstation, session: m.Session) -> bool:
-    """Ends a session, after a question; whether it was ended."""
-    sure = await workstation.push_screen_wait(
-        Confirmation(
-            _("End this session?"),
-            _(
-                "{user} on {database} as {account}, from {source}. What runs is cancelled on the database; "
-                "an open transaction is rolled back. This is recorded with your name."
-            ).format(
-                user=visible_line(session.user),
-                database=visible_line(session.database),
-                account=visible_line(session.account),
-                source=visible_line(session.source),
-            ),
-            _("End it"),
-            _("Leave it"),
-        )
+    """Ends a session, for a reason; whether it was ended."""
+    text = _(
+        "{user} on {database} as {account}, from {source}. What runs is cancelled on the database; "
+        "an open transaction is rolled back. This is recorded with your name."
+    ).format(
+        user=visible_line(session.user),
+        database=visible_line(session.database),
+        account=visible_line(session.account),
+        source=visible_line(session.source),
     )
-    if not sure:
+    typed = await workstation.push_screen_wait(ActDialog(_("End this session"), text, danger=True))
+    if typed is None:
         return False
     try:
-        await workstation.bastion.call(
-            methods.SESSION_END, methods.ById(id=session.id, reason=_("ended from the audit page"))
-        )
+        await workstation.bastion.call(methods.SESSION_END, methods.ById(id=session.id, reason=typed["reason"]))
     except (Refused, LinkError) as error:
         workstation.told(sentence(error), bad=True)
         return False

@@ -364,8 +364,8 @@ async def test_an_operator_ends_no_session_of_another(tmp_path: Path) -> None:
         await press(pilot, "x")
         await press(pilot, "up")
         assert "x End session" in shown(pilot)
-        await press(pilot, "x", "y")
-        assert [params.id for params in scripted.link.asked("session.end")] == ["s-0192f3"]
+        await press(pilot, "x", *"stuck", "enter")
+        assert [(params.id, params.reason) for params in scripted.link.asked("session.end")] == [("s-0192f3", "stuck")]
 
 
 async def test_the_console_warns_before_the_token_ends(tmp_path: Path) -> None:
