@@ -12,12 +12,14 @@ class Redacted:
 
     credential_binds  places (from 0) of the parameters that are bound where a credential stands
     connection_binds  the same, where a text stands that says how to connect
+    credential_names  names of parameters (`@name`) as credential_binds, for values that are sent with their names
     """
 
     text: str
     secrets: tuple[str, ...] = field(default=(), repr=False)
     credential_binds: frozenset[int] = frozenset()
     connection_binds: frozenset[int] = frozenset()
+    credential_names: frozenset[str] = frozenset()
 
 
 _CONNECTION_STRING = {

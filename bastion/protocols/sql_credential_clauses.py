@@ -78,8 +78,14 @@ class Clauses:
         return self.word(at)
 
     def parameter(self, at: int, places: list[int]) -> bool:
-        """Whether the token is a parameter (`?`, `$1`); its place is kept."""
+        """Whether the token is a parameter (`?`, `$1`, SQL Server's `@name`); its place is kept."""
         word = self.word(at)
+        if word == "@" and self._engine == "sqlserver":
+            named = self.token(at + 1)
+            if named is not None and named.kind is Kind.WORD and named.start == self.tokens[at].end:
+                places.append(self.tokens[at].start)
+                return True
+            return False
         if word != "?" and not (word == "$" and self._engine == "postgresql"):
             return False
         places.append(self.tokens[at].start)

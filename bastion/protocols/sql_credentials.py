@@ -81,6 +81,7 @@ class Part:
 _STRICT = frozenset({"create", "alter", "grant", "set", "change", "start"})
 _ESCAPED_QUOTE = re.compile(r"\\['\"]")
 _PARAMETER = re.compile(r"\$(\d{1,5})")
+_VARIABLE = re.compile(r"@[\w$#]{1,128}+(?!\s*=)")
 _WORD = re.compile(r"[^\W\d][\w$#]*+(?!['\"&])")
 
 
@@ -167,6 +168,7 @@ class _Redaction:
             tuple(self._clauses.secrets[:MOST_SECRETS]),
             self._parameters(self._clauses.credential_places),
             self._parameters(self._clauses.connection_places),
+            self._variables_at(self._clauses.credential_places),
         )
 
     def _inside(self, said: str) -> Redacted | None:
@@ -294,6 +296,8 @@ class _Redaction:
 
     def _parameters(self, places: list[int]) -> frozenset[int]:
         """The numbers (from 0) of the parameters that stand at these places."""
+        if not places:
+            return frozenset()
         found = set()
         wanted = {place for place in places if self._text[place] == "?"}
         if wanted:
@@ -303,7 +307,18 @@ class _Redaction:
             numbered = _PARAMETER.match(self._text, place)
             if numbered is not None:
                 found.add(int(numbered[1]) - 1)
+        names = self._variables_at(places)
+        if names:
+            # Drivers name them in their order; names of arguments (`@name = …`) are none of them.
+            variables = [found[0].lower() for found in _VARIABLE.finditer(self._text)]
+            found |= {number for number, name in enumerate(dict.fromkeys(variables)) if name in names}
         return frozenset(found)
+
+    def _variables_at(self, places: list[int]) -> frozenset[str]:
+        """SQL Server's `@name`s at these places, in lower case."""
+        return frozenset(
+            found[0].lower() for place in places if (found := _VARIABLE.match(self._text, place)) is not None
+        )
 
     def _literal(self, token: Token) -> None:
         """A literal that no word has announced: it says how to connect, or is a statement, or neither."""

@@ -22,6 +22,7 @@ class StatementCredentials:
         self._long: LongText | None = None
         self._credential_binds: frozenset[int] = frozenset()
         self._connection_binds: frozenset[int] = frozenset()
+        self._credential_names: frozenset[str] = frozenset()
         self._secrets: list[str] = []
         self._bound = 0
 
@@ -38,6 +39,7 @@ class StatementCredentials:
             if last:
                 redacted = redact(text, self._engine)
                 self._credential_binds, self._connection_binds = redacted.credential_binds, redacted.connection_binds
+                self._credential_names = redacted.credential_names
                 self._secrets += redacted.secrets
                 return redacted.text, redacted.secrets
             self._long = LongText(self._engine)
@@ -53,7 +55,13 @@ class StatementCredentials:
         secrets: list[str] = []
         begin, self._bound = self._bound, self._bound + len(binds)
         for place, value in enumerate(binds, begin):
-            if value is not None and place in self._credential_binds:
+            name, equals, said = (value or "").partition("=") if self._credential_names else ("", "", "")
+            if equals and name.startswith("@"):
+                # A value with its name: its place says nothing.
+                if name.lower() in self._credential_names:
+                    secrets.append(said)
+                    value = f"{name}={_HIDDEN_BIND}"
+            elif value is not None and place in self._credential_binds:
                 secrets.append(value)
                 value = _HIDDEN_BIND
             elif value is not None and place in self._connection_binds:
