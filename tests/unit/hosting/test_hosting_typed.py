@@ -21,6 +21,7 @@ class Searching(App[int]):
     """`/` opens a field; `x` means something elsewhere."""
 
     ENABLE_COMMAND_PALETTE = False
+    AUTO_FOCUS = None
     CSS = "Input { display: none; } Input.open { display: block; }"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "search"), Binding("x", "mishap")]
 
