@@ -20,6 +20,8 @@ from typing import Any, ClassVar
 
 from pymssql import _mssql
 
+from bastion.api.language import translate as _
+
 from . import sqlserver_plan
 from .dialect import SqlserverDialect
 from .interface import (
@@ -199,7 +201,7 @@ class SqlserverBackend(Backend):
             if severity <= 10 and not text.startswith(_CONTEXT_MESSAGES):
                 yield Notice("INFO" if severity == 0 else f"WARNING {severity}", text)
         if self._dropped:
-            yield Notice("INFO", f"{self._dropped} more messages")
+            yield Notice("INFO", _("{count} more messages").format(count=self._dropped))
             self._dropped = 0
 
     def _run(self, text: str) -> Iterator[Event]:
@@ -256,7 +258,7 @@ class SqlserverBackend(Backend):
         yield from self._told()
 
     def _order(self, text: str) -> None:
-        for _ in self._run(text):
+        for _event in self._run(text):
             pass
 
     def _all_rows(self, text: str) -> list[Row]:
@@ -303,7 +305,7 @@ class SqlserverBackend(Backend):
         if said:
             worst = max(range(len(said)), key=lambda at: said[at][0])
             _severity, line, message = said.pop(worst)
-            detail = "\n".join(words for _, _, words in said)
+            detail = "\n".join(words for _severity, _line, words in said)
         else:
             message, line, detail = _own_words(error), 0, ""
         cancelled = any(words in message for words in _CANCELLED)

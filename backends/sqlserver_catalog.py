@@ -321,10 +321,10 @@ class SqlserverCatalog(Catalog):
             text = text_of(found[0][0]) if found else ""
             if not text:
                 raise DatabaseError(NOT_SHOWN)
-            return Definition(text.rstrip() + "\n", ("permissions",))
+            return Definition(text.rstrip() + "\n", ("privileges",))
         own = self._foreign_keys(f"f.parent_object_id = {number}")
         text = create_table(table, self._parts(number), self._indexes(number), self._constraints(number), own)
-        left_out = ["permissions", "filegroups", "names of defaults"]
+        left_out = ["privileges", "filegroups", "names of defaults"]
         if triggers := self._triggers(number):
             left_out.append(f"{len(triggers)} triggers")
         return Definition(text, tuple(left_out))

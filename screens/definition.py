@@ -27,6 +27,8 @@ LEFT_OUT = {
     "tablespace": mark("tablespace"),
     "the number that it is at": mark("the number that it is at"),
     "its function": mark("its function"),
+    "filegroups": mark("filegroups"),
+    "names of defaults": mark("names of defaults"),
 }
 """What a definition may leave out, in words; what is not here is shown as the catalog says it."""
 

@@ -48,6 +48,10 @@ FROM_BELOW = (
     mark("The plan is not in the form that is known of PostgreSQL."),
     mark("The plan is not in the form that is known of MySQL."),
     mark("The plan is not in the form that is known of MySQL and MariaDB."),
+    mark("The plan is not in the form that is known of SQL Server."),
+    mark("The plan is too long to be drawn."),
+    mark("The server gave no plan for this statement."),
+    mark("There is no plan for this statement: it reads no table."),
 )
 """Sentences that are made below the screens and translated here."""
 
