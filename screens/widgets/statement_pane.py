@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import ClassVar
 
 import msgspec
@@ -23,7 +24,7 @@ from bastion.api.language import translate_many
 from bastion.api.refusals import Refused
 
 from ..words import mark, sentence
-from ..workstation import Workstation
+from ..workstation import ControlLink, Workstation
 from .time_line import TimeLine, statement_text
 
 WAIT = 10.0
@@ -78,7 +79,7 @@ class StatementPane(Vertical):
         """What there is; while it is paused, the line shows fewer."""
         self._behind = 0
         self._left_out = 0
-        self._known: m.Session | None = None
+        self._watch_id = ""
 
     def compose(self) -> ComposeResult:
         yield Static("", classes="head", markup=False)
@@ -130,7 +131,7 @@ class StatementPane(Vertical):
                 elif answer.skipped is not None:
                     self._left_out += answer.skipped.events
                     await self._before(answer.skipped.last)
-                watch = answer.watch
+                watch = self._watch_id = answer.watch
                 self._take(answer)
                 self._show()
                 self.post_message(self.Changed())
@@ -199,6 +200,12 @@ class StatementPane(Vertical):
             self._behind += 1
         if len(self._all) > MOST:
             del self._all[: MOST // 10]
+
+    def on_unmount(self) -> None:
+        """The watch ends with the page."""
+        if self._watch_id and not self.over:
+            request = live.WatchRequest(session=self.session, watch=self._watch_id)
+            self.workstation.run_worker(_end(self.workstation.bastion, request), group="unwatch", exit_on_error=False)
 
     # -- showing
 
@@ -294,3 +301,9 @@ class StatementPane(Vertical):
     def focus_inside(self) -> None:
         """The keys go to the list."""
         self.query_one(TimeLine).focus()
+
+
+async def _end(bastion: ControlLink, request: live.WatchRequest) -> None:
+    # Where the link is lost, or the session has just ended, there is nothing left to end.
+    with contextlib.suppress(Refused, LinkError):
+        await bastion.call(methods.UNWATCH, request)

@@ -56,6 +56,7 @@ class Watched:
             | {
                 "session.watch": lambda wanted: self.statements[wanted.session](wanted),
                 "screen.of": LIVE,
+                "session.unwatch": None,
                 "screen.follow": self.screen,
                 "screen.read": recorded.read_of(self.whole(), live=True),
                 "audit.search": self.search,
@@ -219,6 +220,7 @@ async def test_the_result_of_a_statement_that_runs(tmp_path: Path) -> None:
         await pilot.press("escape")
         await settled(pilot)
         assert not isinstance(there.at.app.screen, WatchScreen)
+        await until(pilot, lambda: [each.watch for each in there.at.link.asked("session.unwatch")] == ["w1"])
 
 
 async def test_a_session_that_is_not_there_is_told(tmp_path: Path) -> None:
