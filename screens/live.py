@@ -51,8 +51,6 @@ class LiveScreen(Page):
 
     DEFAULT_CSS = """
     LiveScreen .head { height: 1; background: $surface; padding: 0 1; }
-    LiveScreen #filter { display: none; }
-    LiveScreen.filtering #filter { display: block; }
     LiveScreen #empty { display: none; height: 1fr; padding: 1 2; color: $muted; }
     LiveScreen.none #empty { display: block; }
     LiveScreen.none LiveTable { display: none; }
@@ -63,13 +61,13 @@ class LiveScreen(Page):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("w", "watch", mark("Watch")),
         Binding("H", "hold", mark("Hold / let go")),
+        Binding("R", "refuse", mark("Refuse what is held")),
+        Binding("A", "hold_next", mark("Let go, hold the next")),
         Binding("x", "end", mark("End")),
         Binding("M", "message", mark("Message")),
         Binding("L", "lock", mark("Lock person")),
         Binding("slash", "filter", mark("Filter")),
         Binding("s", "sort", mark("Sort")),
-        Binding("R", "refuse", mark("Refuse what is held")),
-        Binding("A", "hold_next", mark("Let go, hold the next")),
         Binding("u", "unlock", mark("Unlock a person"), show=False),
         Binding("p", "pause", mark("Stand still / go on"), show=False),
         Binding("c", "copy", mark("Copy the statement"), show=False),
@@ -93,7 +91,11 @@ class LiveScreen(Page):
     def compose(self) -> ComposeResult:
         yield TopLine("live")
         yield Static("", classes="head", id="head", markup=False)
-        yield SearchInput(placeholder=_("person, database, source, client, state, text; !word leaves out"), id="filter")
+        field = SearchInput(
+            placeholder=_("person, database, source, client, state, text; !word leaves out"), id="filter"
+        )
+        field.display = False
+        yield field
         yield LiveTable(id="sessions")
         yield Static("", id="empty", markup=False)
         with Vertical(id="detail"):
@@ -253,14 +255,16 @@ class LiveScreen(Page):
             self.action_watch()
 
     def action_filter(self) -> None:
-        self.add_class("filtering")
-        self.query_one("#filter", SearchInput).focus()
+        # At once: what is typed next belongs to the filter, however fast it comes.
+        field = self.query_one("#filter", SearchInput)
+        field.display = True
+        self.set_focus(field)
 
     def action_back(self) -> None:
         field = self.query_one("#filter", SearchInput)
         field.value = ""
-        self.remove_class("filtering")
-        self.query_one(LiveTable).focus()
+        field.display = False
+        self.set_focus(self.query_one(LiveTable))
 
     @on(SearchInput.Changed, "#filter")
     def _typed(self, event: SearchInput.Changed) -> None:
@@ -271,8 +275,8 @@ class LiveScreen(Page):
     @on(SearchInput.Submitted, "#filter")
     def _entered(self, event: SearchInput.Submitted) -> None:
         event.stop()
-        self.query_one(LiveTable).focus()
-        self.set_class(bool(self._query), "filtering")
+        self.set_focus(self.query_one(LiveTable))
+        self.query_one("#filter", SearchInput).display = bool(self._query)
 
     @on(SearchInput.Moved)
     def _moved_from_filter(self, event: SearchInput.Moved) -> None:
@@ -318,7 +322,7 @@ class LiveScreen(Page):
                 return own or self.workstation.has_role("auditor", "administrator")
             return auditor
         if action == "back":
-            return bool(self._query) or self.has_class("filtering")
+            return self.query_one("#filter").display
         return True
 
     def action_watch(self) -> None:

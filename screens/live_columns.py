@@ -87,8 +87,9 @@ def _account(session: LiveSession, _at: str) -> Text:
 
 
 def _client(session: LiveSession, _at: str) -> Text:
-    words = session.client or {"catalog": _("catalog"), "console": _("console")}.get(session.purpose, "-")
-    return Text(visible_line(words))
+    if session.purpose == "catalog":
+        return Text(_("catalog"), style="muted")
+    return Text(visible_line(session.client or "-"))
 
 
 def _source(session: LiveSession, _at: str) -> Text:
@@ -214,7 +215,7 @@ def matching(sessions: Iterable[LiveSession], query: str) -> list[LiveSession]:
         figures = session.figures
         text = " ".join(
             (session.user, session.source, session.client, session.database, session.account, session.login,
-             session.engine, session.id, figures.state, figures.kind, figures.running or "",
+             session.engine, session.id, session.purpose, figures.state, figures.kind, figures.running or "",
              "prod" if session.production else "")
         ).lower()  # fmt: skip
         if all((word[1:] not in text) if word.startswith("!") and len(word) > 1 else word in text for word in words):

@@ -6,9 +6,11 @@ What is asserted is what each of them sees: the operator's client, the database,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import psycopg
+import pymysql
 import pytest
 
 from tests.end_to_end.stock_clients import TunnelRefused, open_tunnel, ssh_tunnel, token_of
@@ -293,3 +295,66 @@ async def test_a_locked_person_is_out_until_then_and_applying_documents_does_not
     assert token_of(bastion, "alice", "pg")["id"] == token["id"]
     done = [act for act in acts(bastion, "alice") if act in ("user-locked", "user-unlocked")]
     assert done == ["user-locked", "user-unlocked"]
+
+
+async def test_statements_with_values_are_held_whole_in_either_protocol(
+    bastion: BastionProcess, on_postgres: PostgresServer, on_mariadb: MariadbServer, auditor: Auditor
+) -> None:
+    """The extended protocol's messages of one statement, and MySQL's prepared ones, behind a hold and a refusal."""
+    with (
+        open_tunnel(bastion, "alice", "pg") as tunnel,
+        psycopg.connect(
+            host=tunnel.host, port=tunnel.port, dbname=CATALOG, user="me", password="", autocommit=True
+        ) as connection,
+    ):
+        delete = "delete from accounts where id = %s and balance = 99"
+        await refused_then_let_go(
+            auditor, "pg", lambda: connection.execute(delete, (1,)).rowcount,
+            lambda: connection.execute("select 7").fetchone(), (7,),
+        )  # fmt: skip
+        # In one pipeline: what stands behind a refused statement in it is not run either.
+        seen = await auditor.session("the session", lambda each: each.database == "pg")
+        await auditor.control.result("session.hold", id=seen.id, reason="odd", seconds=300)
+
+        def pipeline() -> None:
+            with connection.pipeline():
+                connection.execute(delete, (2,))
+                connection.execute("update accounts set balance = 5 where id = %s", (3,))
+
+        running = asyncio.create_task(asyncio.to_thread(pipeline))
+        await auditor.session("held", lambda each: each.figures.state == "held")
+        await auditor.control.result("session.release", id=seen.id, refuse=True, reason="not today")
+        with pytest.raises(psycopg.Error):
+            await running
+        assert connection.execute("select balance from accounts where id = 3").fetchone() != (5,)
+    with open_tunnel(bastion, "alice", "my") as tunnel:
+        settings: dict[str, Any] = {"host": tunnel.host, "port": tunnel.port, "user": "me", "database": CATALOG}
+        with pymysql.connect(**settings, password="", autocommit=True) as other, other.cursor() as cursor:
+            cursor.execute("prepare gone from 'delete from accounts where id = ? and balance = 99'")
+            cursor.execute("set @id = 1")
+
+            def delete_there() -> int:
+                return cursor.execute("execute gone using @id")
+
+            def seven() -> Any:
+                cursor.execute("select 7")
+                return cursor.fetchone()
+
+            await refused_then_let_go(auditor, "my", delete_there, seven, (7,))
+
+
+async def refused_then_let_go(
+    auditor: Auditor, database: str, delete: Callable[[], int], select: Callable[[], Any], expected: Any
+) -> None:
+    seen = await auditor.session("the session", lambda each: each.database == database)
+    for refuse in (True, False):
+        await auditor.control.result("session.hold", id=seen.id, reason="odd", seconds=300)
+        running = asyncio.create_task(asyncio.to_thread(delete))
+        await auditor.session("held", lambda each: each.id == seen.id and each.figures.state == "held")
+        await auditor.control.result("session.release", id=seen.id, refuse=refuse, reason="not today")
+        if refuse:
+            with pytest.raises((psycopg.Error, pymysql.Error), match="not today"):
+                await running
+        else:
+            assert await running == 0
+        assert await asyncio.to_thread(select) == expected

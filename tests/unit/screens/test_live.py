@@ -337,5 +337,6 @@ async def test_the_question_before_an_act(picture: Compare, sat_down: Callable[.
 
 
 async def test_the_list_in_chinese(picture: Compare, sat_down: Callable[..., Any]) -> None:
-    language.everywhere("zh")
+    language.use("zh_CN")
+    language.everywhere("zh_CN")
     await picture(sat_down()[0].app, "live-zh", SIZES[0], show)
