@@ -201,9 +201,10 @@ def test_ending_a_session_cancels_on_the_database(oracles: Oracles) -> None:
         except oracledb.Error as error:
             failed.append(error)
 
+    oracles.tunnel("23ai")
+    server = oracles.servers["23ai"]
     thread = threading.Thread(target=sleep)
     thread.start()
-    server = oracles.servers["23ai"]
     wait_for("the block at work", lambda: server.log and "sleep(300)" in server.log[-1])
 
     def live(sessions: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -249,3 +250,42 @@ async def test_the_driver_s_other_way_of_waiting(oracles: Oracles) -> None:
         ("drop", 0, "done"),
     ]  # fmt: skip
     assert record[2][2] == [str(n) for n in range(100)]
+
+
+def test_a_held_statement_that_is_refused_fails_as_oracle_s_do_and_the_session_goes_on(oracles: Oracles) -> None:
+    with oracles.connected("23ai", "held") as connection:
+        cursor = connection.cursor()
+        cursor.execute("create table held_items (n number)")
+
+        def live(sessions: list[dict[str, Any]]) -> dict[str, Any] | None:
+            ours = [each for each in sessions if each["login"].lower() == "held" and each["state"] == "live"]
+            return ours[0] if ours else None
+
+        session = oracles.bastion.wait_for_sessions("the held session", live, 60)
+        oracles.bastion.casemate("auditor", "hold", session["id"], "--reason", "a look at what comes next")
+        failed: list[str] = []
+
+        def write() -> None:
+            try:
+                cursor.executemany("insert into held_items values (:1)", [(n,) for n in range(5)])
+            except oracledb.Error as error:
+                failed.append(str(error))
+
+        thread = threading.Thread(target=write)
+        thread.start()
+
+        def held() -> bool:
+            live_now = oracles.bastion.casemate("auditor", "sessions", "--live", "--json")
+            return any(each["id"] == session["id"] and each["activity"] == "held" for each in live_now)
+
+        wait_for("the statement that is held", held)
+        oracles.bastion.casemate("auditor", "release", session["id"], "--refuse", "--reason", "not now")
+        thread.join(60)
+        assert failed
+        assert failed[0].startswith("ORA-01031")
+        assert "not now" in failed[0]
+        assert cursor.execute("select count(*) from held_items").fetchone() == (0,)
+        cursor.execute("drop table held_items")
+    assert "insert into held_items values (:1)" not in oracles.servers["23ai"].log
+    states = [(each["kind"], each["state"]) for each in oracles.record("held")]
+    assert states == [("create", "done"), ("insert", "refused"), ("select", "done"), ("drop", "done")]

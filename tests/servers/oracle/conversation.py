@@ -102,7 +102,8 @@ class Conversation:
         if manners.redirect:
             host, port = manners.redirect.split(":")
             target = f"(ADDRESS=(PROTOCOL=tcp)(HOST={host})(PORT={port}))\0{text}".encode()
-            wire.send_packet(REDIRECT, struct.pack(">H", len(target)) + target)
+            wire.send_packet(REDIRECT, struct.pack(">H", len(target)))
+            wire.send_packet(DATA, b"\0\0" + target)
             return False
         if not any(f"SERVICE_NAME={name})".lower() in text.lower() for name in SERVICES):
             refusal = b"(DESCRIPTION=(TMP=)(VSNNUM=0)(ERR=12514)(ERROR_STACK=(ERROR=(CODE=12514)(EMFI=4))))"
