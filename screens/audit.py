@@ -31,6 +31,7 @@ from .audit_columns import (
     statement_headings,
 )
 from .audit_completion import Suggestion, suggestions
+from .audit_evidence import bundle_session
 from .audit_export import export_listing
 from .audit_filters import FiltersDialog
 from .audit_form import FormDialog
@@ -73,7 +74,7 @@ class AuditScreen(Page):
     AuditScreen .head { height: 1; background: $surface; padding: 0 1; }
     AuditScreen #nothing { display: none; height: 1fr; margin: 1 3; }
     AuditScreen.nothing #nothing { display: block; }
-    AuditScreen.nothing RecordList { display: none; }
+    AuditScreen.nothing RecordList { height: 1; }
     AuditScreen #details { height: 7; padding: 0 1; border-top: solid $line; }
     AuditScreen.short #details { height: 5; }
     AuditScreen.nothing #details { display: none; }
@@ -89,6 +90,7 @@ class AuditScreen(Page):
         Binding("f", "filters", mark("Saved filters")),
         Binding("e", "export", mark("Export")),
         Binding("w", "watch", mark("Watch")),
+        Binding("v", "evidence", mark("Session as evidence"), show=False),
         Binding("l", "live", mark("Live only / all")),
         Binding("f4", "form", mark("Filter as a form"), show=False),
         Binding("backspace", "earlier", mark("The filter before"), show=False),
@@ -294,6 +296,14 @@ class AuditScreen(Page):
             tab, line = self._earlier.pop()
             self._search(line, tab, remember=False)
 
+    @work(exclusive=True, group="dialog")
+    async def action_evidence(self) -> None:
+        """The session under the cursor, or that of the statement there, as a bundle that proves itself."""
+        session, statement = self.chosen_session, self.chosen_statement
+        id = session.id if session is not None else statement.session if statement is not None else ""
+        if id:
+            await bundle_session(self.workstation, id)
+
     def action_other_tab(self) -> None:
         """The same filter over the other kind of entries."""
         self._search(self._line, "statements" if self._tab == "sessions" else "sessions")
@@ -463,6 +473,8 @@ class AuditScreen(Page):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         session, statement = (self.chosen_session, self.chosen_statement) if self.is_mounted else (None, None)
+        if action == "evidence":
+            return self.workstation.has_role("auditor") and (session is not None or statement is not None)
         if action in ("end", "cancel", "watch"):
             if session is None or session.state not in ("live", "opening"):
                 return False

@@ -106,6 +106,7 @@ ALL_FILTERS: tuple[tuple[dict[str, Any], Any], ...] = (
     ({"most_ms": 100.0, "least_rows": 101}, lambda s: s.duration_ms <= 100 and s.rows > 100),
     ({"session": "s1", "seq": 3}, lambda s: s.session == "s1" and s.seq == 3),
     ({"words": ["nowhere"]}, lambda s: False),
+    ({"user": "alice", "any_of": {"user": ["bob"]}}, lambda s: False),  # whoever sees their own alone
 )
 
 
