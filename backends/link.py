@@ -432,6 +432,7 @@ class Link:
     async def _call(self, method: Method, params: m.Message, timeout: float) -> Any:  # noqa: ASYNC109
         if self._writer is None:
             raise Unreachable("The connection to the bastion is closed.")
+        timeout = max(timeout, method.patience)
         id, self._next_id = self._next_id, self._next_id + 1
         answer: asyncio.Future[Any] = self._loop.create_future()
         self._answers[id] = answer

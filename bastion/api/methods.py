@@ -14,12 +14,13 @@ from . import messages as m
 
 
 class Method(msgspec.Struct, frozen=True):
-    """`roles` empty: every person who is logged in."""
+    """`roles` empty: every person who is logged in. `patience`: seconds that an answer may take, where it is long."""
 
     name: str
     params: type[m.Message]
     result: Any
     roles: frozenset[str] = frozenset()
+    patience: float = 0.0
 
 
 class Nothing(m.Message):
@@ -322,7 +323,7 @@ SCREEN_OF = Method("screen.of", screens.ScreenOfRequest, screens.ScreenSessions 
 SCREEN_READ = Method("screen.read", screens.ScreenReadRequest, screens.ScreenPiece, AUDITOR_ALONE)
 SCREEN_FOLLOW = Method("screen.follow", screens.ScreenFollowRequest, screens.ScreenPiece, AUDITOR_ALONE)
 """The screen as it is now: on record once a watch. Who asks slowly gets fewer and fuller answers, or a new picture."""
-BUNDLE = Method("audit.bundle", BundleRequest, m.ExportFile, AUDITOR_ALONE)
+BUNDLE = Method("audit.bundle", BundleRequest, m.ExportFile, AUDITOR_ALONE, patience=600.0)
 BUNDLE_READ = Method("audit.bundle.read", ExportRead, m.ExportPiece, AUDITOR_ALONE)
 BUNDLE_REMOVE = Method("audit.bundle.remove", ById, type(None), AUDITOR_ALONE)
 """A session as a ZIP that proves itself. It waits on the bastion, sealed, like an export; each is on record."""
