@@ -13,6 +13,7 @@ from textual.actions import parse
 from textual.binding import Binding
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.widgets import Input, TextArea
 
 from bastion.api.language import translate as _
 from screens.help import Entry
@@ -156,8 +157,11 @@ def help_groups(app: CasemateApp, screen: Screen[Any]) -> list[tuple[str, list[E
                 seen.add(owner)
                 groups.append((_(PLACES.get(owner.__name__, ELSEWHERE)), list(_entries(app, owner))))
 
-    add(own)
+    # In a text the page's keys are what is looked for, in a list or table its own.
+    if not isinstance(screen.focused, Input | TextArea):
+        add(own)
     groups.append((_(here) if here else _("Here"), list(_entries(app, type(screen)))))
+    add(own)
     add(screen.query(Widget))
     only = [("", _(words)) for _action, words in palette_only(screen)]
     groups.append((_("In the palette only"), only))

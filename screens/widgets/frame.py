@@ -112,6 +112,7 @@ def keys_now(screen: Screen[Any]) -> list[tuple[Binding, DOMNode]]:
             continue
         seen.add(action)
         ours = node is screen or binding.action.startswith("screen.")
+        ours = ours or (binding.key == "enter" and isinstance(screen, ModalScreen))
         order = own if ours else everywhere
         place = order.index(action) if action in order else -1
         theirs = 2 if isinstance(screen, ModalScreen) else 0
