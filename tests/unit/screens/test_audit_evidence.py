@@ -7,6 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import pytest
 from textual.pilot import Pilot
 
 from bastion.api import messages as m
@@ -19,6 +20,12 @@ from .world import SESSIONS, World, world
 
 SIZE = (100, 30)
 CONTENT = b"PK " + bytes(range(256)) * 40
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file goes that is proposed."""
+    monkeypatch.setenv("HOME", str(tmp_path))
 
 
 def made(digest: str = "") -> m.ExportFile:
@@ -51,14 +58,13 @@ async def said(pilot: Pilot[Any], text: str) -> None:
 
 async def test_a_reason_a_file_and_the_evidence_is_there(tmp_path: Path) -> None:
     scripted = audit(tmp_path)
-    file = tmp_path / "case 17.zip"
+    file = tmp_path / f"evidence-{SESSIONS[0].id}.zip"
     async with scripted.app.run_test(size=SIZE, notifications=True) as pilot:
         await settled(pilot)
         await press(pilot, "v")
         assert "why? It is recorded with your name." in shown(pilot)
         await press(pilot, *"case 17", "enter")
-        assert f"evidence-{SESSIONS[0].id}.zip" in shown(pilot)
-        await press(pilot, "ctrl+u", *str(file), "enter")
+        await press(pilot, "enter")
         await said(pilot, "Its SHA-256 is on record.")
     assert file.read_bytes() == CONTENT
     [request] = scripted.link.asked("audit.bundle")
@@ -68,10 +74,9 @@ async def test_a_reason_a_file_and_the_evidence_is_there(tmp_path: Path) -> None
 
 async def test_what_came_otherwise_is_not_kept(tmp_path: Path) -> None:
     scripted = audit(tmp_path, **{"audit.bundle": made("00" * 32)})
-    file = tmp_path / "x.zip"
     async with scripted.app.run_test(size=SIZE, notifications=True) as pilot:
         await settled(pilot)
-        await press(pilot, "v", "y", "enter", "ctrl+u", *str(file), "enter")
+        await press(pilot, "v", "y", "enter", "enter")
         await said(pilot, "is not whole")
     assert list(tmp_path.glob("*.zip")) == []
 
@@ -83,7 +88,7 @@ async def test_a_refusal_is_said_and_no_reason_makes_nothing(tmp_path: Path) -> 
         await settled(pilot)
         await press(pilot, "v", "enter")
         assert scripted.link.asked("audit.bundle") == []
-        await press(pilot, "v", "y", "enter", "ctrl+u", *str(tmp_path / "x.zip"), "enter")
+        await press(pilot, "v", "y", "enter", "enter")
         await said(pilot, "they were deleted.")
 
 
