@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -290,6 +291,24 @@ def _tunnel(arguments: argparse.Namespace) -> int:
         link.close()
 
 
+def _show_notices(link: Link, output: streams.StandardOutput) -> None:
+    """What auditors say to the person is said here: their client's protocol may have no words for it."""
+    import msgspec
+
+    from bastion.api import live
+    from bastion.commands.printing import clean
+
+    def heard(event: m.Event) -> None:
+        if event.topic == "notices":
+            notice = msgspec.convert(event.data, live.Notice)
+            said = _("The auditor {by}, about your session on {database}: {text}")
+            output.err(clean(said.format(by=notice.by, database=notice.database, text=notice.text)) + "\n")
+
+    link.listen(heard)
+    with contextlib.suppress(Refused):  # an older bastion has no such topic
+        link.call_now(methods.SUBSCRIBE, methods.Subscription(topics=["notices"]))
+
+
 def _attend_tunnel(link: Link, token: m.Token, path: Path | None, port: int | None, *, as_json: bool) -> int:
     """Says where the tunnel listens and waits until it is interrupted, or the bastion goes away."""
     import signal
@@ -306,6 +325,7 @@ def _attend_tunnel(link: Link, token: m.Token, path: Path | None, port: int | No
         ended.set()
 
     link.on_lost.append(on_lost)
+    _show_notices(link, output)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_arguments: ended.set())
     output.out(listening(token, path, port, as_json=as_json))

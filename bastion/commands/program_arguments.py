@@ -19,6 +19,10 @@ _MOVABLE = {"--config", "--bastion", "--identity", "--password-file", "--journal
             "--bundle"}  # fmt: skip
 
 
+WITH_REASON = frozenset({"sql", "tunnel", "token", "tokens", "end", "message", "hold", "release", "lock", "unlock"})
+"""Commands whose reason can also come from a file or the environment."""
+
+
 def _common(parser: argparse.ArgumentParser, word: Word) -> None:
     if word.name in ("init", "serve", "demo", "keys"):
         return
@@ -42,7 +46,7 @@ def _common(parser: argparse.ArgumentParser, word: Word) -> None:
     group.add_argument(
         "--trust-new", action="store_true", help="trust a host key that is not known yet, and remember it"
     )
-    if word.name in ("sql", "tunnel", "token", "tokens", "end"):
+    if word.name in WITH_REASON:
         parser.add_argument(
             "--reason-file", metavar="FILE",
             help="the reason is its first line; - asks for it, or reads standard input. Else CASEMATE_REASON",

@@ -13,7 +13,9 @@ from .words import ANYWHERE, DONE, Context, Word
 
 
 def _reason(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--reason", required=True, metavar="TEXT", help="why; it is on record with your name")
+    parser.add_argument(
+        "--reason", default="", metavar="TEXT", help="why; it must be said, and is on record with your name"
+    )
 
 
 def _json(parser: argparse.ArgumentParser) -> None:

@@ -6,18 +6,20 @@ And the same acts as commands: in the program, and over plain SSH.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.end_to_end.served_desk import Desk
 from tests.end_to_end.stock_clients import askpass, open_tunnel, ssh_command
 from tests.end_to_end.supervision import psql
-from tests.servers.bastion_process import BastionProcess, CommandFailed
+from tests.servers.bastion_process import BastionProcess, CommandFailed, program
 from tests.servers.postgres import PostgresServer
 from tests.servers.processes import server_folder, wait_for
 
@@ -125,6 +127,31 @@ def over_ssh(bastion: BastionProcess, place: Path, person: str, *words: str) -> 
         [*command, shlex.join(words)], env=askpass(place, bastion.password_of(person)), capture_output=True,
         text=True, timeout=90, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
+
+
+def test_the_tunnel_command_says_what_an_auditor_says(bastion: BastionProcess, tmp_path: Path) -> None:
+    host, port = bastion.address
+    with (tmp_path / "said").open("w") as said:
+        tunnel = subprocess.Popen(
+            [*program(), "tunnel", DATABASE, "--listen", str(tmp_path / ".s.PGSQL.5432"), "--json",
+             "--bastion", f"alice@{host}:{port}"],
+            env={**os.environ, "CASEMATE_KNOWN_HOSTS": str(bastion.known_hosts),
+                 "CASEMATE_PASSWORD": bastion.password_of("alice"), "HOME": str(tmp_path)},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, text=True,
+        )  # fmt: skip
+        try:
+            assert tunnel.stdout is not None
+            assert json.loads(tunnel.stdout.readline())["database"] == DATABASE
+            with psycopg.connect(host=str(tmp_path), user="me", dbname=DATABASE, password="") as connection:
+                live = bastion.casemate("auditor", "sessions", "--live", "--json")
+                [session] = [each["id"] for each in live if each["state"] == "live"]
+                bastion.casemate("auditor", "message", session, "a word", "--reason", "a question", "--json")
+                words = f"The auditor auditor, about your session on {DATABASE}: a word"
+                wait_for("what the auditor says", lambda: words in (tmp_path / "said").read_text(), 30)
+                assert connection.execute("select 1").fetchone() == (1,)
+        finally:
+            tunnel.terminate()
+            tunnel.wait(30)
 
 
 def test_the_same_as_commands(bastion: BastionProcess, postgres_server: PostgresServer, tmp_path: Path) -> None:
