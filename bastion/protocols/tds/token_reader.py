@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from bastion.protocols.contract import MAX_HELD_MESSAGE, Note, SessionChanged, Transaction
@@ -35,6 +36,11 @@ from .tokens import (
 from .type_info import How, TypeInfo, read_column, read_type
 
 NO_COLUMNS = 0xFFFF
+
+DESCRIPTIONS = 4
+LONGEST_KNOWN = 4096
+"""Descriptions of columns that are remembered, and their bytes: the same results come again and again."""
+
 MOST_COLUMNS = 32_768
 
 _WHOLE_NUMBERS = frozenset((0x26, 0x30, 0x34, 0x38, 0x7F))
@@ -54,6 +60,8 @@ class TokenReader:
         self._shape: Shape = ()
         self._new_columns: list[TypeInfo] | None = None
         self._awaited = 0
+        self._known: deque[tuple[bytes, tuple[TypeInfo, ...], Shape]] = deque(maxlen=DESCRIPTIONS)
+        self._described_from = -1
         self._computed: dict[int, Shape] = {}
         self._cut: CutRow | None = None
         self.position = 0
@@ -76,6 +84,7 @@ class TokenReader:
         """More data of the message."""
         self._data = self._rest + data if self._rest else data
         self._rest = b""
+        self._described_from = -1
         self.position = 0
 
     def end(self) -> None:
@@ -163,6 +172,8 @@ class TokenReader:
         if len(self._new_columns) == self._awaited:
             columns, self._new_columns = tuple(self._new_columns), None
             self._set_columns(columns)
+            if self._described_from >= 0 and position - self._described_from <= LONGEST_KNOWN:
+                self._known.appendleft((data[self._described_from : position], columns, self._shape))
             self.answer.describes(columns)
         return position
 
@@ -226,9 +237,17 @@ class TokenReader:
         raise Malformed(f"a token of the unknown kind {token:#04x}")
 
     def _begin_description(self, data: bytes, position: int) -> int:
+        for known, columns, shape in self._known:
+            if data.startswith(known, position):
+                self._columns, self._shape = columns, shape
+                if self.answer.remembers_columns:
+                    self.answer.new_description = self.where(position)
+                self.answer.describes(columns)
+                return position + len(known)
         if position + 3 > len(data):
             raise Short
         count = unpack_u16(data, position + 1)[0]
+        self._described_from = position
         if count == NO_COLUMNS:
             self._columns = None
         elif count > MOST_COLUMNS:
