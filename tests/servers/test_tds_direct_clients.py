@@ -25,9 +25,13 @@ MANY = (
 
 
 def address(server: TdsServer, listener: str) -> Address:
-    return Address(server.ports[listener], server.admin_user, server.admin_password,
+    return Address(
+        server.ports[listener],
+        server.admin_user,
+        server.admin_password,
         authority=server.certificate_authority,
-                   certificate=server.folder / "server.pem")  # fmt: skip
+        certificate=server.folder / "server.pem",
+    )
 
 
 def texts(server: TdsServer, session: int) -> list[str]:
@@ -54,10 +58,16 @@ def test_python_tds(tds_server: TdsServer, listener: str, tls: str) -> None:
     encrypted = {"cafile": str(tds_server.certificate_authority), "validate_host": False} if tls else {}
     moment = datetime.datetime(2024, 1, 2, 3, 4, 5, 678901)
     with pytds.connect(
-        tds_server.host, port=tds_server.ports[listener], user="sa", password=tds_server.admin_password,
-            login_timeout=60,
-        timeout=60, use_mars=listener == "mars", enc_login_only=tls == "login", **encrypted,
-    ) as connection:  # fmt: skip
+        tds_server.host,
+        port=tds_server.ports[listener],
+        user="sa",
+        password=tds_server.admin_password,
+        login_timeout=60,
+        timeout=60,
+        use_mars=listener == "mars",
+        enc_login_only=tls == "login",
+        **encrypted,
+    ) as connection:
         cursor = connection.cursor()
         cursor.execute("select %s, %s, %s, %s, %s, @@spid", (1, "é漢", decimal.Decimal("12.34"), moment, None))
         (row,) = cursor.fetchall()
@@ -79,8 +89,15 @@ def test_python_tds(tds_server: TdsServer, listener: str, tls: str) -> None:
 
 
 def test_python_tds_stops_reading_in_the_middle_of_a_result(tds_server: TdsServer) -> None:
-    with pytds.connect(tds_server.host, port=tds_server.ports["plain"], user="sa", password=tds_server.admin_password,
-                       timeout=60, login_timeout=60, autocommit=True) as connection:  # fmt: skip
+    with pytds.connect(
+        tds_server.host,
+        port=tds_server.ports["plain"],
+        user="sa",
+        password=tds_server.admin_password,
+        timeout=60,
+        login_timeout=60,
+        autocommit=True,
+    ) as connection:
         cursor = connection.cursor()
         cursor.execute(MANY.format(count=1_000_000))
         assert cursor.fetchone() == (1,)
@@ -91,16 +108,29 @@ def test_python_tds_stops_reading_in_the_middle_of_a_result(tds_server: TdsServe
 
 
 def test_python_tds_at_7_1(tds_server: TdsServer) -> None:
-    with pytds.connect(tds_server.host, port=tds_server.ports["plain"], user="sa", password=tds_server.admin_password,
-                       timeout=60, login_timeout=60, tds_version=0x71000001) as connection:  # fmt: skip
+    with pytds.connect(
+        tds_server.host,
+        port=tds_server.ports["plain"],
+        user="sa",
+        password=tds_server.admin_password,
+        timeout=60,
+        login_timeout=60,
+        tds_version=0x71000001,
+    ) as connection:
         cursor = connection.cursor()
         cursor.execute("select %s, N'x', cast('2020-01-02' as date)", (5,))
         assert cursor.fetchall() == [(5, "x", "2020-01-02")]
 
 
 def test_a_blob_of_100_mb(tds_server: TdsServer) -> None:
-    with pytds.connect(tds_server.host, port=tds_server.ports["plain"], user="sa", password=tds_server.admin_password,
-                       timeout=60, login_timeout=60) as connection:  # fmt: skip
+    with pytds.connect(
+        tds_server.host,
+        port=tds_server.ports["plain"],
+        user="sa",
+        password=tds_server.admin_password,
+        timeout=60,
+        login_timeout=60,
+    ) as connection:
         cursor = connection.cursor()
         cursor.execute("select cast(replicate(cast(0x41 as varbinary(max)), 104857600) as varbinary(max))")
         ((blob,),) = cursor.fetchall()
@@ -113,14 +143,30 @@ def test_a_blob_of_100_mb(tds_server: TdsServer) -> None:
 
 @pytest.mark.parametrize(
     ("listener", "encryption", "version"),
-    [("plain", "off", "7.4"), ("main", "request", "7.4"), ("main", "require", "7.4"), ("required", "request", "7.4"),
-     ("small", "request", "7.3"), ("main", "request", "7.2"), ("old", "off", "7.4"), ("main", "require", "7.1")],
-)  # fmt: skip
+    [
+        ("plain", "off", "7.4"),
+        ("main", "request", "7.4"),
+        ("main", "require", "7.4"),
+        ("required", "request", "7.4"),
+        ("small", "request", "7.3"),
+        ("main", "request", "7.2"),
+        ("old", "off", "7.4"),
+        ("main", "require", "7.1"),
+    ],
+)
 def test_tsql(tds_server: TdsServer, listener: str, encryption: str, version: str) -> None:
-    done = freetds("tsql", address(tds_server, listener), encryption, ["-o", "q"], version=version, typed=(
-        "select N'é漢' as said, @@spid as spid\ngo\nprint N'printed'\nselect name from sys.databases where name = "
-        "'master'\ngo\n"
-        "raiserror('in the middle', 16, 3)\nselect 'behind'\ngo\nexit\n"))  # fmt: skip
+    done = freetds(
+        "tsql",
+        address(tds_server, listener),
+        encryption,
+        ["-o", "q"],
+        version=version,
+        typed=(
+            "select N'é漢' as said, @@spid as spid\ngo\nprint N'printed'\nselect name from sys.databases where name = "
+            "'master'\ngo\n"
+            "raiserror('in the middle', 16, 3)\nselect 'behind'\ngo\nexit\n"
+        ),
+    )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     session = next(int(line.split("\t")[1]) for line in lines if line.startswith("é漢"))
@@ -168,11 +214,17 @@ def test_bsqldb(tds_server: TdsServer) -> None:
 
 @pytest.mark.parametrize(
     ("listener", "settings"),
-    [("plain", "Encrypt=no"), ("main", "Encrypt=no"), ("main", "Encrypt=yes;TrustServerCertificate=yes"),
-     ("required", "Encrypt=yes;TrustServerCertificate=yes"), ("strict",
-     "Encrypt=strict;ServerCertificate={certificate}"),
-     ("mars", "Encrypt=no;MARS_Connection=yes"), ("small", "Encrypt=no"), ("routing", "Encrypt=no")],
-)  # fmt: skip
+    [
+        ("plain", "Encrypt=no"),
+        ("main", "Encrypt=no"),
+        ("main", "Encrypt=yes;TrustServerCertificate=yes"),
+        ("required", "Encrypt=yes;TrustServerCertificate=yes"),
+        ("strict", "Encrypt=strict;ServerCertificate={certificate}"),
+        ("mars", "Encrypt=no;MARS_Connection=yes"),
+        ("small", "Encrypt=no"),
+        ("routing", "Encrypt=no"),
+    ],
+)
 def test_microsofts_odbc_driver(tds_server: TdsServer, listener: str, settings: str) -> None:
     place = address(tds_server, listener)
     connection = odbc(place, settings.format(certificate=place.certificate), autocommit=False)
@@ -231,11 +283,16 @@ def test_tedious(tds_server: TdsServer, listener: str, mode: str) -> None:
     assert done.returncode == 0, done.stderr
     said = [(each["step"], each["value"]) for each in map(json.loads, done.stdout.splitlines())]
     assert said == [
-        ("parameters", [[5, "é漢", {"type": "Buffer", "data": [0, 255]}]]), ("prepared", [2]), ("prepared", [42]),
+        ("parameters", [[5, "é漢", {"type": "Buffer", "data": [0, 255]}]]),
+        ("prepared", [2]),
+        ("prepared", [42]),
         ("bulk", 3),
-        ("kept", [[1, "a", 1], [2, None, None], [3, "é", 9000]]), ("error", [50000, "in the middle"]),
-        ("cancelled", ["waiting", "ECANCEL"]), ("cancelled", ["rows", "ECANCEL"]), ("after", [[7]]),
-    ]  # fmt: skip
+        ("kept", [[1, "a", 1], [2, None, None], [3, "é", 9000]]),
+        ("error", [50000, "in the middle"]),
+        ("cancelled", ["waiting", "ECANCEL"]),
+        ("cancelled", ["rows", "ECANCEL"]),
+        ("after", [[7]]),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -249,7 +306,14 @@ def test_jtds(tds_server: TdsServer, listener: str, settings: str) -> None:
     done = run_java("SqlserverJdbc", JTDS, [place], {"DB_USER": "sa", "DB_PASSWORD": tds_server.admin_password})
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines() == [
-        "prepared=é漢|12.34|2", "prepared=é漢|12.34|42", "batch=3", "cursor=3|row 3", "first=row 1",
-        "error=208|Invalid object name 'nowhere_at_all'.", "result=1", "next=2", "cancelled=The query has timed out.",
+        "prepared=é漢|12.34|2",
+        "prepared=é漢|12.34|42",
+        "batch=3",
+        "cursor=3|row 3",
+        "first=row 1",
+        "error=208|Invalid object name 'nowhere_at_all'.",
+        "result=1",
+        "next=2",
+        "cancelled=The query has timed out.",
         "after=7",
-    ]  # fmt: skip
+    ]

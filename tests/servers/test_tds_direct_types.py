@@ -56,8 +56,15 @@ TYPES: list[tuple[str, str, Any]] = [
 
 @pytest.fixture(scope="module")
 def python_tds(tds_server: TdsServer) -> Any:
-    with pytds.connect(tds_server.host, port=tds_server.ports["plain"], user="sa", password=tds_server.admin_password,
-                       timeout=60, login_timeout=60, autocommit=True) as connection:  # fmt: skip
+    with pytds.connect(
+        tds_server.host,
+        port=tds_server.ports["plain"],
+        user="sa",
+        password=tds_server.admin_password,
+        timeout=60,
+        login_timeout=60,
+        autocommit=True,
+    ) as connection:
         yield connection
 
 
@@ -98,11 +105,22 @@ def test_microsofts_driver_reads(driver: Any, declared: str, literal: str, expec
 
 @pytest.mark.parametrize(
     "value",
-    [True, 5, -(1 << 40), 1.5, decimal.Decimal("-12345.678"), datetime.date(2024, 1, 2), MOMENT, "漢😀", "x" * 9000,
+    [
+        True,
+        5,
+        -(1 << 40),
+        1.5,
+        decimal.Decimal("-12345.678"),
+        datetime.date(2024, 1, 2),
+        MOMENT,
+        "漢😀",
+        "x" * 9000,
         b"\0\xff",
-     b"y" * 9000, None],
+        b"y" * 9000,
+        None,
+    ],
     ids=lambda value: f"{type(value).__name__}-{len(value) if isinstance(value, str | bytes) else ''}",
-)  # fmt: skip
+)
 def test_parameters_come_back(python_tds: Any, driver: Any, value: Any) -> None:
     cursor = python_tds.cursor()
     if not isinstance(value, bytes):  # python-tds sends bytes as text

@@ -10,7 +10,7 @@ from .encoding import Value, text_of
 from .response import Response
 from .schema_model import Model
 from .sql_types import SYSNAME, TEXT, ResultColumn, SqlType, parsed
-from .system_views import digits, most_bytes
+from .view_rows import digits, most_bytes
 
 if TYPE_CHECKING:
     from .procedures import Procedures

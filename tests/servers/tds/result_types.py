@@ -16,27 +16,92 @@ _OF_FUNCTIONS = {
     **dict.fromkeys(("sysdatetime", "sysutcdatetime"), SqlType("datetime2", scale=7)),
     "sysdatetimeoffset": SqlType("datetimeoffset", scale=7),
     **dict.fromkeys(("newid", "newsequentialid"), SqlType("uniqueidentifier")),
-    **dict.fromkeys(("db_name", "suser_sname", "suser_name", "user_name", "schema_name", "object_name", "host_name",
-                     "app_name", "original_login", "type_name", "col_name", "system_user", "quotename"), SYSNAME),
-    **dict.fromkeys(("count", "datediff", "datepart", "year", "month", "day", "len", "charindex", "object_id", "db_id",
-                     "schema_id", "error_number", "datalength", "ascii", "unicode", "is_srvrolemember", "is_member",
-                     "has_dbaccess", "columnproperty", "error_severity", "error_state", "error_line", "row_number"),
-                     INT),
+    **dict.fromkeys(
+        (
+            "db_name",
+            "suser_sname",
+            "suser_name",
+            "user_name",
+            "schema_name",
+            "object_name",
+            "host_name",
+            "app_name",
+            "original_login",
+            "type_name",
+            "col_name",
+            "system_user",
+            "quotename",
+        ),
+        SYSNAME,
+    ),
+    **dict.fromkeys(
+        (
+            "count",
+            "datediff",
+            "datepart",
+            "year",
+            "month",
+            "day",
+            "len",
+            "charindex",
+            "object_id",
+            "db_id",
+            "schema_id",
+            "error_number",
+            "datalength",
+            "ascii",
+            "unicode",
+            "is_srvrolemember",
+            "is_member",
+            "has_dbaccess",
+            "columnproperty",
+            "error_severity",
+            "error_state",
+            "error_line",
+            "row_number",
+        ),
+        INT,
+    ),
     **dict.fromkeys(("count_big", "datediff_big"), BIGINT),
     **dict.fromkeys(("scope_identity", "ident_current"), SqlType("numeric", precision=38)),
-    **dict.fromkeys(("upper", "lower", "concat", "replace", "substring", "left", "right", "ltrim", "rtrim",
-        "error_message",
-                     "datename", "stuff", "reverse"), TEXT),
+    **dict.fromkeys(
+        (
+            "upper",
+            "lower",
+            "concat",
+            "replace",
+            "substring",
+            "left",
+            "right",
+            "ltrim",
+            "rtrim",
+            "error_message",
+            "datename",
+            "stuff",
+            "reverse",
+        ),
+        TEXT,
+    ),
     "replicate": SqlType("nvarchar", 4000),
-    "serverproperty": SqlType("sql_variant"), "databasepropertyex": SqlType("sql_variant"),
-    "connectionproperty": SqlType("sql_variant"), "session_context": SqlType("sql_variant"),
+    "serverproperty": SqlType("sql_variant"),
+    "databasepropertyex": SqlType("sql_variant"),
+    "connectionproperty": SqlType("sql_variant"),
+    "session_context": SqlType("sql_variant"),
     **dict.fromkeys(("sqrt", "pow", "power", "exp", "log", "rand"), FLOAT),
     "hashbytes": SqlType("varbinary", 8000),
     "xact_state": SqlType("smallint"),
-}  # fmt: skip
-_OF_GLOBALS = {"@@version": SqlType("nvarchar", 300), "@@servername": SYSNAME, "@@language": SYSNAME,
-               "@@identity": SqlType("numeric", precision=38), "@@servicename": SYSNAME, "@@spid": SqlType("smallint"),
-               "@@options": INT, "@@max_precision": SqlType("tinyint"), "@@dbts": SqlType("varbinary", 8)}  # fmt: skip
+}
+_OF_GLOBALS = {
+    "@@version": SqlType("nvarchar", 300),
+    "@@servername": SYSNAME,
+    "@@language": SYSNAME,
+    "@@identity": SqlType("numeric", precision=38),
+    "@@servicename": SYSNAME,
+    "@@spid": SqlType("smallint"),
+    "@@options": INT,
+    "@@max_precision": SqlType("tinyint"),
+    "@@dbts": SqlType("varbinary", 8),
+}
 
 
 def of_value(value: Value) -> SqlType:
@@ -133,8 +198,9 @@ def of_select(statement: Statement, variables: dict[str, SqlType]) -> list[SqlTy
     return found
 
 
-def settled(declared: Sequence[str | None], written: list[SqlType | None] | None, first: tuple[Value, ...] | None
-            ) -> list[SqlType]:  # fmt: skip
+def settled(
+    declared: Sequence[str | None], written: list[SqlType | None] | None, first: tuple[Value, ...] | None
+) -> list[SqlType]:
     """The type of each column, from what is known best to what is known least."""
     types = []
     for index, name in enumerate(declared):

@@ -37,10 +37,25 @@ def _tables(tokens: Sequence[Token]) -> list[tuple[str, str]]:
         alias = tokens[end + 1] if end + 1 < len(tokens) else None
         if alias is not None and alias.is_word("as"):
             alias = tokens[end + 2]
-        named = alias is not None and alias.is_word() and not alias.is_word(
-            "where", "join", "inner", "left", "on", "order", "group", "set", "values", "cross", "union", "option",
-            "select"
-        )  # fmt: skip
+        named = (
+            alias is not None
+            and alias.is_word()
+            and not alias.is_word(
+                "where",
+                "join",
+                "inner",
+                "left",
+                "on",
+                "order",
+                "group",
+                "set",
+                "values",
+                "cross",
+                "union",
+                "option",
+                "select",
+            )
+        )
         found.append((tokens[end].name, alias.name if named and alias is not None else ""))
     return found
 

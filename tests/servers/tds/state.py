@@ -19,9 +19,10 @@ from .statement_log import StatementLog
 from .tokens import SERVER_NAME
 
 VERSION_TEXT = (
-    "Microsoft SQL Server 2022 (RTM) - {}.{}.{}.{} (X64) \n\tTest server of TDS, answering from SQLite\n"
-    .format(*PRODUCT_VERSION)
-)  # fmt: skip
+    "Microsoft SQL Server 2022 (RTM) - {}.{}.{}.{} (X64) \n\tTest server of TDS, answering from SQLite\n".format(
+        *PRODUCT_VERSION
+    )
+)
 
 
 @dataclass
@@ -105,36 +106,63 @@ class Session:
     def _register(self, connection: apsw.Connection) -> None:
         version = ".".join(map(str, PRODUCT_VERSION))
         properties: dict[str, Value] = {
-            "productversion": version, "servername": SERVER_NAME, "edition": "Developer Edition (64-bit)",
-            "engineedition": 3, "productlevel": "RTM", "machinename": SERVER_NAME, "instancename": None,
-            "collation": "SQL_Latin1_General_CP1_CI_AS", "isintegratedsecurityonly": 0, "isclustered": 0,
-            "productmajorversion": str(PRODUCT_VERSION[0]), "ishadrenabled": 0, "productbuild": str(PRODUCT_VERSION[2]),
-        }  # fmt: skip
+            "productversion": version,
+            "servername": SERVER_NAME,
+            "edition": "Developer Edition (64-bit)",
+            "engineedition": 3,
+            "productlevel": "RTM",
+            "machinename": SERVER_NAME,
+            "instancename": None,
+            "collation": "SQL_Latin1_General_CP1_CI_AS",
+            "isintegratedsecurityonly": 0,
+            "isclustered": 0,
+            "productmajorversion": str(PRODUCT_VERSION[0]),
+            "ishadrenabled": 0,
+            "productbuild": str(PRODUCT_VERSION[2]),
+        }
         named = {
             "db_name": self._db_name,
             "db_id": lambda name=None: self._number(name or self.database),
-            "suser_sname": lambda *_: self.login.user, "suser_name": lambda *_: self.login.user,
-            "original_login": lambda: self.login.user, "user_name": lambda *_: "dbo",
-            "host_name": lambda: self.login.host, "app_name": lambda: self.login.application,
+            "suser_sname": lambda *_: self.login.user,
+            "suser_name": lambda *_: self.login.user,
+            "original_login": lambda: self.login.user,
+            "user_name": lambda *_: "dbo",
+            "host_name": lambda: self.login.host,
+            "app_name": lambda: self.login.application,
             "schema_name": lambda *number: self.schemas()[int(number[0]) - 1] if number else "dbo",
             "schema_id": lambda *name: self.schemas().index(name[0].lower()) + 1 if name else 1,
-            "object_id": self._object_id, "object_name": self._object_name,
+            "object_id": self._object_id,
+            "object_name": self._object_name,
             "serverproperty": lambda name: properties.get(str(name).lower()),
-            "databasepropertyex": lambda _db, name: {"collation": properties["collation"], "status": "ONLINE",
-                                                     "updateability": "READ_WRITE"}.get(str(name).lower()),
+            "databasepropertyex": lambda _db, name: {
+                "collation": properties["collation"],
+                "status": "ONLINE",
+                "updateability": "READ_WRITE",
+            }.get(str(name).lower()),
             "connectionproperty": lambda name: {"net_transport": "TCP", "auth_scheme": "SQL"}.get(str(name).lower()),
             "scope_identity": lambda: self.identity,
             "ident_current": lambda _table: self.identity,
-            "is_srvrolemember": lambda *_: 1, "is_member": lambda *_: 1, "has_dbaccess": lambda *_: 1,
-            "has_perms_by_name": lambda *_: 1, "is_rolemember": lambda *_: 1,
+            "is_srvrolemember": lambda *_: 1,
+            "is_member": lambda *_: 1,
+            "has_dbaccess": lambda *_: 1,
+            "has_perms_by_name": lambda *_: 1,
+            "is_rolemember": lambda *_: 1,
             "xact_state": lambda: -1 if self.doomed else int(self.transactions > 0),
-            "error_number": lambda: self._caught(0), "error_severity": lambda: self._caught(1),
-            "error_state": lambda: self._caught(2), "error_line": lambda: self._caught(3),
-            "error_procedure": lambda: self._caught(4) or None, "error_message": lambda: self._caught(5),
-            "tsql_global": self._global, "session_context": lambda _name: None, "context_info": lambda: None,
-            "object_definition": lambda _number: None, "columnproperty": lambda *_: 0, "objectproperty": lambda *_: 0,
-            "type_name": _type_name, "current_transaction_id": lambda: self.descriptor,
-        }  # fmt: skip
+            "error_number": lambda: self._caught(0),
+            "error_severity": lambda: self._caught(1),
+            "error_state": lambda: self._caught(2),
+            "error_line": lambda: self._caught(3),
+            "error_procedure": lambda: self._caught(4) or None,
+            "error_message": lambda: self._caught(5),
+            "tsql_global": self._global,
+            "session_context": lambda _name: None,
+            "context_info": lambda: None,
+            "object_definition": lambda _number: None,
+            "columnproperty": lambda *_: 0,
+            "objectproperty": lambda *_: 0,
+            "type_name": _type_name,
+            "current_transaction_id": lambda: self.descriptor,
+        }
         for name, function in named.items():
             connection.create_scalar_function(name, function)  # type: ignore[arg-type]
 
@@ -153,12 +181,27 @@ class Session:
 
     def _global(self, name: str) -> Value:
         values: dict[str, Value] = {
-            "version": VERSION_TEXT, "servername": SERVER_NAME, "servicename": "MSSQLSERVER", "spid": self.spid,
-            "trancount": self.transactions, "rowcount": self.row_count, "identity": self.identity,
-            "error": self.last_error, "language": "us_english", "langid": 0, "max_precision": 38, "fetch_status": -1,
-            "microsoftversion": PRODUCT_VERSION[0] << 24 | PRODUCT_VERSION[2], "textsize": 2147483647, "options": 5496,
-            "lock_timeout": -1, "nestlevel": self.depth, "datefirst": 7, "dbts": bytes(8), "max_connections": 32767,
-        }  # fmt: skip
+            "version": VERSION_TEXT,
+            "servername": SERVER_NAME,
+            "servicename": "MSSQLSERVER",
+            "spid": self.spid,
+            "trancount": self.transactions,
+            "rowcount": self.row_count,
+            "identity": self.identity,
+            "error": self.last_error,
+            "language": "us_english",
+            "langid": 0,
+            "max_precision": 38,
+            "fetch_status": -1,
+            "microsoftversion": PRODUCT_VERSION[0] << 24 | PRODUCT_VERSION[2],
+            "textsize": 2147483647,
+            "options": 5496,
+            "lock_timeout": -1,
+            "nestlevel": self.depth,
+            "datefirst": 7,
+            "dbts": bytes(8),
+            "max_connections": 32767,
+        }
         return values.get(name)
 
     # -- names
@@ -267,7 +310,7 @@ class Session:
 
 
 def _type_name(number: int | None) -> str | None:
-    from .system_views import TYPES
+    from .view_rows import TYPES
 
     return next((name for name, one in TYPES.items() if one == number), None)
 
