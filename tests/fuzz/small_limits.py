@@ -20,7 +20,6 @@ from bastion.protocols.mysql import client_side as mysql_client_side  # noqa: E4
 from bastion.protocols.mysql import server_side as mysql_server_side  # noqa: E402
 from bastion.protocols.postgres import exchange as postgres_exchange  # noqa: E402
 from bastion.protocols.postgres import server_side as postgres_server_side  # noqa: E402
-
 from bastion.protocols.tds import calls as tds_calls  # noqa: E402
 from bastion.protocols.tds import client_side as tds_client_side  # noqa: E402
 from bastion.protocols.tds import constants as tds_constants  # noqa: E402

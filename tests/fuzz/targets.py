@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import small_limits  # noqa: F401  isort: skip - before any reader
-from . import mysql_login, mysql_session, postgres_login, postgres_session, tds_login, tds_session
+from . import (
+    mysql_login,
+    mysql_session,
+    oracle_login,
+    oracle_session,
+    postgres_login,
+    postgres_session,
+    tds_login,
+    tds_session,
+)
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -27,6 +36,8 @@ TARGETS = {
     "mysql-login": Target(mysql_login.one_input, mysql_login.seeds),
     "tds-session": Target(tds_session.one_input, tds_session.seeds),
     "tds-login": Target(tds_login.one_input, tds_login.seeds),
+    "oracle-session": Target(oracle_session.one_input, oracle_session.seeds),
+    "oracle-login": Target(oracle_login.one_input, oracle_login.seeds),
 }
 
 

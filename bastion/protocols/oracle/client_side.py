@@ -99,14 +99,16 @@ class OracleClientSide:
             self._marker(packet, pieces)
             return
         if packet.kind != c.DATA:
-            if packet.kind not in (c.CONTROL, c.NULL):
-                raise Malformed(f"a packet {packet.name} inside a session")
+            if packet.kind not in (c.CONTROL, c.NULL) or self._held:
+                raise Malformed(f"a packet {packet.name} where a call should be, or go on")
             pieces.append(Piece(packet.data, len(packet.data), packet.name))
             return
         if packet.data_flags & (c.COMPRESSED | c.BEGIN_PIPELINE):
             raise Malformed("compressed data or a pipeline, which were not agreed on")
         content = packet.content
         if not content:
+            if self._held:
+                raise Malformed("nothing where a call should go on")
             self.leaving = self.leaving or bool(packet.data_flags & c.END_OF_FILE)
             pieces.append(Piece(packet.data, len(packet.data), "end of file"))
             return
@@ -126,6 +128,8 @@ class OracleClientSide:
         if self._held:
             raw = b"".join(self._held)
             self._clear()
+            if self._current is not None:
+                self._current.passed = True
             pieces.append(Piece(raw, len(raw), "call that was broken off", tuple(self._taken())))
         pieces.append(Piece(packet.data, len(packet.data), "marker"))
 
@@ -237,6 +241,7 @@ class OracleClientSide:
         refused = current is not None and current.error is not None
         piece = Piece(raw, len(raw), kind, notes, True, not refused, number)
         if current is not None:
+            current.passed = True
             current.pieces.append(piece)
         pieces.append(piece)
 

@@ -43,6 +43,7 @@ class Waiting:
     number    of its statement, None where it is none
     cursor    what is known of the cursor that it uses
     error     the bastion's answer in place of the server's: it was refused
+    passed    the beginning of it, or more, has been given to whoever passes it on
     """
 
     call: Call
@@ -51,6 +52,7 @@ class Waiting:
     text: str = ""
     cursor: Cursor | None = None
     error: bytes | None = None
+    passed: bool = False
     pieces: list[Piece] = field(default_factory=list)
 
 
@@ -74,7 +76,7 @@ class Exchange:
     def running(self) -> Waiting | None:
         """What the server is at work on."""
         for each in self.waiting:
-            if each.error is None:
+            if each.error is None and each.passed:
                 return each
         return None
 

@@ -61,7 +61,11 @@ class OracleServerSide:
         return 0 if self._reply is None else self._reply.expected.rows
 
     def open_statements(self) -> list[int]:
-        return [each.number for each in self._exchange.waiting if each.number is not None and each.error is None]
+        return [
+            each.number
+            for each in self._exchange.waiting
+            if each.number is not None and each.error is None and each.passed
+        ]
 
     def due(self) -> bytes:
         waiting = self._exchange.waiting
