@@ -266,7 +266,7 @@ async def test_pause_rewind_before_the_watch_and_catch_up(tmp_path: Path) -> Non
         await until(pilot, lambda: "what was before" in shown(pilot))
         assert "select id, customer" not in shown(pilot)
         there.screen.put((60.0, "o", recorded.at(4, 2, "much later!")))
-        await until(pilot, lambda: "1 min 29 s behind" in shown(pilot))
+        await until(pilot, lambda: "1 min 30 s behind" in shown(pilot))
         await pilot.press("c")
         await until(pilot, lambda: "much later!" in shown(pilot))
         assert "● LIVE" in shown(pilot)
