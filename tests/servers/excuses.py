@@ -91,8 +91,9 @@ EXCUSES: dict[str, Excuse] = {
     "no-freetds": Excuse("FreeTDS's programs are not on this machine: install freetds-bin", lambda: not _can_install()),
     "no-jtds": Excuse("jTDS is not on this machine: install libjtds-java", lambda: not _can_install()),
     "no-microsoft-odbc": Excuse(
-        "Microsoft's ODBC driver is not on this machine: its wheel is for Linux on x86-64 and ARM",
-        lambda: sys.platform != "linux",
+        "Microsoft's ODBC driver or what loads it is not on this machine: its wheel is for Linux on x86-64 and ARM, "
+        "the loader is Debian's libodbc2",
+        lambda: sys.platform != "linux" or not _can_install(),
     ),
     "no-tmux": Excuse("tmux is not on this machine: install tmux", lambda: not _can_install()),
     "no-captures": Excuse(
