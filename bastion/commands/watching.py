@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 
 from bastion.api import live, methods, risks
@@ -22,6 +21,8 @@ WAIT = 10.0
 
 async def show_live(context: Context, wanted: m.SessionFilter, *, json: bool) -> int:
     """Prints what runs now, the riskiest first; rates are those of one second."""
+    import asyncio  # a program that only prints its help does without it
+
     kept = live.LiveList()
     await _take_in(context, kept)
     if kept.sessions:
