@@ -13,12 +13,15 @@ from textual.containers import Grid, Vertical
 from textual.widgets import Static
 
 from backends.link import LinkError
-from backends.visible_text import visible_line
-from bastion.api import methods
+from backends.visible_text import visible, visible_line
+from bastion.api import live, methods
+from bastion.api import messages as m
 from bastion.api.language import translate as _
+from bastion.api.methods import Method
 from bastion.api.refusals import Refused
 from bastion.api.screens import ScreenOfRequest, ScreenSessions
 
+from .live_acts import ActDialog
 from .replay import ReplayRequest, moments_of, open_replay
 from .widgets.frame import KeyLine
 from .widgets.screen_pane import ScreenPane
@@ -156,7 +159,9 @@ class WatchScreen(Page):
         Binding("f6,tab", "next_tile(1)", mark("Next tile"), key_display="F6"),
         Binding("shift+tab", "next_tile(-1)", show=False),
         Binding("z", "zoom", mark("Zoom")),
-        Binding("r", "replay", mark("Replay")),
+        Binding("x", "end", mark("End session")),
+        Binding("H", "hold", mark("Hold the next statement"), show=False),
+        Binding("r", "replay", mark("Replay"), show=False),
         *[Binding(str(number), f"tile({number})", show=False) for number in range(1, MOST_TILES + 1)],
     ]
 
@@ -247,6 +252,9 @@ class WatchScreen(Page):
             return isinstance(parameters[0], int) and parameters[0] <= len(self.sessions)
         if action == "replay":
             return tile is not None and not tile.alone
+        if action in ("end", "hold"):
+            pane = tile.query_one(StatementPane) if tile is not None else None
+            return pane is not None and pane.facts is not None and not pane.over
         return True
 
     def action_leave(self) -> None:
@@ -274,6 +282,55 @@ class WatchScreen(Page):
         self._zoomed = not self._zoomed
         self._lay_out()
 
+    def _facts(self) -> live.LiveSession | None:
+        tile = self._tile
+        return tile.query_one(StatementPane).facts if tile is not None else None
+
+    @work(exclusive=True, group="act")
+    async def action_end(self) -> None:
+        """As on the list of what runs now: with a reason."""
+        facts = self._facts()
+        if facts is None:
+            return
+        text = _(
+            "What runs is cancelled on the database; an open transaction is rolled back. They are told who and why."
+        )
+        typed = await self.app.push_screen_wait(
+            ActDialog(_("End this session"), f"{_whose(facts)}\n{text}", danger=True)
+        )
+        if typed is not None:
+            await self._act(
+                methods.SESSION_END, methods.ById(id=facts.id, reason=typed["reason"]), _("The session is ended.")
+            )
+
+    @work(exclusive=True, group="act")
+    async def action_hold(self) -> None:
+        """Holds the next statement, or lets the held one go."""
+        facts = self._facts()
+        if facts is None:
+            return
+        if facts.figures.hold is not None:
+            text = f"{_whose(facts)}\n{visible(facts.figures.running or '')[:300]}"
+            typed = await self.app.push_screen_wait(ActDialog(_("Let it go"), text))
+            if typed is not None:
+                request = live.ReleaseRequest(id=facts.id, reason=typed["reason"])
+                said = _("Statement {seq} goes on.").format(seq=facts.figures.hold.seq or facts.figures.seq + 1)
+                await self._act(methods.RELEASE, request, said)
+            return
+        text = _("Its next statement waits here until you let it go or refuse it. Nothing of it reaches the database.")
+        typed = await self.app.push_screen_wait(ActDialog(_("Hold the next statement"), f"{_whose(facts)}\n{text}"))
+        if typed is not None:
+            said = _("The next statement of {user} waits.").format(user=visible_line(facts.user))
+            await self._act(methods.HOLD, live.HoldRequest(id=facts.id, reason=typed["reason"]), said)
+
+    async def _act(self, method: Method, request: m.Message, said: str) -> None:
+        try:
+            await self.workstation.bastion.call(method, request)
+        except (Refused, LinkError) as error:
+            self.workstation.told(sentence(error), bad=True)
+        else:
+            self.workstation.told(said)
+
     def action_replay(self) -> None:
         tile = self._tile
         if tile is not None:
@@ -282,3 +339,12 @@ class WatchScreen(Page):
     @on(StatementPane.ReplayWanted)
     def _replay_wanted(self, message: StatementPane.ReplayWanted) -> None:
         open_replay(self.workstation, ReplayRequest(message.session, message.seq))
+
+
+def _whose(facts: live.LiveSession) -> str:
+    return visible_line(
+        _("{user} on {database} as {account}, from {source} with {client}.").format(
+            user=facts.user, database=facts.database, account=facts.account, source=facts.source,
+            client=facts.client or "-",
+        )
+    )  # fmt: skip

@@ -330,3 +330,22 @@ async def test_a_workstation_without_a_session_is_watched_as_its_screen(tmp_path
         open_watch(there.at.app, ["screen-0f"])
         await until(pilot, lambda: "120×40" in shown(pilot))
         assert there.at.link.asked("session.watch") == []
+
+
+async def test_what_is_watched_is_held_and_ended_for_a_reason(tmp_path: Path) -> None:
+    there = Watched(tmp_path, **{"session.hold": None})
+    async with there.at.app.run_test(size=SMALL, notifications=True) as pilot:
+        await there.open(pilot)
+        await pilot.press("H")
+        await settled(pilot)
+        await pilot.press(*"looks odd", "enter")
+        await until(pilot, lambda: "The next statement of alice waits." in told(pilot))
+        assert [each.reason for each in there.at.link.asked("session.hold")] == ["looks odd"]
+        await pilot.press("x")
+        await settled(pilot)
+        await pilot.press("enter")
+        await settled(pilot)
+        assert there.at.link.asked("session.end") == []  # not without a reason
+        await pilot.press(*"case 17", "enter")
+        await until(pilot, lambda: "The session is ended." in told(pilot))
+        assert [each.reason for each in there.at.link.asked("session.end")] == ["case 17"]
