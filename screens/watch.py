@@ -51,9 +51,6 @@ class Tile(Vertical):
     Tile > ScreenPane { display: none; }
     Tile.screen > ScreenPane { display: block; }
     Tile.screen > StatementPane { display: none; }
-    WatchScreen.several Tile { border-bottom: solid $line; }
-    WatchScreen.several Tile .head { border-left: outer $surface; }
-    WatchScreen.several Tile.chosen .head { border-left: outer $accent; }
     """
 
     def __init__(self, session: str, *, screen: bool) -> None:
@@ -149,7 +146,9 @@ class WatchScreen(Page):
     WatchScreen #tiles { height: 1fr; grid-gutter: 0 1; }
     WatchScreen #others { height: 1; background: $panel; padding: 0 1; display: none; }
     WatchScreen.one #others { display: block; }
-    WatchScreen.one Tile { display: none; border: none; }
+    WatchScreen.several Tile .head { border-left: outer $surface; }
+    WatchScreen.several Tile.chosen .head { border-left: outer $accent; }
+    WatchScreen.one Tile { display: none; }
     WatchScreen.one Tile.chosen { display: block; }
     """
 
