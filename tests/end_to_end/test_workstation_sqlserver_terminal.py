@@ -68,7 +68,7 @@ def test_a_day_at_the_console_of_sql_server(granted: BastionProcess, terminal: T
     terminal.press("\x1b")
     terminal.wait(lambda text: "Esc Close" not in text and "parcel two" in text)
 
-    terminal.press("\r\rgo\rdeclare @n int = 41; set @n = @n + 1; select @n as answer; print N'said by the server'" + F5)
+    terminal.press("\r\rgo\rdeclare @n int = 41; set @n += 1; select @n as answer; print N'said by the server'" + F5)
     terminal.wait(lambda text: "answer" in text and "42" in text)
 
     terminal.press("\rgo\rwaitfor delay '00:01:30'" + CTRL_J)
