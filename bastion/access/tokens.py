@@ -294,7 +294,8 @@ class Tokens:
             catalog=(database.allowed_names or [""])[0],
             service=database.service,
             sid=database.sid,
-            asks_password=not hosted or rules.client_password == "token",
+            # Oracle's login needs a password that both sides know.
+            asks_password=not hosted or rules.client_password == "token" or database.engine == "oracle",
         )
         return m.Token(
             id=row.id,

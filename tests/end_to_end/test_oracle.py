@@ -289,3 +289,11 @@ def test_a_held_statement_that_is_refused_fails_as_oracle_s_do_and_the_session_g
     assert "insert into held_items values (:1)" not in oracles.servers["23ai"].log
     states = [(each["kind"], each["state"]) for each in oracles.record("held")]
     assert states == [("create", "done"), ("insert", "refused"), ("select", "done"), ("drop", "done")]
+
+
+def test_the_token_says_that_it_is_the_client_s_password(oracles: Oracles) -> None:
+    oracles.tunnel("23ai")
+    token = token_of(oracles.bastion, "alice", "oracle-23ai")
+    assert token["asks_password"] is True
+    assert token["lines"]["client"].startswith("sqlplus ")
+    assert token["lines"]["client"].endswith("/FREEPDB1")
