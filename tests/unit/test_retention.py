@@ -336,9 +336,7 @@ def _forge_a_tombstone(house: House) -> None:
     found = tombstones.newest(house.journal_folder)
     assert found is not None
     deletion = tombstones.deletion_of(found[1])
-    more = tombstones.Range(
-        removed[0].number, removed[-1].number, before.hash.hex(), removed[-1].hash.hex(), gone=True
-    )
+    more = tombstones.Range(removed[0].number, removed[-1].number, before.hash.hex(), removed[-1].hash.hex(), gone=True)
     forged = tombstones.tombstone(
         OTHER_KEY, "n1", at(0), msgspec.structs.replace(deletion, ranges=[*deletion.ranges, more])
     )
