@@ -18,7 +18,6 @@ from bastion.api import messages as m
 from bastion.api import methods
 from bastion.api.audit_filter import FilterUnreadable, joined, terms, with_term
 from bastion.api.language import translate as _
-from bastion.api.language import translate_many
 from bastion.api.refusals import Refused
 
 from .audit_acts import cancel_statement, end_session, table_of, token_of
@@ -37,6 +36,7 @@ from .audit_filters import FiltersDialog
 from .audit_form import FormDialog
 from .audit_listing import SessionListing, StatementListing
 from .audit_statement import StatementDialog
+from .audit_words import count_words, nothing_words
 from .replay import ReplayRequest, open_replay
 from .watch import open_watch
 from .widgets.filter_line import FilterInput, FilterLine
@@ -355,7 +355,9 @@ class AuditScreen(Page):
         self._list.show(headings, len(listing.entries), self._cursors[self._tab])
         self._cursors[self._tab] = self._list.cursor
         if not listing.entries:
-            self.query_one("#nothing", Static).update(self._nothing())
+            self.query_one("#nothing", Static).update(
+                nothing_words(listing, unreadable=self._wrong is not None, narrowed=self._narrowed)
+            )
         self._show_head()
         self._show_details()
         self.refresh_bindings()
@@ -374,7 +376,7 @@ class AuditScreen(Page):
         listing = self._listing
         if self._wrong is not None or (not listing.loaded and not listing.failure):
             return [] if self._wrong is not None else [_("searching …")]
-        facts = [self._count_words()]
+        facts = [count_words(listing, self._tab)]
         try:
             sort = next((term.values[0] for term in terms(self._line) if term.key == "sort"), "newest")
         except FilterUnreadable:
@@ -386,37 +388,10 @@ class AuditScreen(Page):
             facts.append(_("there is more since: F5"))
         return facts
 
-    def _count_words(self) -> str:
-        """How many there are, as far as that is known."""
-        listing = self._listing
-        have, count = len(listing.entries), listing.count
-        number, exact = (count.count, count.exact) if count is not None else (have, not listing.more)
-        number = max(number, have)
-        if self._tab == "sessions":
-            words = translate_many("{count} session", "{count} sessions", number)
-        else:
-            words = translate_many("{count} statement", "{count} statements", number)
-        said = words.format(count=f"{number:,}")
-        return said if exact else _("at least {count}").format(count=said)
-
-    def _nothing(self) -> Text:
-        """What to say where there is no entry."""
-        listing = self._listing
-        if self._wrong is not None:
-            return Text(_("Nothing is searched for until the filter can be read."), style="muted")
-        if listing.failure:
-            return Text(listing.failure + "\n\n" + _("F5 tries again."))
-        if not listing.loaded:
-            return Text(_("searching …"), style="muted")
-        if self._line.strip() or (self._tab == "sessions" and self._sessions.live_only):
-            said = Text(_("Nothing on record meets this filter."), style="bold")
-            said.append(
-                "\n\n" + _("/ changes it, Backspace goes back to the one before, F4 shows it as a form."), "not bold"
-            )
-            return said
-        said = Text(_("Nothing is on record yet."), style="bold")
-        said.append("\n\n" + _("Every statement that goes through the bastion appears here."), style="not bold")
-        return said
+    @property
+    def _narrowed(self) -> bool:
+        """Whether something is asked for, so that others may be on record."""
+        return bool(self._line.strip()) or (self._tab == "sessions" and self._sessions.live_only)
 
     def _show_details(self) -> None:
         text = Text()
