@@ -97,7 +97,8 @@ def test_completed_asked_for_and_there_again(granted: BastionProcess, desk: Desk
         terminal.kill()
 
     kept = [json.loads(item["value"]) for item in desk.call("bob", "personal.list", kind="history")["items"]]
-    assert [(entry["database"], entry["rows"]) for entry in kept if "parcels" in entry["text"]] == [(DATABASE, 1)]
+    here = [entry for entry in kept if entry["database"] == DATABASE and "parcels" in entry["text"]]
+    assert [entry["rows"] for entry in here] == [1]
     [altered] = [entry for entry in kept if "alter role" in entry["text"]]
     assert SECRET not in json.dumps(altered)
 
