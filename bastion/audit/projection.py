@@ -120,6 +120,7 @@ class Projection:
     def start(self) -> None:
         """Reads the cursor and starts the thread. Raises what the store raises."""
         self._shipped = self._store.read_now(self._cursor)
+        self.begins_at(self._shipped)
         self._journal.on_written = self._written
         self._thread.start()
 
@@ -144,6 +145,9 @@ class Projection:
     def wake(self) -> None:
         """There may be something new."""
         self._wake.set()
+
+    def begins_at(self, number: int) -> None:
+        """Called with where the store is, before anything is shipped."""
 
     def store_fails(self, reason: str) -> None:
         """Called when a batch was refused and the one before it was not."""

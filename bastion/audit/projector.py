@@ -69,6 +69,10 @@ class Told:
     def flush(self) -> None:
         """What is not written is not known here."""
 
+    def begins_at(self, number: int) -> None:
+        """Says where the store is, before anything is shipped."""
+        self._say(f"at {number}")
+
     def stored(self, number: int) -> None:
         """Passes it on."""
         self._say(f"stored {number}")
@@ -85,6 +89,10 @@ class _Projection(Projection):
         # No lingering: what is to go together is announced together. No patience: the other process has it.
         super().__init__(told, store, linger=0.0, patience=0.0)
         self._told = told
+
+    def begins_at(self, number: int) -> None:
+        # Said behind the first batch it would take back what that has said.
+        self._told.begins_at(number)
 
     def store_fails(self, reason: str) -> None:
         self._told.reason = reason
@@ -110,7 +118,6 @@ class Projector:
         projection = _Projection(told, store)
         threading.Thread(target=self._listen, args=(told, projection), name="announcements", daemon=True).start()
         if self._start(told, projection):
-            self._say(f"at {projection.shipped}")
             self._stopping.wait()
             projection.stop()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import subprocess
@@ -71,9 +72,13 @@ def fill_up(folder: Path, *, leave: int = 0) -> Path:
     ballast = folder / "ballast"
     ballast.touch()
     room = shutil.disk_usage(folder).free - leave
-    with ballast.open("wb") as file:
-        for _ in range(room // 4096):
-            file.write(b"\0" * 4096)
+    try:
+        with ballast.open("wb", buffering=0) as file:
+            for _ in range(room // 4096):
+                file.write(b"\0" * 4096)
+    except OSError as error:  # the bastion has written meanwhile: it is full all the same
+        if error.errno != errno.ENOSPC:
+            raise
     return ballast
 
 

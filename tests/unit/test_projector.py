@@ -13,20 +13,23 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from bastion.api import messages as m
 from bastion.audit import audit as audit_module
 from bastion.audit import projection_apart as apart_module
+from bastion.audit import projector as projector_module
 from bastion.audit.audit import Audit
 from bastion.audit.journal import Journal, NotStored
 from bastion.audit.projection import StoreBehind
 from bastion.audit.projection_apart import ProjectionApart
+from bastion.audit.projector import Parameters, Told
 from bastion.store import schema
 from bastion.store.store import Store, sqlite_url
 
-from .journal_samples import KEY, closed, done, logged_in, opened, sent
+from .journal_samples import KEY, closed, done, logged_in, open_journal, opened, sent
 from .test_projection import journal, migrated_store, rows, store  # noqa: F401 - the fixtures, for both databases
 
 LIMIT = 60.0
@@ -322,3 +325,28 @@ def test_the_process_ends_with_its_parent(tmp_path: Path, file_store: Store, sto
         os.close(descriptor)
     assert ended
     assert seen(file_store) == [(1, "sent")]
+
+
+class _Quick(Thread):
+    """A thread that has done everything before whoever started it goes on."""
+
+    def start(self) -> None:
+        super().start()
+        self.join(1.0)
+
+
+def test_what_the_first_batch_says_is_not_taken_back(tmp_path: Path, file_store: Store) -> None:
+    """Where the store was at the beginning is said first, however soon the first batch is there."""
+    journal = open_journal(tmp_path / "j")  # noqa: F811
+    journal.append(opened(), sent(1))
+    journal.close("over")
+    said: list[str] = []
+    parameters = Parameters(url="", folder=str(tmp_path / "j"), node="n1", parent=os.getppid())
+    told = Told(parameters, said.append)
+    told.number = journal.number
+    projection = projector_module._Projection(told, file_store)
+    projection._thread = _Quick(target=projection._run, daemon=True)
+    projection.start()
+    projection.stop()
+    assert said[0] == "at 0"
+    assert said[1:] == [f"stored {journal.number}"]
