@@ -33,7 +33,7 @@ class RecordAlarm(Dialog[None]):
     DEFAULT_CSS = """
     RecordAlarm > Vertical { width: 76; max-width: 96%; height: auto; max-height: 94%; }
     RecordAlarm VerticalScroll { height: auto; max-height: 100%; }
-    RecordAlarm .title { text-style: bold; color: $error; margin-bottom: 1; }
+    RecordAlarm .title { text-style: bold; color: $danger; margin-bottom: 1; }
     RecordAlarm .part { margin-bottom: 1; }
     """
 
