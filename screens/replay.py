@@ -269,6 +269,8 @@ class ReplayScreen(Page):
             if failed:
                 words = translate_many("{count} failed", "{count} failed", failed).format(count=failed)
                 text.append(f" · {words}", style="danger")
+            if self._looked_for:
+                text.append(" · " + _("finding “{words}”").format(words=visible_line(self._looked_for)), style="accent")
             if session.state in LIVE:
                 text.append(" · " + _("● LIVE"), style="ok")
             if self.screen_sessions is not None:
@@ -279,8 +281,6 @@ class ReplayScreen(Page):
             if session.end_reason:
                 more.append(session.end_reason)
             text.append(" · " + visible_line(" · ".join(more)), style="muted")
-            if self._looked_for:
-                text.append(" · " + _("finding “{words}”").format(words=visible_line(self._looked_for)), style="accent")
         self.query_one("#session", Static).update(text)
 
     def _show_statement(self) -> None:
@@ -384,6 +384,7 @@ class ReplayScreen(Page):
     def action_leave(self) -> None:
         if self.has_class("searching"):
             self.remove_class("searching")
+            self.query_one(LineInput).display = False
             self._line.focus()
         elif self.query_one("#result").has_focus_within:
             self._line.focus()
@@ -427,13 +428,15 @@ class ReplayScreen(Page):
         self.add_class("searching")
         line = self.query_one(LineInput)
         line.value = self._looked_for
-        line.focus()
+        line.display = True
+        self.set_focus(line)  # at once: what is typed next is for it
         line.select_all()
 
     @on(LineInput.Submitted)
     def _search(self, event: LineInput.Submitted) -> None:
         event.stop()
         self.remove_class("searching")
+        event.input.display = False
         self._line.focus()
         self._looked_for = event.value
         self._show_head()

@@ -117,13 +117,15 @@ class ScreenTextDialog(Dialog[float | None]):
         self.add_class("searching")
         line = self.query_one(LineInput)
         line.value = self.query_one(LinesView).looked_for
-        line.focus()
+        line.display = True
+        self.set_focus(line)  # at once: what is typed next is for it
         line.select_all()
 
     @on(LineInput.Submitted)
     def _search(self, event: LineInput.Submitted) -> None:
         event.stop()
         self.remove_class("searching")
+        event.input.display = False
         view = self.query_one(LinesView)
         view.focus()
         self._found = ""
@@ -142,6 +144,7 @@ class ScreenTextDialog(Dialog[float | None]):
     def action_leave(self) -> None:
         if self.has_class("searching"):
             self.remove_class("searching")
+            self.query_one(LineInput).display = False
             self.query_one(LinesView).focus()
         else:
             self.dismiss(None)

@@ -564,7 +564,8 @@ class ScreenPane(Vertical, can_focus=True):
         self.add_class("searching")
         line = self.query_one(LineInput)
         line.value = self._looked_for
-        line.focus()
+        line.display = True
+        self.screen.set_focus(line)  # at once: what is typed next is for it
         line.select_all()
         self._all_of_it()
 
@@ -594,6 +595,7 @@ class ScreenPane(Vertical, can_focus=True):
         if not self.has_class("searching"):
             return False
         self.remove_class("searching")
+        self.query_one(LineInput).display = False
         self.focus()
         return True
 
