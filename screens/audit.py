@@ -188,6 +188,8 @@ class AuditScreen(Page):
             self._names = await self.workstation.bastion.call(methods.AUDIT_NAMES, methods.Nothing())
         except (Refused, LinkError):
             return  # then no names are offered; the search itself says what is wrong
+        if self._filter.input.has_focus:
+            self._filter.suggest_again()
 
     def _load(self, *, further: bool = False) -> None:
         self._loading = True

@@ -122,6 +122,10 @@ class FilterLine(Vertical):
     def _typed(self, event: FilterInput.Changed) -> None:
         event.stop()
         self.wrong(None)
+        self.suggest_again()
+
+    def suggest_again(self) -> None:
+        """What could be typed next is known anew."""
         value, cursor = self.input.value, self.input.cursor_position
         self._show(self._suggest(value, cursor) if value[:cursor].strip() and not value[:cursor].endswith(" ") else ())
 
