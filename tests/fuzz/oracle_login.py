@@ -14,7 +14,9 @@ from .turns import Turn, decode, encode, spoken
 
 PROTOCOL = b"\1\6\0a client\0"
 ANSWER = b"\1\6\0a server\0" + bytes((105, 3, 1, 0, 0, 0, 0, 42)) + bytes(7) + b"\x18" + bytes(34) + b"\2\0\1"
-TYPES = b"\2" + bytes((105, 3, 105, 3, 3, 42)) + bytes(7) + b"\x18" + bytes(34) + b"\2\0\0" + b"\0\1\0\1\0\1\0\0\0\0"
+WIDE_TABLE = bytes(19) + b"\1" + bytes(14)
+TYPES = b"\2" + bytes((105, 3, 105, 3, 3, 42)) + bytes(7) + b"\x18" + WIDE_TABLE + b"\2\0\0" + b"\0\1\0\1\0\1\0\0\0\0"
+TYPES_ANSWER = b"\2\0\1\0\1\0\1\0\0\0\0"
 
 
 def _frame(sequence: int, data: bytes) -> bytes:
@@ -34,7 +36,7 @@ def seeds() -> Iterator[bytes]:
         yield encode(settings, [Turn(True, connect()), Turn(False, REFUSED)])
         yield encode(settings, [
             Turn(True, connect()), Turn(False, accept()), Turn(True, m.data(PROTOCOL)), Turn(False, m.data(ANSWER)),
-            Turn(True, m.data(TYPES)), Turn(False, m.data(b"\2\0\1\0\1\0\1\0\0\0\0")),
+            Turn(True, m.data(TYPES)), Turn(False, m.data(TYPES_ANSWER)),
             Turn(True, m.data(m.call(0x76, body=b"\1" + b"\1\2" + b"\1\1" + b"\1" + b"\0" + b"\1\1" + b"\2me"))),
             Turn(False, m.data(m.end(1017, "ORA-01017: no"))),
         ])  # fmt: skip

@@ -13,9 +13,11 @@ from .codec import LONG_LENGTH, Dialect, Malformed, Reader
 
 MOST_PAIRS = 1000
 _CHUNK = 200
+_REPEATED = "AUTH_APPCTX_"
+"""Entries of an application context are all under the same names. What is looked at must otherwise be what counts."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Pair:
     """A named value. `begin` and `end` are the places of the value with its lengths; `flags` a number behind it."""
 
@@ -26,7 +28,7 @@ class Pair:
     flags: int
 
 
-@dataclass
+@dataclass(repr=False)
 class AuthMessage:
     """A message of either side. `user_at`: where the user's length stands; `text_at`: where the user itself does."""
 
@@ -99,6 +101,8 @@ def read_request(content: bytes, dialect: Dialect) -> AuthMessage:
         message.user = reader.text(data)
     message.text_at = (begin, reader.position)
     _read_pairs(reader, count, message)
+    if reader.position < len(content):
+        raise Malformed("bytes behind the end of a login's message")
     return message
 
 
@@ -117,6 +121,8 @@ def _read_pairs(reader: Reader, count: int, message: AuthMessage) -> None:
         raise Malformed(f"a login with {count} values")
     for _ in range(count):
         name = reader.text(reader.counted())
+        if name in message.pairs and not name.startswith(_REPEATED):
+            raise Malformed("a login that gives the same value twice")
         begin = reader.position
         length = reader.ub4()
         value = reader.text(reader.long_form()) if length else ""

@@ -33,7 +33,7 @@ class WrongPassword(Exception):
     """The other side does not know the password."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Challenge:
     """What a server asks with. `session_key` is its half, encrypted; `key_salt` is empty where there is none."""
 

@@ -73,7 +73,9 @@ class Reader:
         self.position = position
 
     def raw(self, size: int) -> bytes:
-        """So many bytes."""
+        """So many bytes. Raises Malformed for less than none."""
+        if size < 0:
+            raise Malformed(f"a length of {size} bytes")
         end = self.position + size
         if end > len(self.data):
             raise Short
@@ -82,6 +84,9 @@ class Reader:
         return value
 
     def skip(self, size: int) -> None:
+        """Past so many bytes. Raises Malformed for less than none: reading would begin again there, without end."""
+        if size < 0:
+            raise Malformed(f"a length of {size} bytes")
         if self.position + size > len(self.data):
             raise Short
         self.position += size

@@ -209,6 +209,6 @@ def redirect_target(text: str) -> tuple[str, int, str]:
     address, _, descriptor = text.partition("\0")
     found = read_descriptor(address)
     host, port = found.value("HOST"), found.value("PORT")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         raise Malformed("a redirection without an address")
     return host, int(port), descriptor.rstrip("\0")

@@ -254,7 +254,9 @@ class _Attempt:
         client, server, request = self.client.leg, self.server.leg, self.request
         _, first = yield from client.read_message(lambda data: read_request(data, dialect))
         self.call, self.user = first, first.user
-        self._check(first)
+        self._check(first, c.AUTH_PHASE_ONE)
+        if request.secret is not None and not self._expected():
+            raise LoginRefused(TOKEN_WANTED)
         account = request.account if request.account is not None else first.user
         yield from server.send(self._towards_server(first, account))
         content, (asked, ended) = yield from server.read_message(lambda data: _answer_of(data, dialect))
@@ -268,7 +270,7 @@ class _Attempt:
         yield from client.send(asked.changed(_pairs_of(ours, asked)))
         _, second = yield from client.read_message(lambda data: read_request(data, dialect))
         self.call = second
-        self._check(second)
+        self._check(second, c.AUTH_PHASE_TWO)
         try:
             theirs = o5.verified(ours, half, self._expected(), _given(second))
         except o5.WrongPassword:
@@ -297,8 +299,8 @@ class _Attempt:
         yield from client.send(content)
         _, second = yield from client.read_message(lambda data: read_request(data, dialect))
         self.call = second
-        self._check(second)
-        yield from server.send(self._towards_server(second, second.user))
+        self._check(second, c.AUTH_PHASE_TWO)
+        yield from server.send(self._towards_server(second, account))
         content, (found, ended) = yield from server.read_message(lambda data: _answer_of(data, dialect))
         yield from client.send(content)
         if found is None:
@@ -309,8 +311,12 @@ class _Attempt:
         """The password that the client must know."""
         return self.request.token or ""
 
-    def _check(self, message: AuthMessage) -> None:
-        """Raises LoginRefused for what does not pass the bastion."""
+    def _check(self, message: AuthMessage, function: int) -> None:
+        """Raises LoginRefused for what does not pass the bastion, and ProtocolError."""
+        if message.function != function:
+            raise ProtocolError(Leg.CLIENT, "the phases of a login in another order")
+        if message.user.upper() != self.user.upper():
+            raise ProtocolError(Leg.CLIENT, "another user in the second phase of a login than in the first")
         if not message.user:
             raise LoginRefused(NO_USER)
         if message.mode & CHANGE_PASSWORD:
@@ -352,7 +358,7 @@ class _Attempt:
             catalog=catalog,
             schema=account.upper(),
             server_version=found.value("AUTH_VERSION_STRING") or self.version,
-            cancel_key=CancelKey(int(number) if number.isdigit() else 0),
+            cancel_key=CancelKey(int(number) if re.fullmatch(r"[0-9]{1,18}", number) else 0),
             client_rest=self.client.leg.packets.rest,
             server_rest=self.server.leg.packets.rest,
         )
@@ -369,7 +375,10 @@ def _begins_with(kind: int, read: Callable[[Reader], T], dialect: Dialect) -> Ca
         reader = Reader(content, dialect)
         if reader.ub1() != kind:
             raise Malformed("another message than the negotiation has at that place")
-        return read(reader)
+        found = read(reader)
+        if reader.position < len(content):  # they would go on unread
+            raise Malformed("bytes behind the end of a message of the negotiation")
+        return found
 
     return reading
 

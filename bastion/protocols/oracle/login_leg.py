@@ -13,6 +13,9 @@ from .framing import Packet, Packets, data_packets, packet
 
 T = TypeVar("T")
 
+MOST_PACKETS = 256
+"""Packets of one message of a login: what is there is read anew with each."""
+
 
 class LegClosed(Exception):
     """The other end has closed the connection."""
@@ -71,8 +74,12 @@ class LoginLeg:
         A server that breaks off (markers) is answered, and what it says then is read. Raises LegClosed, ProtocolError.
         """
         content = b""
+        packets = 0
         while True:
             found = yield from self.read_packet()
+            packets += 1
+            if packets > MOST_PACKETS:
+                raise ProtocolError(self.leg, f"a message in more than {MOST_PACKETS} packets before login is complete")
             if found.kind == c.MARKER:
                 if found.data[-1] == c.RESET or self.leg is Leg.CLIENT:
                     continue
