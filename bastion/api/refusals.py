@@ -169,7 +169,9 @@ SENTENCES: dict[str, str] = {
     ),
     "audit-export-unknown": _("There is no export {id} of yours at work. Begin it again."),
     "audit-exports-busy": _("{limit} exports of the record are at work, which is the most. Wait for one to end."),
-    "audit-export-failed": _("The export did not come to its end: {detail}. What came of it is not whole; begin it again."),
+    "audit-export-failed": _(
+        "The export did not come to its end: {detail}. What came of it is not whole; begin it again."
+    ),
     "no-terminal-here": _(
         "The workstation is not served over plain SSH by this bastion. Run `casemate connect` on your side, or give a command: databases, token, sessions, sql."
     ),

@@ -249,9 +249,7 @@ _ROWS = (
 _IN_ORDER = " ORDER BY s.id LIMIT :most) AS part ORDER BY id"
 _NEXT = sa.text(f"{_ROWS} s.id > :at {_IN_ORDER}")
 _RETURNING = sa.text(f"{_ROWS} s.id IN (SELECT statement_id FROM words_pending) AND {_READY} {_IN_ORDER}")  # noqa: S608
-_THESE = sa.text(f"{_ROWS} s.id IN :numbers) AS part").bindparams(
-    sa.bindparam("numbers", expanding=True)
-)
+_THESE = sa.text(f"{_ROWS} s.id IN :numbers) AS part").bindparams(sa.bindparam("numbers", expanding=True))
 _INTO_TSVECTOR = (
     "INSERT INTO statement_words (id, words) SELECT each.id, array_to_tsvector(string_to_array(each.words, ' '))"
     " FROM unnest(CAST(%s AS bigint[]), CAST(%s AS text[])) AS each (id, words) ON CONFLICT DO NOTHING"

@@ -222,9 +222,7 @@ class Calls:
             raise Refused("invalid-params", method="audit.verify", detail=str(error)) from error
 
     async def report(self, caller: Caller, params: ReportRequest) -> Report:
-        return await evidence.report(
-            self._parts, caller, params, lambda: self.verify(caller, methods.VerifyRequest())
-        )
+        return await evidence.report(self._parts, caller, params, lambda: self.verify(caller, methods.VerifyRequest()))
 
     async def anchor(self, _caller: Caller, _params: methods.Nothing) -> m.Anchor:
         return m.Anchor(text=self._parts.audit.anchor())

@@ -197,9 +197,7 @@ async def _do(step: Step, legs: Legs) -> Answer:
                 raise TlsFailed("the bastion has no certificate to offer")
             client = legs.leg(Side.CLIENT)
             try:
-                return await client.start_tls(
-                    legs.client_tls(), server_side=True, received=received, envelope=envelope
-                )
+                return await client.start_tls(legs.client_tls(), server_side=True, received=received, envelope=envelope)
             except TlsFailed as error:
                 # Nothing that could be said now would be read.
                 raise ClientTlsFailed(str(error)) from error

@@ -61,7 +61,10 @@ async def test_a_token_that_is_not_there_or_over_is_told_with_the_next_step(decl
     assert words(await judged(declared))[3] == f"token note: It ended at 2026-11-22 17:30 UTC (1 h 00 min ago). {step}"
     token = await declared.token()
     await declared.access.revoke_token(ADMIN, token.id, "", HERE)
-    assert words(await judged(declared))[3] == f"token note: It was revoked at 2026-11-22 18:30 UTC (just now) by admin. {step}"
+    assert (
+        words(await judged(declared))[3]
+        == f"token note: It was revoked at 2026-11-22 18:30 UTC (just now) by admin. {step}"
+    )
 
 
 async def test_without_a_grant_it_is_said_whom_to_ask_and_nothing_else(declared: BastionState) -> None:
@@ -86,7 +89,9 @@ async def test_dates_of_a_grant(declared: BastionState) -> None:
         "Wait until then, or ask admin to let it start earlier."
     )
     declared.clock.advance(days=60)
-    assert words(await judged(declared))[1] == "grant ok: Granted by dba-orders until 2027-02-01 00:00 UTC (in 10 days)."
+    assert (
+        words(await judged(declared))[1] == "grant ok: Granted by dba-orders until 2027-02-01 00:00 UTC (in 10 days)."
+    )
     declared.clock.advance(days=60)
     found = await judged(declared)
     assert words(found)[1].startswith("grant no: Your grant for orders ended at 2027-02-01 00:00 UTC (49 days ago).")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bastion.api import language, moments
-from bastion.api.refusals import Refused, RefusalData
+from bastion.api.refusals import RefusalData, Refused
 
 NOW = datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC)
 
