@@ -55,7 +55,7 @@ class Call:
 def read_call(reader: Reader) -> Piggyback | Call:
     """The next call or piggyback, which begins with its type. Raises Short and Malformed."""
     kind = reader.ub1()
-    if kind not in (c.CALL, c.PIGGYBACK, c.ONE_WAY):
+    if kind not in (c.CALL, c.PIGGYBACK):
         raise Malformed(f"a client's message of type {kind}")
     function, sequence = reader.ub1(), reader.ub1()
     if reader.dialect.has_token:
@@ -115,7 +115,11 @@ def _execute(reader: Reader, function: int, sequence: int) -> Call:
     text = reader.text(_text(reader, length)) if has_text else None
     if words != c.WORDS_OF_EXECUTE:
         raise Malformed(f"an execution with {words} numbers")
+    if (text is not None) != bool(options & c.OPTION_PARSE):
+        raise Malformed("an execution whose text is not parsed, or that parses none")
     numbers = [reader.ub4() for _ in range(words)]
+    if numbers[1] < 0:
+        raise Malformed(f"{numbers[1]} executions")
     bound = binds(reader, bind_count) if has_binds else None
     defined = binds(reader, define_count) if has_defines else None
     is_query = numbers[7] == 1
@@ -130,6 +134,8 @@ def _execute(reader: Reader, function: int, sequence: int) -> Call:
 def _re_execute(reader: Reader, function: int, sequence: int) -> Call:
     cursor, count = reader.ub4(), reader.ub4()
     options, more = reader.ub4(), reader.ub4()
+    if count < 0:
+        raise Malformed(f"{count} executions")
     commits = c.OPTION_COMMIT if more & 1 else 0
     return Call(function, sequence, cursor, options=options | commits | c.OPTION_EXECUTE, rows=count)
 

@@ -6,6 +6,9 @@ last one is there.
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
+
 from bastion.protocols.contract import (
     MAX_HELD_MESSAGE,
     Bind,
@@ -17,6 +20,7 @@ from bastion.protocols.contract import (
     SessionChanged,
     StatementBegins,
     StatementExtends,
+    Transaction,
 )
 
 from . import constants as c
@@ -35,8 +39,22 @@ _LOB_OPERATIONS = {
 }  # fmt: skip
 _FETCHES = (c.FETCH,)
 _RE_EXECUTES = (c.RE_EXECUTE, c.RE_EXECUTE_AND_FETCH)
-_DEFINITIONS = ("CREATE", "ALTER", "DROP", "TRUNCATE", "GRANT", "REVOKE", "RENAME", "COMMENT", "PURGE", "FLASHBACK")
-"""A statement that begins so is done when it is parsed."""
+_PARSED_ONLY = frozenset((
+    "SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE", "BEGIN", "DECLARE", "CALL", "EXPLAIN",
+))  # fmt: skip
+"""Statements that parsing does not do. A definition is done when it is parsed, and whatever else may be."""
+_FIRST_WORD = re.compile(r"(?:[\s(]+|--[^\n]*+(?:\n|\Z)|/\*.*?\*/)*+([A-Za-z]*)", re.S)
+
+_SETTINGS = frozenset((c.SET_SCHEMA, c.KEY_VALUES, c.SESSION_SWITCH))
+"""Piggybacks without which what follows would mean something else."""
+
+_LOGINS = (bytes((c.CALL, c.AUTH_PHASE_ONE)), bytes((c.CALL, c.AUTH_PHASE_TWO)))
+
+UNREAD_LIMIT = 64 * 1024
+"""Bytes of a message that are collected before it is tried to read them, where so much comes at once."""
+
+MOST_READ_AGAIN = 64 * 1024 * 1024
+"""Bytes of one message that are read again because it was not whole yet: beyond it, it comes in crumbs on purpose."""
 
 
 class OracleClientSide:
@@ -56,9 +74,14 @@ class OracleClientSide:
         self._notes: list[Note] = []
         self._rows: BindRows | None = None
         self._current: Waiting | None = None
-        self._owed = b""
-        """Piggybacks of a refused message: they go on with the next one."""
-        self._own_begin = 0
+        self._values: list[Bind] = []
+        """Of the call that is read; they join its note when that is taken."""
+        self._tried = 0
+        """So much of `_content` has been tried to read."""
+        self._again = 0
+        self._sets = False
+        self._lost = False
+        """A setting of the session was in front of a call that was refused, so the database has not been given it."""
 
     def still_ahead(self) -> bool:
         return False
@@ -68,14 +91,16 @@ class OracleClientSide:
 
     def refuse(self, piece: Piece, refusal: Refusal) -> None:
         exchange = self._exchange
+        status = c.TRANSACTION_OPEN if exchange.transaction is Transaction.OPEN else 0
         for waiting in exchange.waiting:
             if waiting.number == piece.statement and waiting.error is None:
                 waiting.error = call_refused_packets(
-                    refusal, exchange.dialect, call=waiting.call.sequence, status=0, unit=exchange.unit,
+                    refusal, exchange.dialect, call=waiting.call.sequence, status=status, unit=exchange.unit,
                     wide=exchange.wide,
                 )  # fmt: skip
                 for each in waiting.pieces:
                     each.forward = False
+                self._lost = self._lost or waiting.sets
                 return
 
     # -------------------------------------------------------------------------------------------------------- packets
@@ -88,13 +113,17 @@ class OracleClientSide:
         try:
             while (packet := self._packets.next()) is not None:
                 self._packet(packet, pieces)
+            self._read_on(pieces)
         except Malformed as error:
-            raise ProtocolError(
-                Leg.CLIENT, str(error), bytes(self._content[self._position : self._position + 4096])
-            ) from None
+            raw = bytes(self._content[self._position : self._position + 4096])
+            if raw[:2] in _LOGINS:
+                raw = b""
+            raise ProtocolError(Leg.CLIENT, str(error), raw) from None
         return pieces
 
     def _packet(self, packet: Packet, pieces: list[Piece]) -> None:
+        if packet.kind != c.DATA or not packet.content:
+            self._read_on(pieces)
         if packet.kind == c.MARKER:
             self._marker(packet, pieces)
             return
@@ -115,38 +144,55 @@ class OracleClientSide:
         self._content += content
         self._held.append(packet.data)
         self._ends.append(len(self._content))
-        self._read()
+        if len(self._content) - self._tried > UNREAD_LIMIT:
+            self._read_on(pieces)
+
+    def _read_on(self, pieces: list[Piece]) -> None:
+        """Reads what has come since. Raises Malformed."""
+        if len(self._content) == self._tried:
+            return
+        self._read(pieces)
         self._release(pieces)
+        self._tried = len(self._content)
         if len(self._content) > MAX_HELD_MESSAGE:
             raise Malformed(f"more than {MAX_HELD_MESSAGE} bytes of which no part can be read by itself")
 
     def _marker(self, packet: Packet, pieces: list[Piece]) -> None:
-        """A break or a reset goes on at once; what came before of a message that is not whole is void with it."""
-        kind = packet.data[-1]
-        if kind in (c.BREAK, c.INTERRUPT):
-            self._exchange.breaking = True
-        if self._held:
+        """A break or a reset goes on at once; what came before of rows that are not whole is void with it.
+
+        What came of a call that could not be read yet has no record, so it cannot go on.
+        """
+        kind, current = packet.data[-1], self._current
+        if self._held or self._rows is not None:
+            if self._rows is None or current is None:
+                raise Malformed("a marker in the middle of a call")
             raw = b"".join(self._held)
             self._clear()
-            if self._current is not None:
-                self._current.passed = True
-            pieces.append(Piece(raw, len(raw), "call that was broken off", tuple(self._taken())))
+            current.passed = True
+            if raw:
+                refused = current.error is not None
+                name = "call that was broken off"
+                pieces.append(Piece(raw, len(raw), name, tuple(self._taken()), True, not refused, current.number))
+        if kind in (c.BREAK, c.INTERRUPT) and self._exchange.running() is not None:
+            self._exchange.breaking = True
         pieces.append(Piece(packet.data, len(packet.data), "marker"))
 
     def _clear(self) -> None:
         self._held.clear()
         self._ends.clear()
         self._content.clear()
-        self._position = 0
+        self._position = self._tried = self._again = 0
         self._rows = None
         self._exchange.sending = False
 
     # --------------------------------------------------------------------------------------------------------- reading
 
-    def _read(self) -> None:
-        """As many calls and rows as are there. Raises Malformed."""
+    def _read(self, pieces: list[Piece]) -> None:
+        """As many calls and rows as are there; a message that ends with a packet goes on. Raises Malformed."""
         content = self._content
         while self._position < len(content):
+            if self._rows is None and not self._position:
+                self._current = None
             reader = Reader(content, self._exchange.dialect, self._position)
             try:
                 if self._rows is not None:
@@ -154,8 +200,15 @@ class OracleClientSide:
                 else:
                     self._call(reader)
             except Short:
+                self._again += len(content) - self._position
+                if self._again > MOST_READ_AGAIN:
+                    raise Malformed("a message in too many small packets") from None
                 return
-            self._position = reader.position
+            self._position, self._again = reader.position, 0
+            if self._rows is None:
+                place = bisect_left(self._ends, self._position)
+                if place < len(self._ends) and self._ends[place] == self._position:
+                    self._release(pieces)
 
     def _row(self, reader: Reader) -> None:
         rows, current = self._rows, self._current
@@ -163,27 +216,18 @@ class OracleClientSide:
         assert current is not None
         values = rows.read(reader)
         if values and current.number is not None:
-            self._add_binds(current.number, values)
+            self._values += values
         if not rows.left:
             self._rows = None
 
-    def _add_binds(self, number: int, values: tuple[Bind, ...]) -> None:
-        last = self._notes[-1] if self._notes else None
-        if isinstance(last, (StatementBegins, StatementExtends)) and last.number == number:
-            last.binds = (last.binds or ()) + values
-        else:
-            self._notes.append(StatementExtends(number, binds=values))
-
     def _call(self, reader: Reader) -> None:
-        begin = reader.position
-        if reader.data[begin] == c.FLUSH_OUT_BINDS:  # goes on with the call that the server is at
+        if reader.data[reader.position] == c.FLUSH_OUT_BINDS:  # goes on with the call that the server is at
             reader.skip(1)
             return
         found = read_call(reader)
         if isinstance(found, Piggyback):
             self._piggyback(found)
             return
-        self._own_begin = begin
         self._begin(found)
 
     def _piggyback(self, found: Piggyback) -> None:
@@ -191,12 +235,19 @@ class OracleClientSide:
             self._exchange.forget(number)
         if found.schema is not None:
             self._notes.append(SessionChanged(schema=found.schema))
+        self._sets = self._sets or found.function in _SETTINGS
 
     def _begin(self, call: Call) -> None:
         exchange = self._exchange
         if call.function in (c.AUTH_PHASE_ONE, c.AUTH_PHASE_TWO):
             raise Malformed("a login, or a change of password, inside a session")
+        if self._current is not None:
+            raise Malformed("a second call in one message")
+        if self._lost and call.function != c.LOG_OFF:
+            raise Malformed("a setting of the session was lost with a call that was refused; connect again")
         cursor = exchange.cursor(call.cursor) if call.cursor else None
+        if self.judging and cursor is None and call.text is None and call.function in (c.EXECUTE, *_RE_EXECUTES):
+            raise Malformed("an execution of a cursor whose text is not known, which nobody can judge")
         if call.function == c.EXECUTE:
             cursor = _executed(call, cursor)
         binds = call.binds or (cursor.binds if cursor is not None else ())
@@ -204,7 +255,10 @@ class OracleClientSide:
             call.function, columns=_columns(call, cursor), binds=binds, counts_rows=call.counts_rows,
             locators=call.locators, operation=call.operation,
         )  # fmt: skip
-        waiting = Waiting(call, expected, cursor=cursor)
+        waiting = Waiting(call, expected, cursor=cursor, sets=self._sets)
+        self._sets = False
+        if exchange.running() is None:
+            exchange.breaking = False
         exchange.waiting.append(waiting)
         self._current = waiting
         waiting.text = _text_of(call, cursor)
@@ -234,6 +288,7 @@ class OracleClientSide:
         self._ends = [end - read for end in self._ends[count:]]
         del self._content[:read]
         self._position -= read
+        self._tried = max(0, self._tried - read)
         current = self._current
         number = None if current is None else current.number
         kind = "call" if current is None else c.FUNCTIONS.get(current.call.function, "call")
@@ -247,6 +302,13 @@ class OracleClientSide:
 
     def _taken(self) -> list[Note]:
         notes, self._notes = self._notes, []
+        if self._values and self._current is not None and self._current.number is not None:
+            binds, self._values = tuple(self._values), []
+            last = notes[-1] if notes else None
+            if isinstance(last, StatementBegins):
+                last.binds = binds
+            else:
+                notes.append(StatementExtends(self._current.number, binds=binds))
         return notes
 
 
@@ -292,4 +354,5 @@ def _text_of(call: Call, cursor: Cursor | None) -> str:
 def _only_prepares(call: Call, text: str) -> bool:
     if call.function != c.EXECUTE or call.options & c.OPTION_EXECUTE:
         return False
-    return not text.lstrip().upper().startswith(_DEFINITIONS)
+    word = _FIRST_WORD.match(text)
+    return word is not None and word[1].upper() in _PARSED_ONLY

@@ -44,6 +44,7 @@ class Waiting:
     cursor    what is known of the cursor that it uses
     error     the bastion's answer in place of the server's: it was refused
     passed    the beginning of it, or more, has been given to whoever passes it on
+    sets      something of the session is set by what stands in front of it
     """
 
     call: Call
@@ -53,6 +54,7 @@ class Waiting:
     cursor: Cursor | None = None
     error: bytes | None = None
     passed: bool = False
+    sets: bool = False
     pieces: list[Piece] = field(default_factory=list)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from bastion.protocols.contract import Leg, LoginEnded, ProtocolError
+from bastion.protocols.contract import Leg, LoginEnded, Piece, ProtocolError, Refusal, StatementBegins
 from bastion.protocols.oracle.auth_messages import read_request
 from bastion.protocols.oracle.client_side import OracleClientSide
 from bastion.protocols.oracle.codec import Dialect, Malformed, Reader
@@ -98,3 +100,131 @@ def test_digits_that_are_no_number() -> None:
 def test_what_a_login_carries_is_in_no_repr() -> None:
     message = read_request(login_call(0x73, ((b"AUTH_PASSWORD", b"AB12CD"),)), THIN)
     assert "AB12CD" not in repr(message) + repr(message.pairs)
+
+
+# --------------------------------------------------------------------------------------------------------------- calls
+
+ROW = ((b"x" * 200,),)
+SCHEMA = m.piggyback(0x98, b"\1" + counted(b"SALES"))
+QUERY = m.execute("select 1 from dual", query=True)
+NO = Refusal("statement-denied", "Not here.")
+
+
+def begun(pieces: list[Piece]) -> list[StatementBegins]:
+    return [note for piece in pieces for note in piece.notes if isinstance(note, StatementBegins)]
+
+
+@pytest.mark.parametrize("message", [
+    m.execute("select 1 from dual", cursor=3, options=0x20),
+    m.execute(None, cursor=3, options=0x21),
+    QUERY + QUERY,
+    b"\x1a" + QUERY[1:],
+    m.call(4, body=number(3) + BACKWARDS + number(0x20) + number(0)),
+])  # fmt: skip
+def test_calls_of_which_the_record_would_say_something_else(message: bytes) -> None:
+    client, _ = sides()
+    with pytest.raises(ProtocolError):
+        client.feed(m.data(message))
+
+
+def test_calls_that_come_together_are_pieces_of_their_own() -> None:
+    client, _ = sides()
+    pieces = client.feed(m.data(QUERY) + m.cut(QUERY, 20))
+    assert [len(begun([piece])) for piece in pieces] == [1, 1]
+    assert [piece.statement for piece in pieces] == [1, 2]
+    assert b"".join(piece.data for piece in pieces) == m.data(QUERY) + m.cut(QUERY, 20)
+
+
+def test_what_has_no_record_does_not_go_on_with_a_marker() -> None:
+    for kind in (1, 2):
+        client, _ = sides()
+        with pytest.raises(ProtocolError):
+            client.feed(m.data(QUERY[:-1]) + m.marker(kind))
+
+
+def test_rows_of_a_refused_statement_do_not_go_on_with_a_marker() -> None:
+    client, _ = sides()
+    message = m.execute("insert into x values (:1)", binds=(1,), rows=ROW * 3)
+    split = len(message) - 2 * len(ROW[0][0]) - 4  # behind the first row
+    [piece] = client.feed(m.data(message[:split]))
+    client.refuse(piece, NO)
+    later = client.feed(m.data(message[split : split + 50]) + m.marker(1))
+    assert [each.forward for each in later if each.kind != "marker"] == [False] * (len(later) - 1)
+
+
+def test_a_break_between_rows_ends_them() -> None:
+    client, _ = sides()
+    message = m.execute("insert into x values (:1)", binds=(1,), rows=ROW * 2)
+    client.feed(m.data(message[:-202]))
+    client.feed(m.marker(1))
+    assert [note.text for note in begun(client.feed(m.data(QUERY)))] == ["select 1 from dual"]
+
+
+def test_a_break_that_comes_too_late_does_not_stand_for_the_next_one() -> None:
+    client, server = sides()
+    client.feed(m.marker(1))
+    client.feed(m.data(QUERY))
+    assert server.cancel_in_band() == m.marker(1)
+    assert server.cancel_in_band() == b""
+
+
+def test_a_setting_that_went_with_a_refused_call_ends_the_session() -> None:
+    client, server = sides()
+    [piece] = client.feed(m.data(SCHEMA + QUERY))
+    client.refuse(piece, NO)
+    assert server.due()
+    with pytest.raises(ProtocolError) as error:
+        client.feed(m.data(QUERY))
+    assert "setting" in error.value.reason
+
+
+def test_a_refusal_says_that_the_transaction_is_open() -> None:
+    client, server = sides()
+    client.feed(m.data(m.execute("delete from x")))
+    server.feed(m.data(m.parameters() + m.end(rows=1, cursor=2, status=3)))
+    [piece] = client.feed(m.data(QUERY))
+    client.refuse(piece, NO)
+    assert server.due()[10:13] == b"\4\1\2"
+
+
+def test_a_cursor_whose_text_is_not_known_cannot_be_judged() -> None:
+    client, _ = sides()
+    client.judging = True
+    with pytest.raises(ProtocolError):
+        client.feed(m.data(m.again(7)))
+
+
+@pytest.mark.parametrize(("text", "prepares"), [
+    ("/* a */ -- b\n create table x (n number)", False),
+    ("audit select table", False),
+    (" (select 1 from dual)", True),
+    ("/* a */ delete from x", True),
+])  # fmt: skip
+def test_what_is_done_when_it_is_parsed_is_not_said_to_be_prepared_only(text: str, prepares: bool) -> None:
+    client, _ = sides()
+    assert [note.prepares for note in begun(client.feed(m.data(m.execute(text, options=0x8001))))] == [prepares]
+
+
+def test_a_message_in_crumbs_is_read_so_often_and_no_more() -> None:
+    client, _ = sides()
+    client.feed(m.data(m.execute("x" * 600_000)[:300_000]))
+    with pytest.raises(ProtocolError) as error:
+        for _ in range(1000):
+            client.feed(m.data(b"x"))
+    assert "small packets" in error.value.reason
+
+
+def test_many_values_of_one_packet_take_no_longer_than_they_must() -> None:
+    client, _ = sides()
+    message = m.execute("insert into x values (:1)", binds=(1,), rows=((None,),) * 200_000)
+    begin = time.process_time()
+    [note] = begun(client.feed(m.data(message)))
+    assert len(note.binds or ()) == 200_000
+    assert time.process_time() - begin < 10
+
+
+def test_a_change_of_password_is_not_recorded_raw() -> None:
+    client, _ = sides()
+    with pytest.raises(ProtocolError) as error:
+        client.feed(m.data(login_call(0x73, ((b"AUTH_NEWPASSWORD", b"AB12"),))))
+    assert error.value.raw == b""
