@@ -156,7 +156,7 @@ class Reader:
         if length < ESCAPE_LENGTH:
             self.skip(length)
         elif length == LONG_LENGTH:
-            while size := self._chunk():
+            while size := self.chunk():
                 self.skip(size)
         elif length == ESCAPE_LENGTH:
             self.skip(1)
@@ -171,11 +171,12 @@ class Reader:
 
     def _chunks(self) -> bytes:
         chunks = []
-        while size := self._chunk():
+        while size := self.chunk():
             chunks.append(self.raw(size))
         return b"".join(chunks)
 
-    def _chunk(self) -> int:
+    def chunk(self) -> int:
+        """The length of the next chunk, 0 behind the last one. Raises Malformed."""
         size = self.ub4_of_chunk() if self.dialect.big_chunks else self.ub1()
         if size < 0:
             raise Malformed("a chunk of a negative length")

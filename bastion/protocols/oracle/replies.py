@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from . import constants as c
-from .codec import Malformed, Reader, Short
+from .codec import ESCAPE_LENGTH, LONG_LENGTH, Malformed, Reader, Short
 from .columns import MOST_COLUMNS, Described, columns
 from .end_of_call import EndOfCall, end_of_call, status_of_call
 from .values import read_bind, read_column
@@ -26,6 +26,7 @@ class Expected:
 
     columns   of the rows that come; `binds` of the call, for the values that the server gives back
     rows      that have come
+    cursors   that came as values, or as results of their own, with their columns
     schema    the current one, where the server said that it changed
     """
 
@@ -41,6 +42,7 @@ class Expected:
     schema: str | None = None
     parameters: dict[str, str] = field(default_factory=dict)
     ended: EndOfCall | None = None
+    cursors: dict[int, tuple[Described, ...]] = field(default_factory=dict)
     out: tuple[Described, ...] | None = None
     present: bytes | None = None
 
@@ -54,11 +56,20 @@ class ReplyReader:
     def __init__(self, expected: Expected, on_row: Callable[[Row], None] | None = None) -> None:
         self.expected = expected
         self.over = False
+        self._chunks_follow = False
+        self._skipped = 0
+        """Bytes of the data of a LOB that are still to come: they may be more than is held of a message."""
         self._on_row = on_row
         self._previous: Row = ()
 
     def read(self, reader: Reader) -> int:
-        """Reads the next message; its type. Raises Short (nothing has changed then) and Malformed."""
+        """Reads the next message; its type. Raises Short (nothing has changed then) and Malformed.
+
+        The data of a LOB are read in parts, as they come: each counts as a message.
+        """
+        if self._chunks_follow or self._skipped:
+            self._lob_part(reader)
+            return c.LOB_DATA
         kind = reader.ub1()
         read = _READERS.get(kind)
         if read is None:
@@ -140,14 +151,16 @@ class ReplyReader:
 
     def _out_row(self, reader: Reader, out: tuple[Described, ...]) -> None:
         values: list[str | None] = []
+        cursors: dict[int, tuple[Described, ...]] = {}
         for bind in out:
             count = reader.ub4() if self.expected.returning or bind.array else 1
             if not 0 <= count <= 1_000_000:
                 raise Malformed(f"a bind with {count} values")
             one = Described(bind.kind, bind.size, False, bind.form)
             for _ in range(count):
-                values.append(_given_back(reader, one))
+                values.append(_given_back(reader, one, cursors))
                 reader.sb4()
+        self.expected.cursors |= cursors
         if self._on_row is not None:
             self._on_row(tuple(values))
 
@@ -227,7 +240,31 @@ class ReplyReader:
         self.expected.out = tuple(bind for bind, direction in zip(binds, directions, strict=False) if direction & OUT)
 
     def _lob_data(self, reader: Reader) -> None:
-        reader.skip_byte_string()
+        length = reader.ub1()
+        if length == LONG_LENGTH:
+            self._chunks_follow = True
+        elif length < ESCAPE_LENGTH:
+            self._skipped = length
+        elif length == ESCAPE_LENGTH:
+            reader.skip(1)
+
+    def _lob_part(self, reader: Reader) -> None:
+        if not self._skipped:
+            size = reader.chunk()
+            self._chunks_follow = bool(size)
+            self._skipped = size
+            return
+        here = min(self._skipped, len(reader.data) - reader.position)
+        if not here:
+            raise Short
+        reader.skip(here)
+        self._skipped -= here
+
+    def void(self) -> None:
+        """What has come of the message that is read is void: the server has broken it off."""
+        self._chunks_follow, self._skipped = False, 0
+        self.expected.out = None
+        self.expected.present = None
 
     def _warning(self, reader: Reader) -> None:
         reader.ub2()
@@ -277,8 +314,8 @@ class ReplyReader:
     def _implicit_results(self, reader: Reader) -> None:
         for _ in range(_bounded(reader.ub4())):
             reader.skip(reader.ub1())
-            columns(reader)
-            reader.ub2()
+            found = columns(reader)
+            self.expected.cursors[reader.ub2()] = found
 
     def _flush_out_binds(self, _reader: Reader) -> None:
         self.over = True
@@ -298,13 +335,15 @@ class ReplyReader:
         self.over = True
 
 
-def _given_back(reader: Reader, bind: Described) -> str | None:
+def _given_back(reader: Reader, bind: Described, cursors: dict[int, tuple[Described, ...]]) -> str | None:
     if bind.kind in (c.CLOB, c.BLOB, c.BFILE, c.ROWID, c.ROWID_DESCRIPTOR, c.UROWID, c.JSON, c.VECTOR):
         return read_column(reader, bind)
     if bind.kind == c.REF_CURSOR:
         reader.skip(reader.ub1())
-        columns(reader)
-        return f"cursor {reader.ub2()}"
+        found = columns(reader)
+        number = reader.ub2()
+        cursors[number] = found
+        return f"cursor {number}"
     return read_bind(reader, bind)
 
 

@@ -18,7 +18,7 @@ from bastion.protocols.contract import (
 from . import constants as c
 from .codec import Malformed, Reader, Short
 from .end_of_call import EndOfCall
-from .exchange import Exchange, Waiting
+from .exchange import CURSOR_TEXT_BEGINNING, Cursor, Exchange, Waiting
 from .framing import Packet, Packets, packet
 from .replies import ReplyReader
 from .results import formats_of
@@ -125,8 +125,7 @@ class OracleServerSide:
             # The reply as far as it has come is void; the client says reset, and the rest comes anew.
             self._content.clear()
             if self._reply is not None:
-                self._reply.expected.out = None
-                self._reply.expected.present = None
+                self._reply.void()
         elif found.kind not in (c.CONTROL, c.NULL):
             raise Malformed(f"a packet {found.name} inside a session")
         notes, self._notes = tuple(self._notes), []
@@ -162,6 +161,8 @@ class OracleServerSide:
 
     def _end(self, waiting: Waiting, reply: ReplyReader) -> None:
         exchange, expected = self._exchange, reply.expected
+        if exchange.sending:
+            raise Malformed("an answer before its call is whole")
         ended = expected.ended or EndOfCall(0)
         exchange.waiting.remove(waiting)
         exchange.breaking = False
@@ -171,6 +172,9 @@ class OracleServerSide:
             cursor.columns, cursor.described = expected.columns, self._described
         if cursor is not None and ended.cursor and waiting.call.function == c.EXECUTE:
             exchange.keep(ended.cursor, cursor, waiting.number)
+        for number, columns in expected.cursors.items():
+            text = waiting.text[:CURSOR_TEXT_BEGINNING]
+            exchange.keep(number, Cursor(f"cursor {number} of: {text}", True, (), columns), waiting.number)
         if ended.status & c.SESSION_RELEASED:
             exchange.forget_all()
         self._changes(ended, expected.schema)

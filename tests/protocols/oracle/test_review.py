@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from bastion.protocols.contract import Leg, LoginEnded, Piece, ProtocolError, Refusal, StatementBegins
+from bastion.protocols.contract import Leg, LoginEnded, Piece, ProtocolError, Refusal, StatementBegins, StatementEnds
 from bastion.protocols.oracle.auth_messages import read_request
 from bastion.protocols.oracle.client_side import OracleClientSide
 from bastion.protocols.oracle.codec import Dialect, Malformed, Reader
@@ -228,3 +228,44 @@ def test_a_change_of_password_is_not_recorded_raw() -> None:
     with pytest.raises(ProtocolError) as error:
         client.feed(m.data(login_call(0x73, ((b"AUTH_NEWPASSWORD", b"AB12"),))))
     assert error.value.raw == b""
+
+
+# ------------------------------------------------------------------------------------------------------------- answers
+
+
+def lob_read(client: OracleClientSide) -> None:
+    body = b"\1" + number(4) + b"\0" + number(0) * 3 + b"\0\0\0" + number(2) + b"\0\0" + number(1) + number(0) + b"\1"
+    client.feed(m.data(m.call(0x60, body=body + bytes(6) + b"loc4" + number(10))))
+
+
+def test_the_data_of_a_lob_may_be_longer_than_what_is_held() -> None:
+    client, server = sides()
+    lob_read(client)
+    chunk = b"x" * 700_000
+    data = b"\x0e\xfe" + (number(len(chunk)) + chunk) * 3 + number(0)
+    pieces = server.feed(m.cut(data + b"\x08loc4" + number(2) + m.end(), 8000))
+    ends = [note for piece in pieces for note in piece.notes if isinstance(note, StatementEnds)]
+    assert [end.outcome for end in ends] == ["done"]
+    assert sum(piece.size for piece in pieces) > 2_100_000
+
+
+def test_an_answer_does_not_end_before_its_call_does() -> None:
+    client, server = sides()
+    message = m.execute("insert into x values (:1)", binds=(1,), rows=ROW * 2)
+    client.feed(m.data(message[:-202]))
+    with pytest.raises(ProtocolError) as error:
+        server.feed(m.data(m.parameters() + m.end(rows=1)))
+    assert "whole" in error.value.reason
+
+
+def test_a_cursor_that_comes_as_a_value_can_be_fetched_from() -> None:
+    client, server = sides()
+    client.feed(m.data(m.execute("begin open_it(:1); end;", binds=(102,), rows=((b"\0",),))))
+    described, columns = m.described(("N",), [(1,)])
+    vector = b"\x0b\0" + number(1) + number(0) + number(1) + number(0) * 3 + b"\x10"
+    value = b"\7" + described[1:] + number(9) + number(0)
+    server.feed(m.data(vector + value + m.parameters() + m.end(rows=1, cursor=4)))
+    [piece] = client.feed(m.data(m.fetch(9)))
+    assert [note.text for note in begun([piece])] == ["cursor 9 of: begin open_it(:1); end;"]
+    pieces = server.feed(m.data(m.rows_of(columns, [(1,)]) + m.end(*m.NO_MORE, rows=1, cursor=9)))
+    assert [note.rows for each in pieces for note in each.notes if isinstance(note, StatementEnds)] == [1]
