@@ -46,7 +46,7 @@ async def test_a_handshake_in_packets_and_records_behind_it(leaf: tuple[str, str
 
 @pytest.mark.parametrize("cut", [1, 50, 1 << 20])
 async def test_tls_that_ends_with_the_first_packet(leaf: tuple[str, str], cut: int) -> None:
-    """What follows is in the clear, the rest of a long login too, also where it comes in one read with its beginning."""
+    """What follows is in the clear, the rest of a long login too, also where it comes in one read with its start."""
     left, right = joined(cut)
     await asyncio.gather(
         left.start_tls(trusting(), server_side=False, envelope=LoginEnvelope(Side.SERVER)),
