@@ -247,6 +247,7 @@ class ConsoleScreen(Page):
 
     def _run(self, pieces: list[Piece]) -> None:
         """At once, or when its parameters are filled in."""
+        self.query_one(SqlEditor).hide_completions()
         self.panes.show_results()
         if self.writing.asks(pieces):
             self._run_filled(pieces)

@@ -64,7 +64,7 @@ def test_a_day_at_the_console_of_sql_server(granted: BastionProcess, terminal: T
     terminal.wait(lambda text: "2026-01-02 03:04:05 +08:00" in text and "parcel two" in text)
 
     terminal.press(CTRL_E)
-    terminal.wait("Clustered Index Scan")
+    terminal.wait(lambda text: "Clustered Index Scan" in text and "Esc Close" in text)  # the dialog is drawn whole
     terminal.press("\x1b")
     terminal.wait(lambda text: "Esc Close" not in text and "parcel two" in text)
 

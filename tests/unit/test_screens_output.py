@@ -95,7 +95,7 @@ def test_the_clipboard_sequence_is_wrapped_for_what_is_in_between() -> None:
     in_tmux = clipboard.sequence("select 1; -- 数据", {"TMUX": "/tmp/tmux", "TERM": "tmux-256color"})
     assert in_tmux == plain + "\x1bPtmux;\x1b" + plain + "\x1b\\"
     assert clipboard.sequence("select 1; -- 数据", {"TERM": "tmux-256color"}) == in_tmux, "a tmux beyond an ssh"
-    in_screen = clipboard.sequence("x" * 300, {"TERM": "screen.xterm"})
+    in_screen = clipboard.sequence("x" * 300, {"TERM": "screen.xterm", "STY": "1234.pts-0.host"})
     pieces = in_screen.split("\x1b\\")[:-1]
     assert len(pieces) > 1
     assert all(piece.startswith("\x1bP") and len(piece) <= 2 + clipboard.SCREEN_CHUNK for piece in pieces)

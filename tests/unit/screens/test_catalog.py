@@ -449,8 +449,8 @@ def test_a_large_tree_costs_little_to_filter() -> None:
     for word in ("t_0", "t_09", "t_099", "of_t_0999", "zzz"):
         model.words = [word]
         assert model.lines()
-    # The processor's time; each is between 10 and 40 ms.
-    assert time.process_time() - began < 1
+    # The processor's time. Each is between 10 and 40 ms, more under coverage; what grows with the square takes minutes.
+    assert time.process_time() - began < 10
 
 
 async def test_after_a_lost_connection_the_tree_is_as_it_was(tmp_path: Path) -> None:

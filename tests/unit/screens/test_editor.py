@@ -147,6 +147,15 @@ async def test_escape_closes_the_list_and_stays_in_the_editor(tmp_path: Path) ->
         assert editor(pilot).text == "select * from cu x"
 
 
+async def test_a_statement_that_is_run_closes_the_list(tmp_path: Path) -> None:
+    async with world(tmp_path).app.run_test(size=SIZE) as pilot:
+        await to_editor(pilot)
+        await write(pilot, "select * from ord")
+        assert "Tab takes it" in shown(pilot)
+        await keys(pilot, "f5")
+        assert "Tab takes it" not in shown(pilot)
+
+
 async def test_names_are_quoted_where_they_need_it(tmp_path: Path) -> None:
     async with world(tmp_path).app.run_test(size=SIZE) as pilot:
         await to_editor(pilot)
