@@ -123,6 +123,18 @@ def watch(auditor: Desk, session: str) -> None:
     auditor.terminal.wait("LIVE")
 
 
+def paged_to(auditor: Desk, words: str) -> None:
+    """From a text's first line on, page by page, to these words: it is opened at the moment on the screen."""
+    auditor.terminal.press("Home")
+    for _ in range(10):
+        before = auditor.terminal.text
+        if words in before:
+            return
+        auditor.terminal.press("PageDown")
+        auditor.terminal.wait(lambda text, before=before: text != before)
+    raise AssertionError(f"{words} is on no page:\n{auditor.terminal.text}")
+
+
 def test_a_workstation_is_watched_rewound_caught_up_with_and_replayed(
     bastion: BastionProcess, desk: Callable[..., Desk]
 ) -> None:
@@ -192,8 +204,8 @@ def test_a_workstation_is_watched_rewound_caught_up_with_and_replayed(
     auditor.terminal.wait(lambda text: "1 match" in text)
     auditor.terminal.type("t")
     auditor.terminal.wait(lambda text: "What was on the screen" in text and "reading" not in text)
-    auditor.terminal.wait("parcel 上海")
-    auditor.terminal.press("Enter")
+    paged_to(auditor, "parcel 上海")
+    auditor.terminal.press("Escape")
     auditor.terminal.wait(lambda text: "What was on the screen" not in text and "PAUSED" in text)
     auditor.terminal.type("s")
     auditor.terminal.wait(lambda text: "Statement" in text and "PAUSED" not in text)

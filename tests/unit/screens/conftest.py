@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,10 @@ def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     moments.everywhere(local=False)
 
 
+PICTURE_LIMIT = 5.0
+"""Seconds in which a screen comes to what its picture shows."""
+
+
 @pytest.fixture
 def picture(request: pytest.FixtureRequest, tmp_path: Path) -> Compare:
     """Runs an application, prepares it and compares what it shows with the kept picture.
@@ -53,17 +58,27 @@ def picture(request: pytest.FixtureRequest, tmp_path: Path) -> Compare:
             if prepare is not None:
                 await prepare(pilot)
             await settled(pilot)
-            shown = _with_wide_characters(_without_random_ids(app.export_screenshot(title="casemate", simplify=True)))
-        kept = SNAPSHOTS / f"{name}-{size[0]}x{size[1]}.svg"
+            kept = SNAPSHOTS / f"{name}-{size[0]}x{size[1]}.svg"
+            expected = kept.read_text(encoding="utf-8") if kept.exists() else ""
+            shown = _shown(app)
+            # What threads have found out may still be on its way to the screen.
+            end = time.monotonic() + PICTURE_LIMIT
+            while shown != expected and time.monotonic() < end:
+                await pilot.pause(0.05)
+                shown = _shown(app)
         if request.config.getoption("--snapshot-update"):
             kept.write_text(shown, encoding="utf-8")
             return
-        if not kept.exists() or kept.read_text(encoding="utf-8") != shown:
+        if shown != expected:
             now = tmp_path / kept.name
             now.write_text(shown, encoding="utf-8")
             pytest.fail(f"The screen differs from {kept}; it is now {now}. Where it is right: --snapshot-update.")
 
     return compare
+
+
+def _shown(app: App[Any]) -> str:
+    return _with_wide_characters(_without_random_ids(app.export_screenshot(title="casemate", simplify=True)))
 
 
 def _without_random_ids(svg: str) -> str:
