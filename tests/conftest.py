@@ -87,9 +87,12 @@ def tds_server() -> Iterator[TdsServer]:
     server.remove()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stock_bastion(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BastionProcess]:
-    """A bastion that tests share; each declares databases of its own names."""
+    """A bastion that the tests of a file share; each declares databases of its own names.
+
+    One a file, so that no file finds in a search, or stumbles over, what another left in the record.
+    """
     bastion = BastionProcess(tmp_path_factory.mktemp("bastion"))
     yield bastion
     bastion.remove()

@@ -78,7 +78,7 @@ def test_a_day_at_the_console_of_sql_server(granted: BastionProcess, terminal: T
     terminal.press(CTRL_Q)
     assert terminal.ended() == 0
 
-    found = granted.casemate("auditor", "audit", "search", "waitfor", "--user", "alice", "--json")
+    found = granted.casemate("auditor", "audit", "search", "waitfor", "--database", DATABASE, "--json")
     assert [entry["state"] for entry in found] == ["cancelled"]
     statements = granted.statements(found[0]["session"])
     batch = next(one for one in statements if one["text"].startswith("declare @n"))
