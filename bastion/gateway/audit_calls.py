@@ -26,7 +26,7 @@ from .looks import Looks, act_of
 from .parts import Parts
 
 if TYPE_CHECKING:
-    from .calls import Caller
+    from .caller import Caller
 
 PAGE_SECONDS = 25.0
 """Seconds that a page of a listing in view may take: its reader waits 30."""

@@ -24,7 +24,7 @@ from .looks import act_of
 from .parts import Parts
 
 if TYPE_CHECKING:
-    from .calls import Caller
+    from .caller import Caller
 
 MOST = 4
 """Exports at work at one time; each is a process."""

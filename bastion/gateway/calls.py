@@ -7,7 +7,6 @@ import logging
 import secrets
 import tempfile
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from typing import Any
 import msgspec
 
 from bastion import __version__
-from bastion.access.door import Person
 from bastion.api import live, methods
 from bastion.api import messages as m
 from bastion.api.methods import Method
@@ -30,44 +28,16 @@ from bastion.audit.verify import NothingToVerify, verify
 
 from . import evidence, explain, exports, personal, screens, supervision, watches, witness
 from .audit_calls import AuditCalls
-from .live_list import Habits, LiveView, live_list
+from .caller import Caller
+from .live_list import Habits, live_list
 from .parts import Parts
 from .state import apply_state, export_state
-from .tunnel import Promises
-from .watches import Watch, Watches
+from .watches import Watches
 
 logger = logging.getLogger(__name__)
 
 LISTING = 1000
 """Sessions of one listing."""
-
-_SEES_ALL = frozenset({"auditor", "administrator"})
-
-
-@dataclass(slots=True)
-class Caller:
-    """Who calls, from where. `local`: on the bastion's own machine, with access to its files; no user of the store.
-
-    promises and subscribe are there where the connection can use what they give. workstation: the name of the served
-    one that calls. looks: at which screens the caller has looked, and when last (see gateway.screens).
-    """
-
-    person: Person
-    source: str
-    local: bool = False
-    promises: Promises | None = None
-    subscribe: Callable[[Person, list[str]], None] | None = None
-    workstation: str = ""
-    looks: dict[tuple[str, str], float] = field(default_factory=dict)
-    views: dict[str, LiveView] = field(default_factory=dict)
-    watches: dict[str, Watch] = field(default_factory=dict)
-    """The live lists and the watches of this channel, by id."""
-
-    @property
-    def sees_all(self) -> bool:
-        """Whether they see other people's sessions and statements."""
-        return bool(self.person.roles & _SEES_ALL)
-
 
 Handler = Callable[["Calls", Caller, Any], Awaitable[Any]]
 

@@ -14,7 +14,7 @@ from bastion.sessions.legs import Leg
 from .arrivals import Arrivals
 from .authentication import PROMPT, Authentication, Identity
 from .backlog import keep_together
-from .calls import Caller
+from .caller import Caller
 from .channel import SessionChannel, session_channel
 from .packets import Outbox, refuse_tiny_packets, shorten
 from .tunnel import PACKET, WINDOW, Channel, Promises, Tunnel, visit_of_token

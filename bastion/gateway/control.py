@@ -19,7 +19,8 @@ from bastion.api import messages as m
 from bastion.api import methods, rpc
 from bastion.api.refusals import Refused
 
-from .calls import Caller, Calls
+from .caller import Caller
+from .calls import Calls
 from .subscriptions import Subscriber, Subscriptions
 
 MAX_AT_WORK = 8

@@ -28,7 +28,7 @@ from .parts import Parts
 if TYPE_CHECKING:
     from bastion.access.export_files import Kept
 
-    from .calls import Caller
+    from .caller import Caller
 
 LONGEST_REASON = 500
 

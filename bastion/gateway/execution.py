@@ -23,7 +23,8 @@ from bastion.commands.words import (
     UsageShown,
 )
 
-from .calls import Caller, Calls
+from .caller import Caller
+from .calls import Calls
 from .served import run_sql
 
 if TYPE_CHECKING:

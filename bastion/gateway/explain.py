@@ -16,7 +16,7 @@ from bastion.sessions.reach import reach
 from .parts import Parts
 
 if TYPE_CHECKING:
-    from .calls import Caller
+    from .caller import Caller
 
 STAGE_SECONDS = 8
 """For name, TCP and TLS each: the answer comes before the caller gives it up."""

@@ -16,7 +16,7 @@ from bastion.audit.records import Act
 from .parts import Parts
 
 if TYPE_CHECKING:
-    from .calls import Caller
+    from .caller import Caller
 
 LOOKED_AT = 1000
 """Statements of the session that are compared with the one that is exported, the newest first."""

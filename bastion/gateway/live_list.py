@@ -21,7 +21,8 @@ from bastion.sessions.figures import Look, figures, look
 from bastion.sessions.live import LiveSession
 
 if TYPE_CHECKING:
-    from .calls import Caller, Calls
+    from .caller import Caller
+    from .calls import Calls
 
 LOOK_EVERY = 0.25
 """Seconds between two looks while a call waits for a change."""

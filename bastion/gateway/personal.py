@@ -10,7 +10,7 @@ from bastion.api import methods
 from .parts import Parts
 
 if TYPE_CHECKING:
-    from .calls import Caller
+    from .caller import Caller
 
 
 async def items(parts: Parts, caller: Caller, params: methods.PersonalList) -> m.PersonalPage:

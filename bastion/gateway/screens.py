@@ -26,7 +26,7 @@ from .parts import Parts
 from .screen_watch import pack
 
 if TYPE_CHECKING:
-    from .calls import Caller
+    from .caller import Caller
 
 SHOWN, WATCHED = "screen-shown", "screen-watched"
 """The acts of looking at a recording, and at a screen as it is; their subject is the screen."""

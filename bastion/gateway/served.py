@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from bastion.api.refusals import Refused
 from bastion.commands.words import NOT_SO, CommandFailed
 
-from .calls import Caller
+from .caller import Caller
 
 if TYPE_CHECKING:
     from .server import Gateway

@@ -19,7 +19,8 @@ from bastion.sessions import supervision
 from bastion.store import moments
 
 if TYPE_CHECKING:
-    from .calls import Caller, Calls
+    from .caller import Caller
+    from .calls import Calls
 
 SHORTEST_LOCK = 60
 LONGEST_LOCK = 366 * 24 * 3600

@@ -19,7 +19,7 @@ from bastion.api.language import translate as _
 from bastion.api.refusals import Refused
 from bastion.commands.words import DONE, NOT_SO
 
-from .calls import Caller
+from .caller import Caller
 from .packets import Outbox
 from .ui_session import Attached, UiSession
 

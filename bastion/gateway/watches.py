@@ -24,7 +24,8 @@ from bastion.sessions.registry import Sessions
 from .live_list import whole
 
 if TYPE_CHECKING:
-    from .calls import Caller, Calls
+    from .caller import Caller
+    from .calls import Calls
 
 MOST_EVENTS = 2000
 MOST_CHARACTERS = 2 * 1024 * 1024

@@ -13,7 +13,7 @@ from bastion.audit.witness import first_number, hash_of
 from .parts import Parts
 
 if TYPE_CHECKING:
-    from .calls import Caller
+    from .caller import Caller
 
 
 async def checkpoint(parts: Parts, _caller: Caller, params: CheckpointRequest) -> Checkpointed:

@@ -15,7 +15,7 @@ from bastion.api.refusals import Refused
 from bastion.audit.records import AnyRecord
 from bastion.gateway import looks
 from bastion.gateway.audit_calls import AuditCalls
-from bastion.gateway.calls import Caller
+from bastion.gateway.caller import Caller
 from bastion.store.interruption import Interrupted, Interruption
 
 PATIENCE = 30.0
