@@ -1,9 +1,15 @@
-"""The databases that are measured through: PostgreSQL and MariaDB of the tests, filled, without their own logs."""
+"""The databases that are measured through: PostgreSQL and MariaDB of the tests, filled, without their own logs.
+
+And what answers in SQL Server's place: there is none to be had, and that of the tests, which runs Transact-SQL on
+SQLite in Python, is slower than anything on the way to it.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +18,10 @@ import psycopg
 from tests.servers.mariadb import MariadbServer
 from tests.servers.mariadb import program as mariadb_program
 from tests.servers.postgres import PROGRAMS, PostgresServer
+from tests.servers.processes import ServerProcess
 
 from . import processes
+from .tds_answers import PASSWORD_VARIABLE
 
 ACCOUNT = "app"
 NAME = "bench"
@@ -99,6 +107,35 @@ class MariadbDatabase:
 
     def remove(self) -> None:
         self.server.remove()
+
+
+BLOB_MEGABYTES = 100
+
+
+class SqlserverDatabase:
+    """Answers that are ready made (benchmarks/tds_answers.py)."""
+
+    engine = "sqlserver"
+    name = "bench-sqlserver"
+    host = "127.0.0.1"
+
+    def __init__(self, rows: int = ROWS, megabytes: int = BLOB_MEGABYTES) -> None:
+        self.password = secrets.token_hex(12)
+        self._folder = tempfile.TemporaryDirectory(prefix="casemate-bench-tds-")
+        log = Path(self._folder.name) / "port"
+        command = [sys.executable, "-m", "benchmarks.tds_answers", "--rows", str(rows), "--megabytes", str(megabytes)]
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+            PASSWORD_VARIABLE: self.password,
+        }
+        self._process = ServerProcess(command, log, environment=environment)
+        self._process.wait_until("the answers of SQL Server", lambda: log.read_text().endswith("\n"))
+        self.port = int(log.read_text())
+
+    def remove(self) -> None:
+        self._process.stop()
+        self._folder.cleanup()
 
 
 def mariadb_is_here() -> bool:

@@ -34,14 +34,19 @@ from bastion.protocols.mysql.server_side import MysqlServerSide
 from bastion.protocols.postgres.client_side import PostgresClientSide
 from bastion.protocols.postgres.exchange import Exchange as PostgresExchange
 from bastion.protocols.postgres.server_side import PostgresServerSide
+from bastion.protocols.tds.client_side import TdsClientSide
+from bastion.protocols.tds.exchange import Exchange as TdsExchange
+from bastion.protocols.tds.server_side import TdsServerSide
 from bastion.sessions.legs import Leg
 from bastion.sessions.record import SessionRecord
 from bastion.sessions.relay import Relay
 from tests.protocols.mysql import packets as mysql
+from tests.protocols.tds import messages as tds
 
 from .processes import BenchmarkFailed
 from .program import main_of
 from .setting import Setting
+from .tds_answers import ALL_ROWS, BULK, COLUMNS, ROW, Answers
 
 QUICK = ("--statements", "5000", "--megabytes", "16", "--repeats", "2")
 FULL = ("--statements", "20000", "--megabytes", "64", "--repeats", "5")
@@ -51,6 +56,9 @@ TURN = 4
 
 READ = 64 * 1024
 """Bytes of one read, where bytes are counted."""
+
+TDS_ROOM = 4096 - 8
+"""Bytes of data in a packet of SQL Server: so many rows end with a packet."""
 
 SELECT = "SELECT abalance FROM pgbench_accounts WHERE aid = {}"
 
@@ -96,6 +104,11 @@ def _mysql() -> tuple[ClientSide, ServerSide]:
     return MysqlClientSide(exchange), MysqlServerSide(exchange)
 
 
+def _tds() -> tuple[ClientSide, ServerSide]:
+    exchange = TdsExchange()
+    return TdsClientSide(exchange), TdsServerSide(exchange)
+
+
 _DESCRIPTION = _message(b"T", b"\0\1abalance\0" + bytes(18))
 _ROW = _message(b"D", b"\0\1\0\0\0\4" + b"4711")
 _DONE = _message(b"C", b"SELECT 1\0")
@@ -119,7 +132,15 @@ def _mysql_execution(number: int) -> bytes:
     return mysql.packet(0, head + b"\0\1\3\0" + struct.pack("<I", number))
 
 
+def _tds_execution(number: int) -> bytes:
+    return tds.rpc(tds.call(12, tds.integer(1), tds.integer(number, "@P1")))
+
+
 def _workloads() -> list[Workload]:
+    answers = Answers.made(1, 1)
+    preparation = tds.call(
+        11, tds.integer(None, output=True), tds.nvarchar("@P1 int"), tds.nvarchar(SELECT.format("@P1")), tds.integer(1)
+    )
     parse = _message(b"P", b"P0\0" + SELECT.format("$1").encode() + b"\0\0\0") + _SYNC
     parsed = _message(b"1", b"") + _READY
     answer = _DESCRIPTION + _ROW + _DONE + _READY
@@ -134,6 +155,9 @@ def _workloads() -> list[Workload]:
                  mysql.run(1, *mysql.result_set(text_row, modern=True))),
         Workload("MySQL prepared", "mysql", _mysql, _mysql_execution,
                  mysql.run(1, *mysql.result_set(binary_row, modern=True)), (prepare, prepared)),
+        Workload("SQL Server batch", "sqlserver", _tds, lambda number: tds.batch(SELECT.format(number)), answers.point),
+        Workload("SQL Server sp_execute", "sqlserver", _tds, _tds_execution, answers.executed,
+                 (tds.rpc(preparation), answers.prepared)),
     ]  # fmt: skip
 
 
@@ -152,10 +176,17 @@ def _streams() -> list[Stream]:
         Stream("PostgreSQL COPY in", _postgres, (_message(b"Q", b"COPY a FROM STDIN\0"), _message(b"G", formats)),
                _message(b"d", line * 80) * 8, up=True),
         Stream("MySQL rows", _mysql, (mysql.query(SELECT.format(1)), head), mysql.run(6, *[mysql_row] * 256)),
+        Stream("SQL Server rows", _tds, (tds.batch(ALL_ROWS), tds.answer(COLUMNS, status=0)),
+               tds.packets(4, ROW * TDS_ROOM, status=0)),
+        Stream("SQL Server bulk load", _tds, (tds.batch(BULK), tds.answer(tds.done())),
+               tds.packets(7, ROW * TDS_ROOM, status=0), up=True),
     ]  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------ what is measured
+
+
+ENGINES = {"PostgreSQL": "postgresql", "MySQL": "mysql", "SQL": "sqlserver"}
 
 
 class _Nowhere:
@@ -267,7 +298,7 @@ async def _all(load: Workload, number: int) -> None:
 
 async def _flow(stream: Stream, chunks: list[bytes]) -> None:
     with _journal() as journal:
-        path = _Path(journal, "mysql" if stream.name.startswith("MySQL") else "postgresql", stream.sides())
+        path = _Path(journal, ENGINES[stream.name.partition(" ")[0]], stream.sides())
         path.client.data_received(stream.first[0])
         path.server.data_received(stream.first[1])
         into = path.client if stream.up else path.server

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from tests.servers.bastion_process import Reachable
 
-from .databases import ACCOUNT, MariadbDatabase, PostgresDatabase
+from .databases import ACCOUNT, MariadbDatabase, PostgresDatabase, SqlserverDatabase
 from .peers import Bastion, Keys, Peer, Sshd, ThinRelay
 from .processes import allow_many_files, cpu_seconds, memory_bytes, settle
 from .report import Report
@@ -93,6 +93,12 @@ class Setting:
     @cached_property
     def mariadb(self) -> MariadbDatabase:
         database = MariadbDatabase()
+        self._stack.callback(database.remove)
+        return database
+
+    @cached_property
+    def sqlserver(self) -> SqlserverDatabase:
+        database = SqlserverDatabase()
         self._stack.callback(database.remove)
         return database
 

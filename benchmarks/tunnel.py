@@ -1,6 +1,6 @@
 """Throughput of a database connection through the bastion, beside the same through OpenSSH's sshd, in one run.
 
-    python -m benchmarks.tunnel [--seconds 4] [--rounds 3] [--only REGEX] [--megabytes 1000] [--json FILE]
+    python -m benchmarks.tunnel [--seconds 4] [--rounds 3] [--only REGEX] [--megabytes 1000] [--engines sqlserver]
 
 Each case is run in turns (direct, sshd, asyncssh, bastion, direct, …), so that a busy moment of the machine hits all
 of them; the median of the rounds counts. A ratio is throughput over sshd's: 1.00 is as fast as a tunnel that records
@@ -18,13 +18,14 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 from .clients import Done, copy_in, copy_out, copy_part, dump, pgbench, point_client, point_selects, rows_script
-from .databases import ROWS, mariadb_is_here
+from .databases import BLOB_MEGABYTES, ROWS, mariadb_is_here
 from .program import length_options, main_of
 from .report import in_turns, ratio
 from .setting import Database, Setting, Way
+from .tds_clients import all_rows, blob, bulk_data, bulk_load, statement_times
 
 WAYS = ("direct", "sshd", "asyncssh", "bastion")
 CLIENTS = (1, 8, 32)
@@ -51,6 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--megabytes", type=int, default=1000, help="of one COPY, out and in (default 1000)")
     parser.add_argument("--ways", default=",".join(WAYS), help="default %(default)s")
     parser.add_argument("--mysql-modes", default="simple,prepared", help="default %(default)s; empty: no MySQL")
+    parser.add_argument("--engines", default="postgresql,mysql,sqlserver", help="default %(default)s")
     parser.add_argument("--only", default="", metavar="REGEX", help="cases whose name it matches")
 
 
@@ -90,15 +92,21 @@ class _Group:
 
 
 def _groups(setting: Setting, options: argparse.Namespace) -> Iterator[_Group]:
-    yield _Group(lambda: setting.postgres, _statements(setting, options.seconds), options.rounds)
-    modes = [mode for mode in options.mysql_modes.split(",") if mode]
+    engines = options.engines.split(",")
+    if "postgresql" in engines:
+        yield _Group(lambda: setting.postgres, _statements(setting, options.seconds), options.rounds)
+    modes = [mode for mode in options.mysql_modes.split(",") if mode and "mysql" in engines]
     if modes and mariadb_is_here():
         # asyncssh's forwarding can lose the greeting of a server that speaks first, where channels open together.
         cases = _point_selects(setting, modes, options.seconds)
         yield _Group(lambda: setting.mariadb, cases, options.rounds, without=("asyncssh",))
     elif modes:
         setting.report.say("Note: mariadbd is not on this machine; MySQL is left out (install mariadb-server).")
-    yield _Group(lambda: setting.postgres, _bulk(setting, options.megabytes), options.bulk_rounds)
+    if "sqlserver" in engines:
+        yield _Group(lambda: setting.sqlserver, _sqlserver_statements(setting, options.seconds), options.rounds)
+        yield _Group(lambda: setting.sqlserver, _sqlserver_bulk(setting), options.bulk_rounds)
+    if "postgresql" in engines:
+        yield _Group(lambda: setting.postgres, _bulk(setting, options.megabytes), options.bulk_rounds)
 
 
 def measured(way: Way, case: Case) -> dict[str, float]:
@@ -132,6 +140,31 @@ def _point_selects(setting: Setting, modes: Sequence[str], seconds: int) -> list
         for mode in modes
         for clients in CLIENTS
     ]
+
+
+def _sqlserver_statements(setting: Setting, seconds: int) -> list[Case]:
+    def work(clients: int, prepared: bool, port: int) -> Done:
+        return statement_times(setting.sqlserver, port, clients, seconds, prepared=prepared)[0]
+
+    return [
+        Case(f"SQL Server {word}, {clients} clients", "queries/s", partial(work, clients, prepared))
+        for word, prepared in (("batch", False), ("sp_execute", True))
+        for clients in CLIENTS
+    ]
+
+
+def _sqlserver_bulk(setting: Setting) -> list[Case]:
+    def load(port: int) -> Done:
+        return bulk_load(setting.sqlserver, port, data())
+
+    data = lru_cache(maxsize=1)(lambda: bulk_data(BLOB_MEGABYTES))
+    return [
+        Case(f"SQL Server SELECT of {ROWS:,} rows", "rows/s",
+             lambda port: all_rows(setting.sqlserver, port, ROWS), "1,000,000 rows", ROWS),
+        Case(f"SQL Server value of {BLOB_MEGABYTES} MB", "MB/s",
+             lambda port: blob(setting.sqlserver, port, BLOB_MEGABYTES), "GB", 1e3),
+        Case(f"SQL Server bulk load of {BLOB_MEGABYTES} MB", "MB/s", load, "GB", 1e3),
+    ]  # fmt: skip
 
 
 def _bulk(setting: Setting, megabytes: int) -> list[Case]:
