@@ -34,6 +34,7 @@ class Call:
     cursor    the number that the server gave to the statement; 0: a new one
     text      None: that of the cursor
     defines   the forms in which the client wants the columns, where it says so
+    amount    an operation on a LOB says how much, and is told how much it was
     """
 
     function: int
@@ -49,6 +50,7 @@ class Call:
     operation: int = 0
     size: int = 0
     locators: int = 0
+    amount: bool = False
     pairs: dict[str, str] = field(default_factory=dict)
 
 
@@ -205,7 +207,7 @@ def _lob_operation(reader: Reader, function: int, sequence: int) -> Call:
         reader.ub8()
     return Call(
         function, sequence, operation=operation, size=size,
-        locators=(source if has_source else 0) + (target if has_target else 0),
+        locators=(source if has_source else 0) + (target if has_target else 0), amount=has_amount,
     )  # fmt: skip
 
 
@@ -296,6 +298,27 @@ def _cancel_cursors(reader: Reader) -> Piggyback:
     return Piggyback(c.CANCEL_CURSORS)
 
 
+def _free_lobs(reader: Reader) -> Piggyback:
+    """The locators of temporary LOBs that nobody uses any more, one behind the other."""
+    reader.pointer()
+    size = reader.ub4()
+    reader.skip(1)
+    for _ in range(3):
+        reader.ub4()
+    reader.skip(3)
+    reader.ub4()
+    reader.skip(1)
+    reader.ub4()
+    reader.ub8()
+    reader.ub8()
+    reader.skip(1)
+    for _ in range(3):
+        reader.skip(1)
+        reader.ub4()
+    reader.skip(size)
+    return Piggyback(c.LOB_OPERATION)
+
+
 def _client_figures(reader: Reader) -> Piggyback:
     """Seen of JDBC: four numbers with commas between them."""
     reader.pointer()
@@ -308,5 +331,5 @@ def _client_figures(reader: Reader) -> Piggyback:
 _PIGGYBACKS: dict[int, Callable[[Reader], Piggyback]] = {
     c.CLOSE_CURSORS: _close_cursors, c.SET_SCHEMA: _set_schema, c.SESSION_STATE: _session_state,
     c.SET_END_TO_END: _end_to_end, c.KEY_VALUES: _key_values, c.SESSION_SWITCH: _switch_session,
-    c.CANCEL_CURSORS: _cancel_cursors, c.CLIENT_FIGURES: _client_figures,
+    c.CANCEL_CURSORS: _cancel_cursors, c.LOB_OPERATION: _free_lobs, c.CLIENT_FIGURES: _client_figures,
 }  # fmt: skip

@@ -253,7 +253,7 @@ class OracleClientSide:
         binds = call.binds or (cursor.binds if cursor is not None else ())
         expected = Expected(
             call.function, columns=_columns(call, cursor), binds=binds, counts_rows=call.counts_rows,
-            locators=call.locators, operation=call.operation,
+            locators=call.locators, operation=call.operation, amount=call.amount,
         )  # fmt: skip
         waiting = Waiting(call, expected, cursor=cursor, sets=self._sets)
         self._sets = False

@@ -37,6 +37,7 @@ class Expected:
     returning: bool = False
     locators: int = 0
     operation: int = 0
+    amount: bool = True
     rows: int = 0
     described: bool = False
     schema: str | None = None
@@ -207,12 +208,11 @@ class ReplyReader:
         reader.skip(expected.locators)
         if expected.operation == 0x110:
             reader.ub2()
-            reader.skip(3)
-            return
+            reader.skip(1)
+        if expected.amount:
+            reader.ub8()
         if expected.operation in (0x400, 0x800, 0x11000):
             reader.skip(1)
-            return
-        reader.ub8()
 
     def _key_values(self, reader: Reader, count: int) -> str | None:
         schema = None

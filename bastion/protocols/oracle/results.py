@@ -18,7 +18,14 @@ from .replies import Expected, ReplyReader
 def formats_of(dialect: Dialect, expected: Expected) -> bytes:
     """What the bytes do not say themselves: the dialect, and the call that they answer."""
     binds = [(bind.kind, bind.size, bind.array, bind.form) for bind in expected.binds] if expected.out else []
-    call = (expected.function, expected.counts_rows, expected.returning, expected.locators, expected.operation)
+    call = (
+        expected.function,
+        expected.counts_rows,
+        expected.returning,
+        expected.locators,
+        expected.operation,
+        expected.amount,
+    )
     return json.dumps((astuple(dialect), call, binds), separators=(",", ":")).encode()
 
 
@@ -33,7 +40,7 @@ def decode(data: bytes, *, described: bytes = b"", formats: bytes = b"") -> Part
     try:
         dialect, call, binds = _read_formats(formats)
         expected = Expected(call[0], binds=binds, counts_rows=bool(call[1]), returning=bool(call[2]), locators=call[3],
-                            operation=call[4])  # fmt: skip
+                            operation=call[4], amount=len(call) < 6 or bool(call[5]))  # fmt: skip
         if described:
             expected.columns = _description(_whole(described), dialect)
         yield from _parts(data, dialect, expected)
