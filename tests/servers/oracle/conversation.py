@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from . import columns as values
+from .blocks import Given
+from .calls import BATCH_ERRORS, COMMIT, EXECUTE, read_execution, read_row
 from .columns import BLOB, CLOB, Bind, Value
+from .lobs import Lobs, WrongLocator
 from .passwords import Logon
-from .sql import Cursor, Database, OracleError, Session
+from .sql import Cursor, Database, OracleError, Outcome, Session, is_block, returned_binds
 from .wire import (
     ACCEPT,
     BREAK,
@@ -54,6 +59,11 @@ class Known:
 
     cursor: Cursor
     binds: list[Bind] = field(default_factory=list)
+    returning: int = 0
+
+
+class Unknown(Exception):
+    """The client has sent what this server does not speak; the connection is over."""
 
 
 class Conversation:
@@ -66,7 +76,7 @@ class Conversation:
         self._new_end = False
         self._token = False
         self._cursors: dict[int, Known] = {}
-        self._lobs: dict[bytes, str | bytes] = {}
+        self._lobs = Lobs()
         self._sequence = 0
         self._session: Session
 
@@ -269,7 +279,7 @@ class Conversation:
                     self._piggyback(function)
                     continue
                 if kind != 3:
-                    raise Gone
+                    raise Unknown(f"a message {kind:#x} where a call should be")
                 return self._answer(function)
         except Broken:
             # A break while nothing runs: it is taken notice of.
@@ -278,10 +288,14 @@ class Conversation:
 
     def _piggyback(self, function: int) -> None:
         wire = self._wire
-        if function == 0x69:
+        if function in (0x69, 0x78):
             wire.byte()
             for _ in range(wire.number()):
-                self._cursors.pop(wire.number(), None)
+                cursor = wire.number()
+                if function == 0x69:
+                    self._cursors.pop(cursor, None)
+        elif function == 0x60:
+            self._lobs.free_many(wire)
         elif function == 0x98:
             wire.byte()
             self._session.schema = wire.counted().decode().upper()
@@ -290,7 +304,7 @@ class Conversation:
         elif function == 0x87:
             self._end_to_end()
         else:
-            raise Gone
+            raise Unknown(f"a piggyback {function:#x}")
 
     def _end_to_end(self) -> None:
         wire = self._wire
@@ -347,125 +361,137 @@ class Conversation:
             self._fail(error)
 
     def _execute(self) -> None:
-        wire = self._wire
-        options, cursor_id, has_text = wire.number(), wire.number(), wire.byte()
-        wire.number()
-        wire.byte()
-        wire.number()
-        wire.take(2)
-        wire.number()
-        prefetch = wire.number()
-        wire.number()
-        has_binds, bind_count = wire.byte(), wire.number()
-        wire.take(5)
-        has_defines, define_count = wire.byte(), wire.number()
-        wire.number()
-        wire.take(3)
-        wire.number()
-        wire.byte()
-        wire.number()
-        wire.number()
-        if self._fields >= 7:
-            wire.byte()
-            wire.number()
-            wire.byte()
-        if self._fields >= 8:
-            for width in ("p", "n", "p", "n", "p"):
-                wire.byte() if width == "p" else wire.number()
-        if self._fields >= 9:
-            wire.byte()
-            wire.number()
-        text = (wire.string() or b"").decode() if has_text else None
-        words = [wire.number() for _ in range(13)]
-        binds = [values.bind_description(wire, self._fields) for _ in range(bind_count)] if has_binds else []
-        defines = [values.bind_description(wire, self._fields) for _ in range(define_count)] if has_defines else []
-        if text is not None:
-            known = Known(Cursor(text.rstrip("\0")))
-            cursor_id = self._new_cursor(known)
-        else:
-            known = self._cursors[cursor_id]
-        known.binds = binds or known.binds
+        call = read_execution(self._wire, self._fields)
+        cursor_id, known = call.cursor, self._cursors.get(call.cursor)
+        if call.text is not None:
+            if known is not None:
+                known.cursor = Cursor(call.text)
+            else:
+                known = Known(Cursor(call.text))
+                cursor_id = self._new_cursor(known)
+        elif known is None:
+            raise OracleError(1001, "invalid cursor")
+        known.binds = call.binds or known.binds
+        text = known.cursor.text
+        known.returning = returned_binds(text)
         rows = []
-        if binds and options & 0x20:
-            rows = self._bind_rows(known, 1 if words[7] == 1 else words[1])
-        if defines and not options & 0x20:
-            self._send_rows(cursor_id, known, prefetch, described=False)
+        if call.binds and call.options & EXECUTE:
+            rows = self._bind_rows(known, 1 if call.is_query else call.count)
+        if call.defines and not call.options & EXECUTE:
+            known.cursor.defines = call.defines
+            self._send_rows(cursor_id, known, call.prefetch, described=False)
             return
-        if not options & 0x20 and not known.cursor.text.lstrip().upper().startswith(("CREATE", "DROP", "ALTER")):
+        if not call.options & EXECUTE and not text.lstrip().upper().startswith(("CREATE", "DROP", "ALTER")):
             self._described_only(cursor_id, known)
             return
         self._done(
-            cursor_id,
-            known,
-            rows,
-            prefetch,
-            described=True,
-            commits=bool(options & 0x100),
-            counts=bool(words[9] & 0x4000),
-        )
+            cursor_id, known, rows, call.prefetch, described=True, commits=bool(call.options & COMMIT),
+            counts=call.counts_rows, goes_on=bool(call.options & BATCH_ERRORS),
+        )  # fmt: skip
 
     def _new_cursor(self, known: Known) -> int:
         number_of_it = next(each for each in range(1, 70000) if each not in self._cursors)
         self._cursors[number_of_it] = known
         return number_of_it
 
-    def _bind_rows(self, known: Known, count: int) -> list[list[Value]]:
-        wire, rows = self._wire, []
+    def _bind_rows(self, known: Known, count: int) -> list[list[Given]]:
+        rows: list[list[Given]] = []
+        block = is_block(known.cursor.text)
+        sent = known.binds[: len(known.binds) - known.returning]
         for _ in range(count):
-            assert wire.byte() == 7
-            rows.append([self._bound(values.bind_value(wire, bind)) for bind in known.binds])
+            row: list[Given] = []
+            for value in read_row(self._wire, sent, is_block=block):
+                if isinstance(value, list):
+                    row.append([self._bound(each) for each in value])
+                else:
+                    row.append(self._bound(value))
+            rows.append(row + [None] * known.returning)
         return rows
 
     def _bound(self, value: Value) -> Value:
         if isinstance(value, str) and value.startswith("LOB:"):
-            return self._lobs.get(bytes.fromhex(value[4:]), "")
+            return self._lobs.value(bytes.fromhex(value[4:]))
         return value
 
     def _execute_again(self, function: int) -> None:
         wire = self._wire
         cursor_id, count = wire.number(), wire.number()
-        _, more = wire.number(), wire.number()
-        known = self._cursors[cursor_id]
+        options, more = wire.number(), wire.number()
+        known = self._cursors.get(cursor_id)
+        if known is None:
+            raise OracleError(1001, "invalid cursor")
         rows = self._bind_rows(known, 1 if known.cursor.is_query else count) if known.binds else []
         prefetch = count if known.cursor.is_query else 0
-        self._done(cursor_id, known, rows, prefetch, described=False, commits=bool(more & 1))
+        self._done(
+            cursor_id, known, rows, prefetch, described=False, commits=bool(more & 1),
+            goes_on=bool(options & BATCH_ERRORS),
+        )  # fmt: skip
 
     def _described_only(self, cursor_id: int, known: Known) -> None:
-        _, _ = self._run(known, [[None] * len(known.binds)] if known.binds else [])
-        message = b"\x10" + values.description(known.cursor.columns, self._fields, self._scale_is_number)
+        message = b""
+        if re.match(r"\s*(SELECT|WITH)\b", known.cursor.text, re.I):
+            self._run(known, [[None] * len(known.binds)] if known.binds else [])
+            message = b"\x10" + values.description(known.cursor.columns, self._fields, self._scale_is_number)
         self._wire.send(message + self._parameters() + self._end(cursor=cursor_id))
 
     def _done(
-        self, cursor_id: int, known: Known, rows: list[list[Value]], prefetch: int, *, described: bool, commits: bool,
-        counts: bool = False,
+        self, cursor_id: int, known: Known, rows: list[list[Given]], prefetch: int, *, described: bool, commits: bool,
+        counts: bool = False, goes_on: bool = False,
     ) -> None:  # fmt: skip
-        changed, returned = self._run(known, rows)
+        outcome = self._run(known, rows, goes_on)
         if commits:
             self._session.end(commit=True)
         if known.cursor.is_query:
             self._send_rows(cursor_id, known, prefetch, described=described)
             return
-        message = b""
-        if returned:
-            directions = bytes(16 if place == 0 else 32 for place in range(len(known.binds)))
-            message += b"\x0b\0" + number(len(known.binds)) + number(0) + number(1) + number(0) + number(0) + number(0)
-            message += directions
-            column = values.columns_of(["x"], [""], returned)[0]
-            if known.binds[0].kind == values.NUMBER:
-                column = values.Column("X", values.NUMBER, 22)
-            message += b"\x07" + values.encode(column, returned[0][0]) + number(0)
-        message += self._parameters(counts=[changed] if counts else None)
-        self._wire.send(message + self._end(rows=changed, cursor=cursor_id))
+        message = self._given_back(known, outcome)
+        message += self._parameters(counts=outcome.counts if counts else None)
+        error = OracleError(24381, "error(s) in array DML") if outcome.errors else None
+        self._wire.send(
+            message + self._end(error, rows=sum(outcome.counts), cursor=cursor_id, batch=outcome.errors)
+        )
 
-    def _run(self, known: Known, rows: list[list[Value]]) -> tuple[int, list[tuple[Value, ...]]]:
+    def _given_back(self, known: Known, outcome: Outcome) -> bytes:
+        """The directions of the binds, and a row of values for each execution."""
+        places = sorted({place for each in outcome.out for place in each})
+        if known.returning:
+            places = list(range(len(known.binds) - known.returning, len(known.binds)))
+        if not places:
+            return b""
+        count = len(known.binds)
+        parts = [b"\x0b\0", number(count % 256), number(count // 256), number(1), number(0), number(0), number(0)]
+        parts.append(bytes(16 if place in places else 32 for place in range(count)))
+        for each in outcome.out:
+            parts.append(b"\x07" + b"".join(self._out_value(known.binds[place], each.get(place)) for place in places))
+        for returned in outcome.returned:
+            parts.append(b"\x07")
+            for index, place in enumerate(places):
+                parts.append(number(len(returned)))
+                parts += [self._out_value(known.binds[place], row[index]) for row in returned]
+        return b"".join(parts)
+
+    def _out_value(self, bind: Bind, value: Given) -> bytes:
+        if bind.array:
+            several = value if isinstance(value, list) else []
+            return number(len(several)) + b"".join(values.given_back(bind, each) for each in several)
+        if isinstance(value, Cursor) or bind.kind == values.CURSOR:
+            cursor = value if isinstance(value, Cursor) else Cursor("")
+            shape = values.description_body(cursor.columns, self._fields, self._scale_is_number)
+            return b"\1" + shape + number(self._new_cursor(Known(cursor))) + number(0)
+        assert value is None or isinstance(value, int | float | str | bytes)
+        if bind.kind in (CLOB, BLOB):
+            return self._lobs.column(value, bind.kind) + number(0)
+        return values.given_back(bind, value)
+
+    def _run(self, known: Known, rows: list[list[Given]], goes_on: bool = False) -> Outcome:
         """In a thread, so that a break is heard. Raises OracleError and Gone."""
         session, wire = self._session, self._wire
         session.stop.clear()
-        outcome: list[object] = []
+        outcome: list[Outcome | OracleError] = []
 
         def work() -> None:
             try:
-                outcome.append(session.run(known.cursor, rows))
+                outcome.append(session.run(known.cursor, rows, goes_on=goes_on))
             except OracleError as error:
                 outcome.append(error)
 
@@ -494,12 +520,13 @@ class Conversation:
                 wire.connection.settimeout(0.02)
         finally:
             wire.connection.settimeout(None)
-        result = outcome[0]
         if broken:
             raise OracleError(1013, "user requested cancel of current operation")
-        if isinstance(result, OracleError):
-            raise result
-        return result  # type: ignore[return-value]
+        if not outcome:
+            raise Unknown(f"a failure of this server at {known.cursor.text!r}")
+        if isinstance(outcome[0], OracleError):
+            raise outcome[0]
+        return outcome[0]
 
     def _fetch(self) -> None:
         cursor_id, count = self._wire.number(), self._wire.number()
@@ -525,13 +552,22 @@ class Conversation:
                 + number(0)
             )
         parts = [message]
+        wanted = cursor.columns
+        if len(cursor.defines) == len(wanted):
+            wanted = [
+                replace(column, kind=define.kind) for column, define in zip(wanted, cursor.defines, strict=True)
+            ]
         for row in rows:
             parts.append(
                 b"\x07"
-                + b"".join(self._value(column, value) for column, value in zip(cursor.columns, row, strict=True))
+                + b"".join(self._value(column, value) for column, value in zip(wanted, row, strict=True))
             )
         cursor.at += len(rows)
         finished = cursor.at >= len(cursor.rows)
+        if cursor.failure is not None and len(rows) < count:
+            self._wire.send(b"".join(parts), whole=False)
+            raise cursor.failure
+        finished = finished and cursor.failure is None
         parts.append(self._parameters() if described else b"")
         error = OracleError(1403, "no data found") if finished else None
         parts.append(self._end(error, rows=cursor.at, cursor=cursor_id))
@@ -540,51 +576,15 @@ class Conversation:
     def _value(self, column: values.Column, value: Value) -> bytes:
         if column.kind not in (CLOB, BLOB):
             return values.encode(column, value)
-        if value is None:
-            return number(0)
-        locator = bytearray(os.urandom(40))
-        locator[4:8] = b"\0\0\0\0" if column.kind == BLOB else b"\0\0\x80\0"
-        key = bytes(locator)
-        self._lobs[key] = value if isinstance(value, str | bytes) else str(value)
-        return number(40) + number(len(self._lobs[key])) + number(8060) + string(key)
-
-    # ------------------------------------------------------------------------------------------------------------ LOBs
+        return self._lobs.column(value, column.kind)
 
     def _lob(self) -> None:
-        wire = self._wire
-        has_source, source = wire.byte(), wire.number()
-        has_target, target = wire.byte(), wire.number()
-        wire.number()
-        wire.number()
-        has_set = wire.byte()
-        wire.take(2)
-        operation = wire.number()
-        wire.take(2)
-        offset = wire.number()
-        wire.number()
-        has_amount = wire.byte()
-        wire.take(6)
-        locator = wire.take(source) if has_source else b""
-        if has_target:
-            wire.take(target)
-        if has_set:
-            wire.number()
-        amount = wire.number() if has_amount else 0
-        data = self._lobs.get(locator)
-        if data is None:
+        try:
+            message = self._lobs.operate(self._wire)
+        except WrongLocator:
             self._fail(OracleError(22275, "invalid LOB locator specified"))
             return
-        message = b""
-        if operation == 2:
-            part = data[max(0, offset - 1) : max(0, offset - 1) + amount]
-            message += b"\x0e" + string(part.encode("utf-16-be") if isinstance(part, str) else part)
-            amount = len(part)
-        elif operation == 1:
-            amount = len(data)
-        elif operation == 0x4000:
-            amount = 8060
-        message += b"\x08" + locator + (number(amount) if has_amount else b"")
-        wire.send(message + self._end())
+        self._wire.send(message + self._end())
 
     # -------------------------------------------------------------------------------------------------- ends of calls
 
@@ -623,13 +623,16 @@ class Conversation:
                     raise Gone
         wire.send(self._end(error))
 
-    def _end(self, error: OracleError | None = None, *, rows: int = 0, cursor: int = 0) -> bytes:
+    def _end(
+        self, error: OracleError | None = None, *, rows: int = 0, cursor: int = 0,
+        batch: Sequence[tuple[int, OracleError]] = (),
+    ) -> bytes:  # fmt: skip
         code = 0 if error is None else error.number
         message = [
             b"\x04", number(self._state()), number(0), number(rows), number(code), number(0), number(0), number(cursor),
             number(error.position if error else 0), b"\0", b"\0\0\0", b"\0\0",
             number(0), number(0), b"\0", number(0), number(0), number(0), b"\0", bytes((self._sequence,)), number(0),
-            number(0), number(0), number(0), number(0), number(0),
+            number(0), number(0), _batch(batch),
         ]  # fmt: skip
         if self._fields >= 7:
             message += [number(code), number(rows)]
@@ -638,3 +641,16 @@ class Conversation:
         if error is not None:
             message.append(string((error.text + "\n").encode()))
         return b"".join(message)
+
+
+def _batch(errors: Sequence[tuple[int, OracleError]]) -> bytes:
+    """The errors of an array: their numbers, their places, their messages."""
+    if not errors:
+        return number(0) * 3
+    count = number(len(errors))
+    parts = [count, b"\0", *(number(error.number) for _, error in errors), count, b"\0"]
+    parts += [number(place) for place, _ in errors]
+    parts += [count, b"\0"]
+    for _, error in errors:
+        parts.append(counted((error.text + "\n").encode()) + b"\0\0")
+    return b"".join(parts)

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from .columns import Column, Value, columns_of
+from .blocks import Given, bind_names, run_block
+from .columns import Bind, Column, Declared, Value, columns_of
 
 START_UP = {
     "select banner from v$version": ("Oracle Database 23ai (test double)",),
@@ -27,7 +28,25 @@ class OracleError(Exception):
     def __init__(self, number: int, message: str, position: int = 0) -> None:
         super().__init__(message)
         self.number, self.position = number, position
+        self.done = 0
+        """Executions before this one."""
         self.text = f"ORA-{number:05d}: {message}"
+
+
+@dataclass
+class Outcome:
+    """Of a statement's executions.
+
+    counts    rows that each has changed
+    out       of each execution of a block: what binds have been given, by their places
+    returned  of each execution of a statement with RETURNING: the rows
+    errors    with the places of the executions that had them
+    """
+
+    counts: list[int] = field(default_factory=list)
+    out: list[dict[int, Given]] = field(default_factory=list)
+    returned: list[list[tuple[Value, ...]]] = field(default_factory=list)
+    errors: list[tuple[int, OracleError]] = field(default_factory=list)
 
 
 @dataclass
@@ -39,7 +58,10 @@ class Cursor:
     rows: list[tuple[Value, ...]] = field(default_factory=list)
     at: int = 0
     is_query: bool = False
-    breaks_at: int | None = None
+    defines: list[Bind] = field(default_factory=list)
+    """How the client wants the columns, where it has said so."""
+    failure: OracleError | None = None
+    """What happens behind the last of `rows`."""
 
 
 class Database:
@@ -69,46 +91,76 @@ class Session:
     def close(self) -> None:
         self.connection.close()
 
-    def run(self, cursor: Cursor, binds: Sequence[Sequence[Value]]) -> tuple[int, list[tuple[Value, ...]]]:
-        """Rows that were changed, and values that go back (RETURNING, out binds). Raises OracleError."""
-        text = cursor.text.strip().rstrip(";") if not _is_block(cursor.text) else cursor.text.strip()
+    def run(self, cursor: Cursor, binds: Sequence[Sequence[Given]], *, goes_on: bool = False) -> Outcome:
+        """Executes it once for each of `binds`; `goes_on`: also behind errors. Raises OracleError."""
         self.database.log.append((self.user, cursor.text))
         self.database.running.append(cursor.text)
         try:
-            return self._run(cursor, text, binds)
+            if is_block(cursor.text):
+                return Outcome(out=[run_block(self, cursor.text.strip(), row) for row in binds or [()]])
+            return self.run_inner(cursor, *(binds or [()]), goes_on=goes_on)
         finally:
             self.database.running.remove(cursor.text)
 
-    def _run(self, cursor: Cursor, text: str, binds: Sequence[Sequence[Value]]) -> tuple[int, list[tuple[Value, ...]]]:
-        word = text.split(None, 1)[0].upper() if text else ""
-        if _is_block(text):
-            return self._block(text, binds[0] if binds else ())
+    def run_inner(self, cursor: Cursor, *binds: Sequence[Given], goes_on: bool = False) -> Outcome:
+        """One statement, also of a block. Raises OracleError."""
+        text = cursor.text.strip().rstrip(";")
+        found = re.match(r"(?:--[^\n]*\n|/\*.*?\*/|[\s(])*(\w*)", text, re.S)
+        word = found[1].upper() if found else ""
         if word == "ALTER" and re.match(r"ALTER\s+SESSION\s+SET\s+CURRENT_SCHEMA\s*=\s*(\w+)", text, re.I):
             self.schema = re.split(r"=", text)[1].strip().upper()
             self.schema_changed = True
-            return 0, []
+            return Outcome()
         if word == "ALTER" and re.match(r"ALTER\s+SESSION", text, re.I):
-            return 0, []
+            return Outcome()
         if word in ("COMMIT", "ROLLBACK"):
             self.end(commit=word == "COMMIT")
-            return 0, []
+            return Outcome()
         if word in ("INSERT", "UPDATE", "DELETE", "MERGE") and not self.in_transaction:
             self._execute("BEGIN", ())
             self.in_transaction = True
         if word in ("CREATE", "DROP", "ALTER", "TRUNCATE"):
             self.end(commit=True)
-        changed = 0
-        for row in binds or [()]:
-            result = self._execute(_translated(text, self), row)
-            if result.description is not None:
-                cursor.is_query = True
-                cursor.rows = result.fetchall()
-                cursor.at = 0
-                names = [each[0] for each in result.description]
-                cursor.columns = columns_of(names, self._declared(text, names), cursor.rows)
-            else:
-                changed += max(0, result.rowcount)
-        return changed, []
+        outcome = Outcome()
+        kept, places = _returning(text)
+        for place, row in enumerate(binds or ((),)):
+            try:
+                self._run_once(cursor, kept, row, outcome, places)
+            except OracleError as error:
+                if not goes_on:
+                    error.done = place
+                    raise
+                outcome.errors.append((place, error))
+                outcome.counts.append(0)
+        return outcome
+
+    def _run_once(self, cursor: Cursor, text: str, row: Sequence[Given], outcome: Outcome, places: int) -> None:
+        result = self._execute(_translated(text, self), row[: len(row) - places] if places else row)
+        if places:
+            rows = result.fetchall()
+            outcome.returned.append(rows)
+            outcome.counts.append(len(rows))
+        elif result.description is not None:
+            cursor.is_query = True
+            cursor.rows, cursor.failure = self._rows(result, text)
+            cursor.at = 0
+            names = [each[0] for each in result.description]
+            cursor.columns = columns_of(names, self._declared(text, names), cursor.rows)
+        else:
+            outcome.counts.append(max(0, result.rowcount))
+
+    @staticmethod
+    def _rows(result: sqlite3.Cursor, text: str) -> tuple[list[tuple[Value, ...]], OracleError | None]:
+        rows: list[tuple[Value, ...]] = []
+        try:
+            for row in result:
+                rows.append(row)
+        except sqlite3.Error as error:
+            failure = _as_oracle(str(error), text)
+            if not rows:
+                raise failure from None
+            return rows, failure
+        return rows, None
 
     def end(self, *, commit: bool) -> None:
         """The transaction, if there is one."""
@@ -116,43 +168,29 @@ class Session:
             self.connection.execute("COMMIT" if commit else "ROLLBACK")
             self.in_transaction = False
 
-    def _execute(self, text: str, binds: Sequence[Value]) -> sqlite3.Cursor:
+    def _execute(self, text: str, binds: Sequence[Given]) -> sqlite3.Cursor:
+        places = text.count("?") if not _QUESTIONS.search(text) else len(binds)
+        if places > len(binds):
+            raise OracleError(1008, "not all variables bound")
         try:
-            return self.connection.execute(text, tuple(binds))
+            return self.connection.execute(text, tuple(binds[:places]))
         except sqlite3.OperationalError as error:
             raise _as_oracle(str(error), text) from None
         except sqlite3.IntegrityError as error:
-            raise OracleError(1, f"unique constraint violated ({error})") from None
-        except sqlite3.Error as error:
+            raise _constraint(str(error)) from None
+        except (sqlite3.Error, OverflowError) as error:
             raise OracleError(900, str(error)) from None
 
-    def _declared(self, text: str, names: list[str]) -> list[str]:
-        found = re.search(r"\bFROM\s+(\w+)", text, re.I)
-        types: dict[str, str] = {}
-        if found:
-            with_types = self.connection.execute(f"PRAGMA table_info({found[1]})").fetchall()
-            types = {row[1].upper(): row[2] for row in with_types}
-        return [types.get(name.upper(), "") for name in names]
+    def _declared(self, text: str, names: list[str]) -> list[Declared]:
+        types: dict[str, Declared] = {}
+        for table in re.findall(r"\b(?:FROM|JOIN)\s+(?:\w+\.)?(\w+)", text, re.I):
+            for row in self.connection.execute(f"PRAGMA table_info({table})").fetchall():
+                types.setdefault(row[1].upper(), Declared(row[2], bool(row[3] or row[5])))
+        return [types.get(name.upper(), Declared("")) for name in names]
 
-    def _block(self, text: str, binds: Sequence[Value]) -> tuple[int, list[tuple[Value, ...]]]:
-        raised = re.search(r"RAISE_APPLICATION_ERROR\s*\(\s*-(\d+)\s*,\s*'([^']*)'", text, re.I)
-        if raised:
-            raise OracleError(int(raised[1]), f"{raised[2]}\nORA-06512: at line 1")
-        slept = re.search(r"DBMS_SESSION\.SLEEP\s*\(\s*([\d.]+)\s*\)", text, re.I)
-        if slept:
-            if self.stop.wait(float(slept[1])):
-                raise OracleError(1013, "user requested cancel of current operation")
-            return 0, []
-        assigned = re.search(r":(\w+)\s*:=\s*(.+?);", text, re.S)
-        if assigned:
-            names = list(dict.fromkeys(re.findall(r":(\w+)", text)))
-            sources = [name for name in names if name != assigned[1]]
-            expression = re.sub(r":(\w+)", "?", assigned[2])
-            values = [binds[names.index(name)] for name in sources]
-            return 0, [tuple(self._execute(f"SELECT {expression}", values).fetchone())]
-        for each in re.findall(r"\b((?:INSERT|UPDATE|DELETE)\b[^;]*);", text, re.I):
-            self.run(Cursor(each), [])
-        return 0, []
+
+_QUESTIONS = re.compile(r"'[^']*\?[^']*'")
+"""A question mark in a literal is no bind."""
 
 
 def _failing_at(value: int, limit: int) -> int:
@@ -161,8 +199,8 @@ def _failing_at(value: int, limit: int) -> int:
     return value
 
 
-def _is_block(text: str) -> bool:
-    return re.match(r"\s*(BEGIN|DECLARE)\b", text, re.I) is not None
+def is_block(text: str) -> bool:
+    return re.match(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(BEGIN|DECLARE)\b", text, re.I | re.S) is not None
 
 
 def _translated(text: str, session: Session) -> str:
@@ -170,7 +208,7 @@ def _translated(text: str, session: Session) -> str:
     if known:
         value = {"@user": session.user, "@schema": session.schema}.get(known[0], known[0])
         return f"SELECT '{value}' AS value"
-    text = re.sub(r":\"?(\w+)\"?", "?", _outside_quotes(text))
+    text = re.sub(r":\s*(?:\"[^\"]+\"|[\w$#]+)", "?", _outside_quotes(text))
     text = re.sub(r"\s+FROM\s+(SYS\.)?DUAL\b", "", text, flags=re.I)
     text = re.sub(r"\bSYSDATE\b", "SYSDATE_()", text, flags=re.I)
     text = re.sub(r"\bFETCH\s+(?:FIRST|NEXT)\s+(\d+)\s+ROWS?\s+ONLY", r"LIMIT \1", text, flags=re.I)
@@ -189,6 +227,25 @@ def _translated(text: str, session: Session) -> str:
 def _outside_quotes(text: str) -> str:
     """Colons inside of literals are put aside."""
     return re.sub(r"'[^']*'", lambda found: found[0].replace(":", "\0"), text)
+
+
+def _returning(text: str) -> tuple[str, int]:
+    """The statement without the INTO of its RETURNING, and how many binds are behind it."""
+    found = re.search(r"\bRETURN(?:ING)?\b(.+?)\bINTO\b(.+)$", text, re.I | re.S)
+    if not found or not re.match(r"\s*(INSERT|UPDATE|DELETE|MERGE)\b", text, re.I):
+        return text, 0
+    return f"{text[: found.start()]}RETURNING{found[1]}", len(bind_names(found[2]))
+
+
+def returned_binds(text: str) -> int:
+    """Binds at the end that get a value by RETURNING."""
+    return _returning(text)[1]
+
+
+def _constraint(said: str) -> OracleError:
+    if "NOT NULL" in said:
+        return OracleError(1400, f'cannot insert NULL into ("{said.split(": ")[-1].upper()}")')
+    return OracleError(1, f"unique constraint violated ({said})")
 
 
 def _as_oracle(said: str, text: str) -> OracleError:

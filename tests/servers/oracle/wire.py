@@ -51,13 +51,13 @@ class Wire:
         head = struct.pack(">I", length) if self.wide else struct.pack(">HH", length, 0)
         self.connection.sendall(head + bytes((kind, flags, 0, 0)) + body)
 
-    def send(self, message: bytes) -> None:
-        """A whole answer in as many packets as it takes."""
-        if self.end_of_response:
+    def send(self, message: bytes, *, whole: bool = True) -> None:
+        """An answer, or the beginning of one, in as many packets as it takes."""
+        if self.end_of_response and whole:
             message += b"\x1d"
         room = self.unit - 10
         for start in range(0, len(message), room):
-            last = start + room >= len(message)
+            last = whole and start + room >= len(message)
             flags = 0x2000 if last and self.end_of_response else 0
             self.send_packet(DATA, struct.pack(">H", flags) + message[start : start + room])
 
