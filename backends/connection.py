@@ -61,12 +61,16 @@ def backend_for(engine: str, way: Way, login: Login) -> Backend:
         from .sqlserver import SqlserverBackend
 
         return SqlserverBackend(way, login)
+    if engine == "oracle":
+        from .oracle import OracleBackend
+
+        return OracleBackend(way, login)
     raise EngineNotSupported(engine)
 
 
 def has_console(engine: str) -> bool:
     """Whether `backend_for` knows the engine."""
-    return engine in ("postgresql", "mysql", "sqlserver")
+    return engine in ("postgresql", "mysql", "sqlserver", "oracle")
 
 
 def first_catalog(allowed: list[str]) -> str:
@@ -238,6 +242,8 @@ class DatabaseConnection:
             password=token.token,
             catalog=entry_catalog(token.engine, catalog),
             program=PROGRAM,
+            service=token.service,
+            sid=token.sid,
         )
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"casemate-{purpose}")
         try:

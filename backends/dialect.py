@@ -118,6 +118,32 @@ class SqlserverDialect(Dialect):
         return f"select top ({count}) * from {self.qualified(path)}{condition};"  # noqa: S608
 
 
+class OracleDialect(Dialect):
+    """Oracle SQL Language Reference, "Database Object Names and Qualifiers", "Literals" and UNISTR."""
+
+    def quote(self, name: str) -> str:
+        return name if _PLAIN_ORACLE.fullmatch(name) and name not in ORACLE_RESERVED else f'"{name}"'
+
+    def text(self, value: str) -> str:
+        if visible_line(value) != value:
+            # What a terminal would obey is written as its number, in UTF-16.
+            units = value.encode("utf-16-be", "replace")
+            return "unistr('" + "".join(f"\\{units[at : at + 2].hex()}" for at in range(0, len(units), 2)) + "')"
+        return "'" + value.replace("'", "''") + "'"
+
+    def binary(self, digits: str) -> str:
+        return f"hextoraw('{digits}')"
+
+    def literal(self, value: str, kind: Kind) -> str:
+        # A string would be read by the session's date format.
+        moment = _MOMENT.fullmatch(value) if kind is Kind.TIME else None
+        return f"timestamp '{value}'" if moment is not None else super().literal(value, kind)
+
+    def rows_of(self, path: Sequence[str], where: str = "", count: int = SAMPLE_ROWS) -> str:
+        condition = f"({where}) and " if where else ""
+        return f"select * from {self.qualified(path)} where {condition}rownum <= {count};"  # noqa: S608
+
+
 def sqlserver_literal(text: str) -> str:
     """Always of Unicode."""
     quoted = text.replace("'", "''")
@@ -126,7 +152,7 @@ def sqlserver_literal(text: str) -> str:
 
 def dialect_for(engine: str) -> Dialect:
     """How the engine writes names and values; as PostgreSQL (standard SQL) where it has none of its own here."""
-    return {"mysql": MysqlDialect, "sqlserver": SqlserverDialect}.get(engine, PostgresDialect)()
+    return _DIALECTS.get(engine, PostgresDialect)()
 
 
 def postgres_literal(text: str) -> str:
@@ -142,6 +168,11 @@ def mysql_literal(text: str) -> str:
 
 _PLAIN_POSTGRES = re.compile(r"[a-z_][a-z0-9_$]*")
 _PLAIN_SQLSERVER = re.compile(r"[A-Za-z_][A-Za-z0-9_$#@]*")
+_PLAIN_ORACLE = re.compile(r"[A-Z][A-Z0-9_$#]*")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,9})?")
+_DIALECTS: dict[str, type[Dialect]] = {
+    "postgresql": PostgresDialect, "mysql": MysqlDialect, "sqlserver": SqlserverDialect, "oracle": OracleDialect,
+}  # fmt: skip
 _PLAIN_MYSQL = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 
 POSTGRES_RESERVED = frozenset(
@@ -195,3 +226,13 @@ SQLSERVER_RESERVED = frozenset(
     varying view waitfor when where while with within writetext""".split()  # noqa: SIM905
 )
 """Microsoft's documentation, "Reserved keywords (Transact-SQL)"."""
+ORACLE_RESERVED = frozenset(
+    """ACCESS ADD ALL ALTER AND ANY AS ASC AUDIT BETWEEN BY CHAR CHECK CLUSTER COLUMN COLUMN_VALUE COMMENT COMPRESS
+    CONNECT CREATE CURRENT DATE DECIMAL DEFAULT DELETE DESC DISTINCT DROP ELSE EXCLUSIVE EXISTS FILE FLOAT FOR FROM
+    GRANT GROUP HAVING IDENTIFIED IMMEDIATE IN INCREMENT INDEX INITIAL INSERT INTEGER INTERSECT INTO IS LEVEL LIKE LOCK
+    LONG MAXEXTENTS MINUS MLSLABEL MODE MODIFY NESTED_TABLE_ID NOAUDIT NOCOMPRESS NOT NOWAIT NULL NUMBER OF OFFLINE ON
+    ONLINE OPTION OR ORDER PCTFREE PRIOR PUBLIC RAW RENAME RESOURCE REVOKE ROW ROWID ROWNUM ROWS SELECT SESSION SET
+    SHARE SIZE SMALLINT START SUCCESSFUL SYNONYM SYSDATE TABLE THEN TO TRIGGER UID UNION UNIQUE UPDATE USER VALIDATE
+    VALUES VARCHAR VARCHAR2 VIEW WHENEVER WHERE WITH""".split()  # noqa: SIM905
+)
+"""Oracle SQL Language Reference, appendix "Oracle SQL Reserved Words"."""

@@ -131,6 +131,8 @@ def _effect_of(text: str, engine: str) -> Effect:
     verb = word.upper()
     if engine == "mysql" and _CONDITIONAL.search(text):
         return _unknown(verb)
+    if engine == "oracle" and (found := _of_oracle(text, word)) is not None:
+        return found
     if word in _TRANSACTION or (word == "start" and "transaction" in text.lower()):
         return Effect(EffectKind.TRANSACTION, verb)
     if word == "set" and engine == "mysql" and _ON_SERVER.search(text):
@@ -153,6 +155,19 @@ def _effect_of(text: str, engine: str) -> Effect:
         # A procedure may commit by itself.
         return Effect(EffectKind.WRITE, verb, undoable=False, certain=False)
     return _unknown(verb)
+
+
+def _of_oracle(text: str, word: str) -> Effect | None:
+    """What the words of Oracle mean that other engines use otherwise, or do not have."""
+    if word in ("begin", "declare", "call") or text.lstrip().startswith("<<"):
+        # A block may do anything, and may commit by itself.
+        return Effect(EffectKind.WRITE, word.upper() or "BEGIN", undoable=False, certain=False)
+    if word == "explain":
+        # The plan is only written down; the statement is not run.
+        return Effect(EffectKind.READ, "EXPLAIN")
+    if word == "alter" and re.match(r"alter\s+session\b", text.lstrip(), re.IGNORECASE):
+        return Effect(EffectKind.SESSION, "ALTER")
+    return None
 
 
 def explainable(text: str, engine: str) -> bool:

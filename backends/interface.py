@@ -148,13 +148,15 @@ class DatabaseError(Exception):
 class Login:
     """What the driver logs in with. With a hosted account the bastion puts the real secret in place.
 
-    `catalog` is the database name to open; '' leaves it to the server.
+    `catalog` is the database name to open; '' leaves it to the server. `service` or `sid`: Oracle's, as declared.
     """
 
     user: str
     password: str = field(repr=False)
     catalog: str = ""
     program: str = "casemate"
+    service: str = ""
+    sid: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 
+from .plsql_units import next_unit
 from .tsql_batches import pieces
 
 _DELIMITER_LINE = re.compile(r"\s*delimiter[ \t]+(\S+)[^\n]*(?:\n|\Z)", re.IGNORECASE)
@@ -127,6 +128,9 @@ def _next(text: str, position: int, engine: str, delimiter: str) -> tuple[Span |
     """The first statement from `position` on, and what ends the statements behind it."""
     if engine == "sqlserver":
         return _next_of_batch(text, position), delimiter
+    if engine == "oracle":
+        unit = next_unit(text, position)
+        return (None if unit is None else _trimmed(text, unit.start, unit.end, unit.stop, open=unit.open)), delimiter
     begin, filled, length = position, False, len(text)
     while position < length:
         if engine == "mysql" and not filled and (line := _DELIMITER_LINE.match(text, position)) is not None:
