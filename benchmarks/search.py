@@ -36,6 +36,11 @@ PAGE = 100
 TRIES = 3
 PLAIN_UP_TO = 1_000_000
 
+
+def _week() -> dict[str, str]:
+    return {"since": "2026-06-10T00:00:00Z", "until": "2026-06-17T00:00:00Z"}
+
+
 KINDS = ("select", "update", "select", "insert", "update")
 TEXTS = (
     "SELECT abalance FROM pgbench_accounts WHERE aid = {}",
@@ -74,6 +79,37 @@ QUESTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
+FURTHER: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("the newest", {"newest": True}),
+    ("the name of a fact as a word", {"words": ["session"]}),
+    ("a phrase", {"words": ["SET status = 'paid'"], "newest": True}),
+    ("a phrase of common words that is nowhere, a person's", {"words": ["status orders"], "user": "user7"}),
+    ("inside a word that is nowhere, in a week", {"words": ["*zzzz"], **_week(), "newest": True}),
+    ("a person's", {"user": "user7", "newest": True}),
+    ("a person's, in a week, longest first", {"user": "user7", **_week(), "order": "duration"}),
+    ("of a database", {"database": "db5", "newest": True}),
+    ("of an account", {"account": "app", "newest": True}),
+    ("of a session", {"session": "s77"}),
+    ("of a table", {"table": "历史订单", "newest": True}),
+    ("of a client", {"client": "psql", "newest": True}),
+    ("held", {"verdict": "held"}),
+    ("failed", {"state": "failed"}),
+    ("before February, newest first", {"until": "2026-02-01T00:00:00Z", "newest": True}),
+    ("999,990 rows and more", {"least_rows": 999_990}),
+    ("slower than 2 s, most rows first", {"least_ms": 2000.0, "order": "rows"}),
+    ("of one shape, longest first", {"digest": f"{4:032d}", "order": "duration"}),
+    ("of a kind, longest first", {"kind": "insert", "order": "duration"}),
+    ("of a word, most rows first", {"words": ["orders"], "order": "rows"}),
+)
+"""With these, every filter and sort that docs/auditors/searching.md names."""
+
+SLOW: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("a phrase of common words that is nowhere", {"words": ["status orders"], "newest": True}),
+    ("inside a word that is nowhere", {"words": ["*zzzz"]}),
+)
+"""What reads all that the rest of the line leaves over."""
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--statements", type=int, default=1_000_000, help="(default %(default)s)")
 
@@ -87,13 +123,17 @@ def run(setting: Setting, options: argparse.Namespace) -> None:
         setting.report.table(
             f"Questions to {options.statements:,} statements", ["question", "ms", "plain, ms", "found"]
         )
-        plain = {} if options.statements > PLAIN_UP_TO else {what: _asked(store, wanted) for what, wanted in QUESTIONS}
+        plain = (
+            {}
+            if options.statements > PLAIN_UP_TO
+            else {what: _asked(store, wanted) for what, wanted in (*QUESTIONS, *FURTHER)}
+        )
         began = time.perf_counter()
         index = WordIndex()
         while store.run_now(index.go_on):
             pass
         each = (time.perf_counter() - began) / options.statements * 1e6
-        for what, wanted in QUESTIONS:
+        for what, wanted in (*QUESTIONS, *FURTHER, *SLOW):
             took, found = _asked(store, wanted)
             setting.report.row(what, took, plain[what][0] if what in plain else None, found)
         setting.report.say(f"The index took {each:.0f} µs a statement, at its own time.")
@@ -141,17 +181,17 @@ def _batches(count: int) -> Iterator[list[dict[str, Any]]]:
 
 def _insert(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
     connection.execute(sa.insert(schema.statements), rows)
-    known = {row["session"]: row for row in rows}
-    table = schema.sessions
-    there = set(connection.scalars(sa.select(table.c.session).where(table.c.session.in_(list(known)))))
-    new = [
+    connection.execute(sa.insert(schema.sessions), sessions_of(rows))
+
+
+def sessions_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The sessions of a batch; none is in two batches."""
+    return [
         {"session": session, "user": row["user"], "database": row["database"], "state": "closed",
          "engine": "postgresql", "source": "10.0.0.9", "client": "psql", "token": f"t{session[1:][-3:].lstrip('0')}",
          "started_at": row["at"], "ended_at": row["at"]}
-        for session, row in known.items() if session not in there
+        for session, row in {row["session"]: row for row in rows}.items()
     ]  # fmt: skip
-    if new:
-        connection.execute(sa.insert(table), new)
 
 
 if __name__ == "__main__":

@@ -21,14 +21,9 @@ from bastion.store import schema
 from bastion.store.interruption import Interruption
 
 from . import search
+from .few_named import FEW, LEAST, few_named
 from .search_conditions import SEARCH, statement_conditions, without_index
 from .word_index import index_table, indexed, matching
-
-LEAST = 100
-"""Rows, and milliseconds, from which on statements are sorted. It is in the store's indexes and in docs."""
-
-FEW = 5_000
-"""Statements that are sorted at once, of those that the index of words finds."""
 
 _COLUMNS = {"rows": ("rows", "least_rows", "most_rows"), "duration": ("duration_ms", "least_ms", "most_ms")}
 
@@ -92,6 +87,8 @@ def _few(
 ) -> tuple[list[int], list[int]] | None:
     """The numbers of what the index finds, and of what it does not know yet; None where they are many, or all."""
     least = _COLUMNS["rows" if column.name == "rows" else "duration"][1]
+    if (named := few_named(connection, wanted)) is not None:
+        return [], named
     if not search.asked(connection, msgspec.structs.replace(wanted, **{least: None})):
         return None
     index, key = index_table(connection)

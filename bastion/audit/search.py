@@ -16,9 +16,18 @@ from bastion.api.refusals import Refused
 from bastion.store import schema
 from bastion.store.interruption import Interruption
 
+from .few_named import few_named
 from .long_texts import statements_with_texts, whole_text
 from .rows import LARGEST
-from .search_conditions import ANYWHERE, SEARCH, moment, parse_when, sessions_of, statement_conditions
+from .search_conditions import (
+    ANYWHERE,
+    SEARCH,
+    moment,
+    parse_when,
+    sessions_of,
+    sessions_saying,
+    statement_conditions,
+)
 from .word_index import Wanted, asked_of_index, index_table, indexed, matching
 from .words import mark, tables_of, terms_of, terms_wanted
 
@@ -102,16 +111,32 @@ def words_of_index(wanted: m.StatementFilter) -> list[str]:
 
 def asked(connection: sa.Connection, wanted: m.StatementFilter) -> Wanted:
     """What the index is asked for a filter; nothing where it knows nothing of it."""
-    known = msgspec.structs.replace(wanted, since=moment(wanted.since, "since"), until=moment(wanted.until, "until"))
-    found = asked_of_index(known, words_of_index(wanted))
+    since, until = moment(wanted.since, "since"), moment(wanted.until, "until")
+    if until is not None and since is None:
+        since = connection.scalar(sa.select(sa.func.min(schema.statements.c.at)))
+    found = asked_of_index(msgspec.structs.replace(wanted, since=since, until=until), words_of_index(wanted))
     one_of = [
         tuple(mark(fact, value) for value in values) for fact, values in wanted.any_of.items() if fact in INDEX_FACTS
     ]
     tokens = wanted.any_of.get("token") or ([wanted.token] if wanted.token is not None else [])
-    sessions = sessions_of(connection, tokens) if tokens else None
-    if sessions:
+    if tokens:
+        sessions = sessions_of(connection, tokens)
+        if sessions:
+            one_of.append(tuple(mark("session", session) for session in sessions))
+        elif sessions is None:
+            one_of += _whose(connection, tokens)
+    if wanted.client is not None and (sessions := sessions_saying(connection, wanted.client)):
         one_of.append(tuple(mark("session", session) for session in sessions))
     return dataclasses.replace(found, one_of=(*found.one_of, *one_of))
+
+
+def _whose(connection: sa.Connection, tokens: list[str]) -> Iterator[tuple[str, ...]]:
+    """The persons and the databases of tokens; a token has one of each."""
+    sessions = schema.sessions
+    query = sa.select(sessions.c.user, sessions.c.database).limit(1)
+    rows = [connection.execute(query.where(sessions.c.token == token)).first() for token in tokens]
+    for place, fact in enumerate(("user", "database")):
+        yield tuple({mark(fact, row[place]) for row in rows if row is not None})
 
 
 def found_in_order(
@@ -129,6 +154,10 @@ def found_in_order(
     order = table.c.id.desc() if wanted.newest else table.c.id
     query = selected().where(*statement_conditions(connection, wanted), *more).order_by(order).limit(limit)
     plain = query.select_from(joined())
+    if (named := few_named(connection, wanted)) is not None:
+        few = plain.where(table.c.id.in_(named), *_on_page(table.c.id, wanted))
+        yield from not_indexed(connection, few, wanted, interruption)
+        return
     of_index = asked(connection, wanted)
     if not of_index:
         yield from fetched(connection, plain.where(*_on_page(table.c.id, wanted)))

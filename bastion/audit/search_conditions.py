@@ -30,7 +30,7 @@ MAX_VALUES = 100
 """Values of one field that any, or none, is asked of."""
 
 MOST_SESSIONS = 200
-"""Sessions of a token that are named one by one; of a token with more, they are looked up beside the statements."""
+"""Sessions of a token, or a client, that are named one by one; where there are more, statements are looked at."""
 
 SEARCH = "audit.search"
 LISTED = ("user", "database", "account", "session", "kind", "verdict", "state", "source", "token")
@@ -156,8 +156,8 @@ def statement_conditions(
     if wanted.seq is not None:
         yield table.c.seq == wanted.seq
     if wanted.client is not None:
-        said = contains(sessions.c.client, storable(wanted.client))
-        yield statements["session"].in_(sa.select(sessions.c.session).where(said))
+        few = sessions_saying(connection, wanted.client)
+        yield _in_sessions(connection, statements["session"], few, contains(sessions.c.client, storable(wanted.client)))
     for column, least, most in (
         (statements["rows"], wanted.least_rows, wanted.most_rows),
         (statements["duration_ms"], wanted.least_ms, wanted.most_ms),
@@ -177,10 +177,11 @@ def _listed(
 ) -> Iterator[sa.ColumnElement[bool]]:
     sessions = schema.sessions
     if name == "token":
-        column = statements["session"]
-        few = None if inverted else sessions_of(connection, values)
-        found = few if few is not None else sa.select(sessions.c.session).where(sessions.c.token.in_(values))
-        yield column.not_in(found) if inverted else column.in_(found)
+        with_token = sessions.c.token.in_(values)
+        if inverted:
+            yield statements["session"].not_in(sa.select(sessions.c.session).where(with_token))
+        else:
+            yield _in_sessions(connection, statements["session"], sessions_of(connection, values), with_token)
         return
     column = sessions.c.source if name == "source" else statements[name]
     if inverted:
@@ -192,10 +193,29 @@ def _listed(
         yield column == values[0] if len(values) == 1 else column.in_(values)
 
 
+def _in_sessions(
+    connection: sa.Connection, column: sa.ColumnElement[Any], few: list[str] | None, those: sa.ColumnElement[bool]
+) -> sa.ColumnElement[bool]:
+    """The statement's session is one of `few`, or, where they are many, one of `those`."""
+    if few is not None:
+        return column.in_(few) if few else sa.false()
+    # Not by the index of sessions: all of their statements would be sorted for one page.
+    walked = without_index(connection, schema.statements.c.session)
+    return walked.in_(sa.select(schema.sessions.c.session).where(those))
+
+
 def sessions_of(connection: sa.Connection, tokens: Sequence[str]) -> list[str] | None:
     """The sessions of tokens, None where they are more than MOST_SESSIONS."""
-    table = schema.sessions
-    query = sa.select(table.c.session).where(table.c.token.in_(list(tokens))).limit(MOST_SESSIONS + 1)
+    return _few_sessions(connection, schema.sessions.c.token.in_(list(tokens)))
+
+
+def sessions_saying(connection: sa.Connection, client: str) -> list[str] | None:
+    """The sessions whose client program says so of itself, None where they are more than MOST_SESSIONS."""
+    return _few_sessions(connection, contains(schema.sessions.c.client, storable(client)))
+
+
+def _few_sessions(connection: sa.Connection, those: sa.ColumnElement[bool]) -> list[str] | None:
+    query = sa.select(schema.sessions.c.session).where(those).limit(MOST_SESSIONS + 1)
     found = list(connection.scalars(query))
     return None if len(found) > MOST_SESSIONS else found
 

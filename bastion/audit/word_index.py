@@ -11,7 +11,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +20,8 @@ import sqlalchemy as sa
 from bastion.api import messages as m
 from bastion.store import schema
 
+from .beginnings import terms_beginning
+from .periods import period_terms
 from .words import mark, tables_of, terms_of, terms_wanted
 
 PASS = 2000
@@ -38,10 +39,6 @@ KNOWN = 4096
 REMEMBERED = 2000
 """Characters of a text whose words are remembered."""
 
-MOST_DAYS = 45
-"""Days of a period that are asked for one by one; of a longer one the months are."""
-
-MOST_MONTHS = 120
 _NAME = "statements"
 _FACTS = ("user", "database", "account", "session", "kind", "verdict", "source")
 _POWERS = range(7)
@@ -287,7 +284,7 @@ def asked_of_index(wanted: m.StatementFilter, words: Iterable[str]) -> Wanted:
             whole.add(f"{name}_{reached[-1]}")
     if wanted.error:
         whole.add("error_")
-    return Wanted(frozenset(whole), frozenset(begins), _period(wanted.since, wanted.until))
+    return Wanted(frozenset(whole), frozenset(begins), period_terms(wanted.since, wanted.until))
 
 
 def matching(connection: sa.Connection, wanted: Wanted) -> sa.TextClause:
@@ -297,28 +294,16 @@ def matching(connection: sa.Connection, wanted: Wanted) -> sa.TextClause:
         parts = [*(f"'{term}'" for term in sorted(wanted.whole)), *(f"'{term}':*" for term in sorted(wanted.begins))]
         parts += ["('" + "' | '".join(terms) + "')" for terms in wanted.one_of]
         return sa.text("statement_words.words @@ CAST(:wanted AS tsquery)").bindparams(wanted=" & ".join(parts))
-    parts = [*(f'"{term}"' for term in sorted(wanted.whole)), *(f'"{term}" *' for term in sorted(wanted.begins))]
-    parts += ['("' + '" OR "'.join(terms) + '")' for terms in wanted.one_of]
+    parts = [f'"{term}"' for term in sorted(wanted.whole)]
+    one_of = list(wanted.one_of)
+    for begin in sorted(wanted.begins):
+        terms = terms_beginning(connection, begin)
+        if terms is None:
+            parts.append(f'"{begin}" *')
+        else:
+            one_of.append(tuple(terms) or (begin,))
+    parts += ['("' + '" OR "'.join(terms) + '")' for terms in one_of]
     return sa.text("statement_words MATCH :wanted").bindparams(wanted=" AND ".join(parts))
-
-
-def _period(since: str | None, until: str | None) -> tuple[tuple[str, ...], ...]:
-    """The days, or the months, that lie in a period; () where it has no beginning, or is too long for either."""
-    if since is None:
-        return ()
-    try:
-        first = datetime.fromisoformat(since).astimezone(UTC)
-        last = datetime.now(UTC) if until is None else datetime.fromisoformat(until).astimezone(UTC)
-    except (ValueError, OverflowError):  # the search itself says so
-        return ()
-    days = (last.date() - first.date()).days + 1
-    if days <= MOST_DAYS:
-        return (tuple(mark("day", str(first.date() + timedelta(days=day))) for day in range(max(days, 1))),)
-    months = (last.year - first.year) * 12 + last.month - first.month + 1
-    if months > MOST_MONTHS:
-        return ()
-    numbers = range(first.month - 1, first.month - 1 + months)
-    return (tuple(mark("month", f"{first.year + number // 12:04d}-{number % 12 + 1:02d}") for number in numbers),)
 
 
 def index_table(connection: sa.Connection) -> tuple[sa.TableClause, sa.ColumnClause[int]]:

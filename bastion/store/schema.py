@@ -484,7 +484,7 @@ statements = sa.Table(
     sa.Index(None, "at"),
 )
 
-_UNUSUAL = "state = 'sent' OR state = 'cancelled' OR state = 'refused' OR state = 'skipped'"
+_UNUSUAL = "state = 'sent' OR state = 'cancelled' OR state = 'refused' OR state = 'skipped' OR state = 'failed'"
 for _name, _column, _condition in (
     ("ix_statements_large", "rows", "rows >= 100"),
     ("ix_statements_slow", "duration_ms", "duration_ms >= 100"),
