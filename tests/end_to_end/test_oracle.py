@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Any
 
@@ -18,12 +17,11 @@ import pytest
 
 from tests.servers.bastion_process import BastionProcess
 from tests.servers.oracle.conversation import Manners
-from tests.servers.oracle.server import OracleServer
 from tests.servers.processes import wait_for
 
-from .stock_clients import SshTunnel, open_tunnel, record_of, token_of
+from .oracle_place import Oracles, said
+from .stock_clients import record_of, token_of
 
-PASSWORD = "a Secret of 1"
 MANNERS = {
     "23ai": Manners(),
     "19c": Manners(version=318, fields=12, fast_auth=False, end_of_response=False),
@@ -33,76 +31,10 @@ MANNERS = {
 }
 
 
-@dataclass
-class Oracles:
-    """Servers of several manners as databases of a bastion, granted to alice."""
-
-    bastion: BastionProcess
-    stack: ExitStack
-    servers: dict[str, OracleServer] = field(default_factory=dict)
-    tunnels: dict[str, SshTunnel] = field(default_factory=dict)
-    tokens: dict[str, str] = field(default_factory=dict)
-
-    def tunnel(self, manners: str) -> SshTunnel:
-        if manners not in self.tunnels:
-            server = self.servers[manners] = OracleServer(MANNERS[manners])
-            self.stack.callback(server.stop)
-            name = f"oracle-{manners}"
-            self.bastion.apply(
-                {
-                    "databases": [{
-                        "name": name, "engine": "oracle", "platform": "self-managed", "host": server.host,
-                        "port": server.port, "service": "FREEPDB1",
-                        "accounts": [{"name": "app", "password": {"env": "ACCOUNT_PASSWORD"}}],
-                    }],
-                    "grants": [{"name": f"alice-{name}", "to": ["alice"], "on": [name], "accounts": ["*"]}],
-                },
-                {"ACCOUNT_PASSWORD": PASSWORD},
-            )  # fmt: skip
-            self.tokens[manners] = token_of(self.bastion, "alice", name)["token"]
-            self.tunnels[manners] = self.stack.enter_context(open_tunnel(self.bastion, "alice", name))
-        return self.tunnels[manners]
-
-    def place(self, manners: str, user: str, service: str = "FREEPDB1") -> dict[str, Any]:
-        """What the driver is given."""
-        tunnel = self.tunnel(manners)
-        return {
-            "user": user, "password": self.tokens[manners], "dsn": f"{tunnel.host}:{tunnel.port}/{service}",
-            "tcp_connect_timeout": 30,
-        }  # fmt: skip
-
-    @contextmanager
-    def connected(self, manners: str, user: str) -> Iterator[oracledb.Connection]:
-        with oracledb.connect(**self.place(manners, user)) as connection:
-            yield connection
-
-    def session(self, user: str) -> dict[str, Any]:
-        """The session of that login, once it is over."""
-
-        def over(sessions: list[dict[str, Any]]) -> dict[str, Any] | None:
-            ours = [each for each in sessions if each["login"].lower() == user.lower()]
-            return ours[-1] if ours and ours[-1]["state"] not in ("opening", "live") else None
-
-        found: dict[str, Any] = self.bastion.wait_for_sessions(f"the end of {user}'s session", over, 60)
-        return found
-
-    def record(self, user: str) -> list[dict[str, Any]]:
-        """The statements of the session of that login, which has left no byte unattributed."""
-        session = self.session(user)
-        assert session["unattributed_bytes"] == 0
-        assert session["state"] == "closed", session
-        return record_of(self.bastion, session)
-
-
 @pytest.fixture(scope="module")
 def oracles(stock_bastion: BastionProcess) -> Iterator[Oracles]:
     with ExitStack() as stack:
-        yield Oracles(stock_bastion, stack)
-
-
-def said(record: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    """Of each statement operation, text, binds, rows, state and error."""
-    return [(e["kind"], e["text"], e["binds"], e["rows"], e["state"], e["error"]) for e in record]
+        yield Oracles(stock_bastion, stack, MANNERS)
 
 
 @pytest.mark.parametrize("manners", MANNERS)

@@ -60,6 +60,8 @@ class Known:
     cursor: Cursor
     binds: list[Bind] = field(default_factory=list)
     returning: int = 0
+    is_open: bool = False
+    """It came as a value: its rows are there."""
 
 
 class Unknown(Exception):
@@ -379,13 +381,14 @@ class Conversation:
             rows = self._bind_rows(known, 1 if call.is_query else call.count)
         if call.defines and not call.options & EXECUTE:
             known.cursor.defines = call.defines
+        if (call.defines and not call.options & EXECUTE) or known.is_open:
             self._send_rows(cursor_id, known, call.prefetch, described=False)
             return
         if not call.options & EXECUTE and not text.lstrip().upper().startswith(("CREATE", "DROP", "ALTER")):
             self._described_only(cursor_id, known)
             return
         self._done(
-            cursor_id, known, rows, call.prefetch, described=True, commits=bool(call.options & COMMIT),
+            cursor_id, known, rows, call.prefetch, described=call.text is not None, commits=bool(call.options & COMMIT),
             counts=call.counts_rows, goes_on=bool(call.options & BATCH_ERRORS),
         )  # fmt: skip
 
@@ -447,9 +450,7 @@ class Conversation:
         message = self._given_back(known, outcome)
         message += self._parameters(counts=outcome.counts if counts else None)
         error = OracleError(24381, "error(s) in array DML") if outcome.errors else None
-        self._wire.send(
-            message + self._end(error, rows=sum(outcome.counts), cursor=cursor_id, batch=outcome.errors)
-        )
+        self._wire.send(message + self._end(error, rows=sum(outcome.counts), cursor=cursor_id, batch=outcome.errors))
 
     def _given_back(self, known: Known, outcome: Outcome) -> bytes:
         """The directions of the binds, and a row of values for each execution."""
@@ -477,7 +478,7 @@ class Conversation:
         if isinstance(value, Cursor) or bind.kind == values.CURSOR:
             cursor = value if isinstance(value, Cursor) else Cursor("")
             shape = values.description_body(cursor.columns, self._fields, self._scale_is_number)
-            return b"\1" + shape + number(self._new_cursor(Known(cursor))) + number(0)
+            return b"\1" + shape + number(self._new_cursor(Known(cursor, is_open=True))) + number(0)
         assert value is None or isinstance(value, int | float | str | bytes)
         if bind.kind in (CLOB, BLOB):
             return self._lobs.column(value, bind.kind) + number(0)
@@ -540,6 +541,8 @@ class Conversation:
         message = b""
         if described:
             message += b"\x10" + values.description(cursor.columns, self._fields, self._scale_is_number)
+        if described and any(column.kind in (CLOB, BLOB) for column in cursor.columns):
+            count = 0  # the client says first in which form it wants them
         rows = cursor.rows[cursor.at : cursor.at + count]
         if rows:
             message += (
@@ -554,16 +557,13 @@ class Conversation:
         parts = [message]
         wanted = cursor.columns
         if len(cursor.defines) == len(wanted):
-            wanted = [
-                replace(column, kind=define.kind) for column, define in zip(wanted, cursor.defines, strict=True)
-            ]
+            wanted = [replace(column, kind=define.kind) for column, define in zip(wanted, cursor.defines, strict=True)]
         for row in rows:
             parts.append(
-                b"\x07"
-                + b"".join(self._value(column, value) for column, value in zip(wanted, row, strict=True))
+                b"\x07" + b"".join(self._value(column, value) for column, value in zip(wanted, row, strict=True))
             )
         cursor.at += len(rows)
-        finished = cursor.at >= len(cursor.rows)
+        finished = cursor.at >= len(cursor.rows) and (count > 0 or not cursor.rows)
         if cursor.failure is not None and len(rows) < count:
             self._wire.send(b"".join(parts), whole=False)
             raise cursor.failure

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from . import extras
 from .blocks import Given, bind_names, run_block
 from .columns import Bind, Column, Declared, Value, columns_of
 
@@ -104,7 +105,9 @@ class Session:
 
     def run_inner(self, cursor: Cursor, *binds: Sequence[Given], goes_on: bool = False) -> Outcome:
         """One statement, also of a block. Raises OracleError."""
-        text = cursor.text.strip().rstrip(";")
+        text = extras.as_sqlite(cursor.text.strip().rstrip(";"))
+        if extras.answer(self, cursor, text):
+            return Outcome()
         found = re.match(r"(?:--[^\n]*\n|/\*.*?\*/|[\s(])*(\w*)", text, re.S)
         word = found[1].upper() if found else ""
         if word == "ALTER" and re.match(r"ALTER\s+SESSION\s+SET\s+CURRENT_SCHEMA\s*=\s*(\w+)", text, re.I):
