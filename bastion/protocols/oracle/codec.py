@@ -40,6 +40,7 @@ class Dialect:
     new_end_of_call the end of a call has two more fields
     end_of_reply    a message of its own says that a reply is over
     codec           Python's name of the client's character set
+    longest_string  bytes of a bind beyond which it travels behind the others of its row
     """
 
     field_version: int = 0
@@ -52,6 +53,7 @@ class Dialect:
     new_end_of_call: bool = False
     end_of_reply: bool = False
     codec: str = "utf-8"
+    longest_string: int = 32767
 
     @property
     def has_token(self) -> bool:

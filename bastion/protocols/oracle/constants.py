@@ -61,6 +61,22 @@ FUNCTIONS = {
     PIPELINE_END: "end pipeline", SECURITY_CONTEXT: "security context", CANCEL_ALL: "cancel all",
 }  # fmt: skip
 
+NOT_CARRIED = {
+    0x79: "advanced queueing (enqueue)", 0x7A: "advanced queueing (dequeue)", 0x91: "advanced queueing (arrays)",
+    0x80: "direct path load (prepare)", 0x81: "direct path load (stream)", 0x82: "direct path load (operation)",
+    0x7D: "subscriptions", 0xBB: "notifications", SESSION_GET: "session pools of the server (DRCP)",
+    SESSION_RELEASE: "session pools of the server (DRCP)",
+    SECURITY_CONTEXT: "a security context of the end user", PIPELINE_BEGIN: "pipelining",
+    PIPELINE_END: "pipelining", CANCEL_ALL: "cancel all",
+}  # fmt: skip
+"""Functions that are known by name and not read."""
+
+TPC_RESUME = 0x4
+"""A flag of a switch: the branch is there already."""
+
+LOB_WRITE, LOB_FREE, LOB_ARRAY = 0x40, 0x111, 0x80000
+"""Operations on LOBs that have more than a locator."""
+
 # ---------------------------------------------------------------------------------------------------- execute's options
 OPTION_PARSE, OPTION_BIND, OPTION_DEFINE, OPTION_EXECUTE, OPTION_FETCH, OPTION_COMMIT = (
     0x1,

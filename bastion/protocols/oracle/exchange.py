@@ -27,13 +27,39 @@ CURSOR_TEXT_BEGINNING = 1024
 
 @dataclass(slots=True)
 class Cursor:
-    """A statement that the server has parsed. `described`: where the server told its columns."""
+    """A statement that the server has parsed.
+
+    described    where the server told its columns
+    is_block     it is PL/SQL
+    given_back   so many of its binds, the last ones, are behind RETURNING … INTO
+    only_out     places of the binds of which the server has said that it only gives them back
+    out          places of those that it gives back, None where it has not said so
+    counts_rows  it was executed so that the server counts the rows of each of its executions
+    """
 
     text: str
     is_query: bool = False
     binds: tuple[Described, ...] = ()
     columns: tuple[Described, ...] = ()
     described: int = 0
+    is_block: bool = False
+    given_back: int = 0
+    only_out: frozenset[int] = frozenset()
+    out: tuple[int, ...] | None = None
+    counts_rows: bool = False
+
+    def sent(self, *, again: bool) -> tuple[int, ...]:
+        """Places of the binds that a row has. `again`: for an execution that describes none."""
+        places = range(len(self.binds) - self.given_back)
+        return tuple(place for place in places if not (again and place in self.only_out))
+
+    def returned(self) -> tuple[Described, ...] | None:
+        """The binds whose values come back, as far as that is known before the answer."""
+        if self.given_back:
+            return self.binds[len(self.binds) - self.given_back :]
+        if self.out is None or self.out[-1:] >= (len(self.binds),):
+            return None
+        return tuple(self.binds[place] for place in self.out)
 
 
 @dataclass(slots=True)

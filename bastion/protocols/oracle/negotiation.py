@@ -12,6 +12,9 @@ from .codec import Dialect, Malformed, Reader, Short
 FIELD_VERSION, BIG_CHUNKS, END_OF_REPLY, NARROW_TYPES, LONGEST_BANNER = 7, 37, 40, 27, 256
 """Where in the capabilities these stand; bytes of a banner at most."""
 
+LONG_STRINGS = 6
+"""Where the server's run-time capabilities say (4) that a string may have 32,767 bytes; else it may have 4,000."""
+
 COUNTED_TEXTS = 0x02
 """In the client's conversion flags: its texts have lengths of their own (seen in captures of five clients)."""
 
@@ -111,6 +114,7 @@ def agreed(server: Protocol, asked: DataTypes, answered: DataTypes, field_versio
         new_end_of_call=bool(answered.table.get(c.NEW_END_OF_CALL)),
         end_of_reply=both(END_OF_REPLY, 0x20),
         codec=codec_of(asked.character_set),
+        longest_string=32767 if len(server.run_time) > LONG_STRINGS and server.run_time[LONG_STRINGS] & 4 else 4000,
     )
 
 

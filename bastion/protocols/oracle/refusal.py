@@ -16,6 +16,7 @@ ORA_NUMBERS = {
     "client-token-needed": 1017,
     "too-many-sessions": 18,
     "bastion-stopping": 1089,
+    "not-supported": 3001,
     "session-ended": 28,
     "session-ended-by-auditor": 28,
     "token-expired": 28001,
@@ -24,6 +25,14 @@ ORA_NUMBERS = {
 
 _NO_PRIVILEGE = 1031
 LONGEST_TEXT = 1000
+
+
+def not_carried(what: str) -> Refusal:
+    """Of a call that the bastion does not read."""
+    return Refusal(
+        "not-supported",
+        f"This call does not pass the bastion: {what}. Nothing of it was done; the session goes on.",
+    )
 
 
 def number_of(refusal: Refusal) -> int:

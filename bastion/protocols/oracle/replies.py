@@ -13,11 +13,18 @@ from . import constants as c
 from .codec import ESCAPE_LENGTH, LONG_LENGTH, Malformed, Reader, Short
 from .columns import MOST_COLUMNS, Described, columns
 from .end_of_call import EndOfCall, end_of_call, status_of_call
-from .values import read_bind, read_column
+from .in_parts import Steps, byte_string, counted, nobody, once_here
+from .values import MOST_ELEMENTS, read_bind, read_column
 
 OUT = 16
 """The bit of a bind's direction that says that the server gives it a value."""
 MOST_PARAMETERS = 65_535
+
+MOST_CURSORS = 5000
+"""Cursors that come as values of one answer: those that came last are known."""
+
+LONG_ROW = 64 * 1024
+"""Bytes of a row that may be there without its end: beyond it, it is read as it passes."""
 
 
 @dataclass
@@ -28,6 +35,8 @@ class Expected:
     rows      that have come
     cursors   that came as values, or as results of their own, with their columns
     schema    the current one, where the server said that it changed
+    given     the binds that come back, as far as that is known before the server says it; `out`: those that do
+    only_out  places of the binds that have no value of the client's; `out_places`: of all that come back
     """
 
     function: int
@@ -44,8 +53,16 @@ class Expected:
     parameters: dict[str, str] = field(default_factory=dict)
     ended: EndOfCall | None = None
     cursors: dict[int, tuple[Described, ...]] = field(default_factory=dict)
+    given: tuple[Described, ...] | None = None
     out: tuple[Described, ...] | None = None
+    out_places: tuple[int, ...] | None = None
+    only_out: frozenset[int] = frozenset()
     present: bytes | None = None
+
+    def void(self) -> None:
+        """What the server has said of the rows that follow does not hold, or no longer."""
+        self.out = self.given
+        self.present = None
 
 
 Row = tuple[str | None, ...]
@@ -62,20 +79,33 @@ class ReplyReader:
         """Bytes of the data of a LOB that are still to come: they may be more than is held of a message."""
         self._on_row = on_row
         self._previous: Row = ()
+        self._steps: Steps[None] | None = None
+        """Reads a row that is not there as a whole."""
+        self._passing: Reader | None = None
 
     def read(self, reader: Reader) -> int:
         """Reads the next message; its type. Raises Short (nothing has changed then) and Malformed.
 
-        The data of a LOB are read in parts, as they come: each counts as a message.
+        The data of a LOB, and of a row that is longer than LONG_ROW, are read in parts as they come: each counts as a
+        message.
         """
         if self._chunks_follow or self._skipped:
             self._lob_part(reader)
             return c.LOB_DATA
+        if self._steps is not None:
+            self._row_part(reader, self._steps)
+            return c.ROW_DATA
+        begin = reader.position
         kind = reader.ub1()
         read = _READERS.get(kind)
         if read is None:
             raise Malformed(f"a server's message of type {kind}")
-        read(self, reader)
+        try:
+            read(self, reader)
+        except Short:
+            if kind != c.ROW_DATA or self._on_row is not None or len(reader.data) - begin <= LONG_ROW:
+                raise
+            self._begin_long_row(reader, begin + 1)
         return kind
 
     # ------------------------------------------------------------------------------------------------ the messages
@@ -113,7 +143,7 @@ class ReplyReader:
             if present is not None and not _has(present, index):
                 values.append(previous[index] if index < len(previous) else None)
             elif column.is_sent:
-                values.append(read_column(reader, column))
+                values.append(_column(reader, column, expected.cursors))
             else:
                 values.append(None)
         expected.present = None
@@ -125,6 +155,7 @@ class ReplyReader:
         """As `_row`, where nobody wants the values: most of them are a length and as many bytes."""
         expected = self.expected
         present = expected.present
+        cursors: dict[int, tuple[Described, ...]] | None = None
         data, at, end = reader.data, reader.position, len(reader.data)
         for index, column in enumerate(expected.columns):
             if present is not None and not _has(present, index):
@@ -132,7 +163,11 @@ class ReplyReader:
             if not column.is_plain:
                 if column.is_sent:
                     reader.position = at
-                    read_column(reader, column)
+                    if column.kind == c.REF_CURSOR:
+                        cursors = {} if cursors is None else cursors
+                        _cursor(reader, cursors)
+                    else:
+                        read_column(reader, column)
                     at = reader.position
                 continue
             if at >= end:
@@ -149,19 +184,72 @@ class ReplyReader:
         reader.position = at
         expected.present = None
         expected.rows += 1
+        if cursors:
+            self._came(cursors)
+
+    def _came(self, cursors: dict[int, tuple[Described, ...]]) -> None:
+        """Cursors that came as values."""
+        known = self.expected.cursors
+        known |= cursors
+        while len(known) > MOST_CURSORS:
+            del known[next(iter(known))]
+
+    # ------------------------------------------------------------------------------------------------- rows in parts
+
+    def _begin_long_row(self, reader: Reader, position: int) -> None:
+        """Reads what is there of a row behind its type."""
+        passing = self._passing = Reader(reader.data, reader.dialect, position)
+        out = self.expected.out
+        self._steps = self._long_row(passing) if out is None else self._long_out_row(passing, out)
+        self._row_part(reader, self._steps, position)
+
+    def _row_part(self, reader: Reader, steps: Steps[None], position: int | None = None) -> None:
+        passing = self._passing
+        assert passing is not None
+        begin = reader.position if position is None else position
+        passing.data, passing.position = reader.data, begin
+        try:
+            next(steps)
+        except StopIteration:
+            self._steps = None
+        else:
+            if passing.position == begin and position is None:
+                raise Short
+        reader.position = passing.position
+
+    def _long_row(self, reader: Reader) -> Steps[None]:
+        expected = self.expected
+        present, cursors = expected.present, dict[int, tuple[Described, ...]]()
+        for index, column in enumerate(expected.columns):
+            if column.is_sent and (present is None or _has(present, index)):
+                yield from _passes(reader, column, cursors)
+                if column.kind in (c.LONG, c.LONG_RAW):
+                    yield from once_here(reader, Reader.sb4)
+                    yield from once_here(reader, Reader.ub4)
+        expected.present = None
+        expected.rows += 1
+        self._came(cursors)
+
+    def _long_out_row(self, reader: Reader, out: tuple[Described, ...]) -> Steps[None]:
+        cursors = dict[int, tuple[Described, ...]]()
+        for bind in out:
+            count = (yield from once_here(reader, _count)) if self.expected.returning or bind.array else 1
+            one = Described(bind.kind, bind.size, False, bind.form)
+            for _ in range(count):
+                yield from _passes(reader, one, cursors, given_back=True)
+                yield from once_here(reader, Reader.sb4)
+        self._came(cursors)
 
     def _out_row(self, reader: Reader, out: tuple[Described, ...]) -> None:
         values: list[str | None] = []
         cursors: dict[int, tuple[Described, ...]] = {}
         for bind in out:
-            count = reader.ub4() if self.expected.returning or bind.array else 1
-            if not 0 <= count <= 1_000_000:
-                raise Malformed(f"a bind with {count} values")
+            count = _count(reader) if self.expected.returning or bind.array else 1
             one = Described(bind.kind, bind.size, False, bind.form)
             for _ in range(count):
                 values.append(_given_back(reader, one, cursors))
                 reader.sb4()
-        self.expected.cursors |= cursors
+        self._came(cursors)
         if self._on_row is not None:
             self._on_row(tuple(values))
 
@@ -179,6 +267,8 @@ class ReplyReader:
             reader.ub4()
         elif function == c.LOB_OPERATION:
             self._lob_parameters(reader)
+        elif function in (c.TPC_SWITCH, c.TPC_CHANGE_STATE):
+            self._transaction_parameters(reader)
         else:
             self._call_parameters(reader)
 
@@ -190,6 +280,11 @@ class ReplyReader:
             reader.ub4()
             found[key] = value
         self.expected.parameters.update(found)
+
+    def _transaction_parameters(self, reader: Reader) -> None:
+        reader.ub4()
+        if self.expected.function == c.TPC_SWITCH:
+            reader.skip(reader.ub2())
 
     def _call_parameters(self, reader: Reader) -> None:
         for _ in range(_bounded(reader.ub2())):
@@ -237,7 +332,10 @@ class ReplyReader:
         binds = self.expected.binds
         if len(binds) < count:
             raise Malformed("directions of binds that the call has not described")
-        self.expected.out = tuple(bind for bind, direction in zip(binds, directions, strict=False) if direction & OUT)
+        places = tuple(place for place, direction in enumerate(directions) if direction & OUT)
+        self.expected.out = tuple(binds[place] for place in places)
+        self.expected.out_places = places
+        self.expected.only_out = frozenset(place for place in places if directions[place] == OUT)
 
     def _lob_data(self, reader: Reader) -> None:
         length = reader.ub1()
@@ -262,9 +360,8 @@ class ReplyReader:
 
     def void(self) -> None:
         """What has come of the message that is read is void: the server has broken it off."""
-        self._chunks_follow, self._skipped = False, 0
-        self.expected.out = None
-        self.expected.present = None
+        self._chunks_follow, self._skipped, self._steps = False, 0, None
+        self.expected.void()
 
     def _warning(self, reader: Reader) -> None:
         reader.ub2()
@@ -336,15 +433,57 @@ class ReplyReader:
 
 
 def _given_back(reader: Reader, bind: Described, cursors: dict[int, tuple[Described, ...]]) -> str | None:
-    if bind.kind in (c.CLOB, c.BLOB, c.BFILE, c.ROWID, c.ROWID_DESCRIPTOR, c.UROWID, c.JSON, c.VECTOR):
+    if bind.kind in (c.CLOB, c.BLOB, c.BFILE, c.JSON, c.VECTOR):
         return read_column(reader, bind)
     if bind.kind == c.REF_CURSOR:
-        reader.skip(reader.ub1())
-        found = columns(reader)
-        number = reader.ub2()
-        cursors[number] = found
-        return f"cursor {number}"
+        return _cursor(reader, cursors)
     return read_bind(reader, bind)
+
+
+def _column(reader: Reader, column: Described, cursors: dict[int, tuple[Described, ...]]) -> str | None:
+    return _cursor(reader, cursors) if column.kind == c.REF_CURSOR else read_column(reader, column)
+
+
+def _cursor(reader: Reader, cursors: dict[int, tuple[Described, ...]]) -> str:
+    """A cursor as a value: a length that is always the same, its columns, its number."""
+    reader.skip(1)
+    found = columns(reader)
+    number = reader.ub2()
+    cursors[number] = found
+    return f"cursor {number}"
+
+
+def _passes(
+    reader: Reader, value: Described, cursors: dict[int, tuple[Described, ...]], *, given_back: bool = False
+) -> Steps[None]:
+    """A value of which nobody wants the bytes."""
+    kind = value.kind
+    if kind in (c.JSON, c.VECTOR):
+        if (yield from once_here(reader, Reader.ub4)):
+            yield from once_here(reader, Reader.ub8)
+            yield from once_here(reader, Reader.ub4)
+            yield from byte_string(reader, nobody)
+            yield from byte_string(reader, nobody)
+    elif kind == c.OBJECT:
+        for _ in range(3):
+            yield from counted(reader, nobody)
+        yield from once_here(reader, Reader.ub2)
+        size = yield from once_here(reader, Reader.ub4)
+        yield from once_here(reader, Reader.ub2)
+        if size:
+            yield from byte_string(reader, nobody)
+    elif kind in (c.ROWID, c.ROWID_DESCRIPTOR, c.UROWID, c.CLOB, c.BLOB, c.BFILE, c.REF_CURSOR):
+        read = _given_back if given_back else _column
+        yield from once_here(reader, lambda each: read(each, value, cursors))
+    else:
+        yield from byte_string(reader, nobody)
+
+
+def _count(reader: Reader) -> int:
+    count = reader.ub4()
+    if not 0 <= count <= MOST_ELEMENTS:
+        raise Malformed(f"a bind with {count} values")
+    return count
 
 
 def _has(present: bytes, index: int) -> bool:

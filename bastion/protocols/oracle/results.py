@@ -17,7 +17,7 @@ from .replies import Expected, ReplyReader
 
 def formats_of(dialect: Dialect, expected: Expected) -> bytes:
     """What the bytes do not say themselves: the dialect, and the call that they answer."""
-    binds = [(bind.kind, bind.size, bind.array, bind.form) for bind in expected.binds] if expected.out else []
+    binds = _listed(expected.binds) if expected.out else []
     call = (
         expected.function,
         expected.counts_rows,
@@ -26,7 +26,12 @@ def formats_of(dialect: Dialect, expected: Expected) -> bytes:
         expected.operation,
         expected.amount,
     )
-    return json.dumps((astuple(dialect), call, binds), separators=(",", ":")).encode()
+    given = () if expected.given is None else (_listed(expected.given),)
+    return json.dumps((astuple(dialect), call, binds, *given), separators=(",", ":")).encode()
+
+
+def _listed(binds: tuple[Described, ...]) -> list[tuple[int, int, bool, int]]:
+    return [(bind.kind, bind.size, bind.array, bind.form) for bind in binds]
 
 
 def decode(data: bytes, *, described: bytes = b"", formats: bytes = b"") -> Parts:
@@ -38,9 +43,11 @@ def decode(data: bytes, *, described: bytes = b"", formats: bytes = b"") -> Part
     Raises ProtocolError for bytes that are no answer of Oracle.
     """
     try:
-        dialect, call, binds = _read_formats(formats)
-        expected = Expected(call[0], binds=binds, counts_rows=bool(call[1]), returning=bool(call[2]), locators=call[3],
-                            operation=call[4], amount=len(call) < 6 or bool(call[5]))  # fmt: skip
+        dialect, call, binds, given = _read_formats(formats)
+        expected = Expected(
+            call[0], binds=binds, counts_rows=bool(call[1]), returning=bool(call[2]), locators=call[3],
+            operation=call[4], amount=len(call) < 6 or bool(call[5]), given=given, out=given,
+        )  # fmt: skip
         if described:
             expected.columns = _description(_whole(described), dialect)
         yield from _parts(data, dialect, expected)
@@ -48,21 +55,25 @@ def decode(data: bytes, *, described: bytes = b"", formats: bytes = b"") -> Part
         raise ProtocolError(Leg.SERVER, f"an answer that cannot be read: {error}", data) from None
 
 
-def _read_formats(formats: bytes) -> tuple[Dialect, list[int], tuple[Described, ...]]:
+_Binds = tuple[Described, ...]
+
+
+def _read_formats(formats: bytes) -> tuple[Dialect, list[int], _Binds, _Binds | None]:
     if not formats:
-        return Dialect(field_version=24, big_chunks=True), [c.EXECUTE, 0, 0, 0, 0], ()
-    dialect, call, binds = json.loads(formats)
-    return Dialect(*dialect), call, tuple(Described(*bind) for bind in binds)
+        return Dialect(field_version=24, big_chunks=True), [c.EXECUTE, 0, 0, 0, 0], (), None
+    dialect, call, binds, *more = json.loads(formats)
+    given = tuple(Described(*bind) for bind in more[0]) if more else None
+    return Dialect(*dialect), call, tuple(Described(*bind) for bind in binds), given
 
 
-def _contents(data: bytes) -> list[bytes]:
+def _contents(data: bytes) -> list[bytearray]:
     """The contents of replies: what a marker has made void begins anew. The lengths tell whether they are wide."""
     packets = Packets(wide=data[:2] == b"\0\0")
     packets.feed(data)
-    contents: list[bytes] = [b""]
+    contents = [bytearray()]
     while (found := packets.next()) is not None:
         if found.kind == c.MARKER:
-            contents.append(b"")
+            contents.append(bytearray())
         elif found.kind == c.DATA:
             contents[-1] += found.content
     if len(packets.rest) > c.HEADER + 2:  # a torn packet counts as far as it is here

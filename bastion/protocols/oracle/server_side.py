@@ -170,6 +170,8 @@ class OracleServerSide:
         cursor = waiting.cursor
         if cursor is not None and expected.described:
             cursor.columns, cursor.described = expected.columns, self._described
+        if cursor is not None and expected.out_places is not None:
+            cursor.out, cursor.only_out = expected.out_places, expected.only_out
         if cursor is not None and ended.cursor and waiting.call.function == c.EXECUTE:
             exchange.keep(ended.cursor, cursor, waiting.number)
         for number, columns in expected.cursors.items():

@@ -10,7 +10,7 @@ import struct
 from datetime import datetime, timedelta
 
 from . import constants as c
-from .codec import Dialect, Malformed, Reader
+from .codec import NULL_LENGTHS, Dialect, Malformed, Reader
 from .columns import NATIONAL, Described
 
 _ROWID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -128,6 +128,10 @@ _DECODERS = {
     c.BOOLEAN: _boolean,
 }  # fmt: skip
 _TEXTS = frozenset((c.VARCHAR, c.CHAR, c.LONG))
+_ROWIDS = frozenset((c.ROWID, c.ROWID_DESCRIPTOR, c.UROWID))
+
+MOST_ELEMENTS = 1_000_000
+"""Values of one array at most."""
 
 
 def shown(dialect: Dialect, described: Described, data: bytes | None) -> str | None:
@@ -142,31 +146,31 @@ def shown(dialect: Dialect, described: Described, data: bytes | None) -> str | N
         return _hexadecimal(data)
 
 
+def shown_bind(dialect: Dialect, described: Described, data: bytes | None) -> str | None:
+    """A bind that travels as a byte string; None for NULL. A rowid is a text there."""
+    if data is not None and described.kind in _ROWIDS:
+        return text(dialect, False, data)
+    return shown(dialect, described, data)
+
+
 def read_bind(reader: Reader, described: Described) -> str | None:
-    """A value in a row of binds. Raises Short and Malformed."""
-    if described.array:
-        count = reader.ub4()
-        if not 0 <= count <= 1_000_000:
-            raise Malformed(f"an array of {count} values")
-        one = Described(described.kind, described.size, False, described.form)
-        return (
-            "["
-            + ", ".join("NULL" if each is None else each for each in (read_bind(reader, one) for _ in range(count)))
-            + "]"
-        )
+    """A value in a row of binds that is no array. Raises Short and Malformed."""
     kind = described.kind
-    if kind in (c.ROWID, c.ROWID_DESCRIPTOR):
-        value = reader.byte_string()
-        return None if value is None else text(reader.dialect, False, value)
     if kind == c.REF_CURSOR:
-        return f"cursor {reader.ub4()}" if reader.ub1() else "cursor"
+        return _bound_cursor(reader)
     if kind in (c.CLOB, c.BLOB, c.BFILE):
         return _locator(reader, kind)
     if kind in (c.JSON, c.VECTOR):
         return _with_locator(reader, kind)
     if kind == c.OBJECT:
         return _object(reader)
-    return shown(reader.dialect, described, reader.byte_string())
+    return shown_bind(reader.dialect, described, reader.byte_string())
+
+
+def _bound_cursor(reader: Reader) -> str:
+    """One that is still to be opened (a length of 1, and 0), or the number of one that is open behind a count."""
+    count = reader.ub1() if reader.dialect.native_ub4 else reader.ub4()
+    return f"cursor {reader.ub4()}" if count else "cursor"
 
 
 def read_column(reader: Reader, described: Described) -> str | None:
@@ -192,7 +196,7 @@ def read_column(reader: Reader, described: Described) -> str | None:
 
 
 def _rowid(reader: Reader) -> str | None:
-    if not reader.ub1():
+    if reader.ub1() in NULL_LENGTHS:
         return None
     data_object, file = reader.ub4(), reader.ub2()
     reader.skip(1)

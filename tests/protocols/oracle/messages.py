@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.servers.oracle.columns import Column, columns_of, description, encode
+from tests.servers.oracle.columns import Column, Declared, columns_of, description, encode
 from tests.servers.oracle.wire import counted, number, string
 
 FIELDS = 24
@@ -89,7 +89,7 @@ def status(value: int = 1) -> bytes:
 
 
 def described(names: tuple[str, ...], rows: list[tuple[int | str | None, ...]]) -> tuple[bytes, list[Column]]:
-    columns = columns_of(list(names), [""] * len(names), rows)
+    columns = columns_of(list(names), [Declared("")] * len(names), rows)
     return b"\x10" + description(columns, FIELDS, scale_is_number=True), columns
 
 

@@ -207,10 +207,11 @@ def test_what_is_done_when_it_is_parsed_is_not_said_to_be_prepared_only(text: st
 
 def test_a_message_in_crumbs_is_read_so_often_and_no_more() -> None:
     client, _ = sides()
-    client.feed(m.data(m.execute("x" * 600_000)[:300_000]))
+    cursors = m.piggyback(0x69, b"\1" + number(65_000) + b"\2\1\1" * 60_000)
+    client.feed(m.data(cursors))
     with pytest.raises(ProtocolError) as error:
         for _ in range(1000):
-            client.feed(m.data(b"x"))
+            client.feed(m.data(b"\0"))
     assert "small packets" in error.value.reason
 
 
@@ -263,7 +264,7 @@ def test_a_cursor_that_comes_as_a_value_can_be_fetched_from() -> None:
     client.feed(m.data(m.execute("begin open_it(:1); end;", binds=(102,), rows=((b"\0",),))))
     described, columns = m.described(("N",), [(1,)])
     vector = b"\x0b\0" + number(1) + number(0) + number(1) + number(0) * 3 + b"\x10"
-    value = b"\7" + described[1:] + number(9) + number(0)
+    value = b"\7\1" + described[25:] + number(9) + number(0)
     server.feed(m.data(vector + value + m.parameters() + m.end(rows=1, cursor=4)))
     [piece] = client.feed(m.data(m.fetch(9)))
     assert [note.text for note in begun([piece])] == ["cursor 9 of: begin open_it(:1); end;"]
