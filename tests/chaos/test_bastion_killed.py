@@ -52,7 +52,7 @@ def test_a_kill_in_mid_statement_loses_nothing(
         [backend] = wait_for("the statement at work", lambda: postgres_server.running("in the middle"))
         _wait_until_recorded(own_bastion, "COPY loaded", 5000)
         own_bastion.kill()
-        waiting.join(20)
+        waiting.join(60)
         assert isinstance(said[0], psycopg.OperationalError)
         loading.leave()
         idle.leave()

@@ -20,7 +20,7 @@ from tests.servers.processes import wait_for
 
 T = TypeVar("T")
 
-LIMIT = 30.0
+LIMIT = 60.0
 """Seconds that anything asked of the bastion may take."""
 
 
@@ -129,7 +129,7 @@ class Desk:
             ended = [each for each in found if each["state"] not in ("opening", "live")]
             return found if len(found) == len(ended) >= count else None
 
-        return wait_for(f"the end of {count} sessions on {way.database}", over, 20) or []
+        return wait_for(f"the end of {count} sessions on {way.database}", over, LIMIT) or []
 
     def session(self, way: Way) -> dict[str, Any]:
         """The only session since the way was asked for, once it is over."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
@@ -113,3 +114,16 @@ def ui_host_of(bastion: BastionProcess) -> int:
 def ui_processes_of(host: int) -> list[int]:
     """The workstations that it has forked."""
     return children_of(host)
+
+
+def end_workstations(bastion: BastionProcess) -> None:
+    """Kills every workstation that is there, also one that only now begins, and waits until none is left."""
+
+    def none_left() -> bool:
+        left = ui_processes_of(ui_host_of(bastion))
+        for process in left:
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself meanwhile
+                os.kill(process, signal.SIGKILL)
+        return not left
+
+    wait_for("no workstation left", none_left)

@@ -105,7 +105,7 @@ def ssh_tunnel(
         process = ServerProcess([*command[:-1], *forward, command[-1]], log, environment=askpass(place, token))
         try:
             try:
-                process.wait_until("the ssh tunnel", up.exists, limit=30)
+                process.wait_until("the ssh tunnel", up.exists, limit=60)
             except ServerFailed:
                 if process.process.poll() is None:
                     raise

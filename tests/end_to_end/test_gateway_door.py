@@ -36,7 +36,7 @@ def door(bastion: BastionProcess, postgres_server: PostgresServer) -> str:
 @contextlib.contextmanager
 def stranger(bastion: BastionProcess) -> Any:
     """A TCP connection to the door that has seen its banner."""
-    with socket.create_connection(bastion.address, timeout=20) as connection:
+    with socket.create_connection(bastion.address, timeout=60) as connection:
         assert connection.recv(64) == b"SSH-2.0-Casemate\r\n"
         yield connection
 
@@ -75,7 +75,7 @@ def test_garbage_instead_of_ssh_is_hung_up_on(bastion: BastionProcess, door: str
 
 def test_a_hundred_idle_strangers_keep_nobody_out(bastion: BastionProcess, door: str) -> None:
     with contextlib.ExitStack() as stack:
-        strangers = [stack.enter_context(socket.create_connection(bastion.address, timeout=20)) for _ in range(100)]
+        strangers = [stack.enter_context(socket.create_connection(bastion.address, timeout=60)) for _ in range(100)]
         for connection in strangers[:80]:
             assert closed(connection), "only the newest of one source may wait"
         assert [each["name"] for each in bastion.casemate("alice", "databases", "--json")] == ["door"]
@@ -142,7 +142,7 @@ def test_a_free_port_is_said_and_known(tmp_path: Path, bastion: BastionProcess) 
         assert printed == ""
     finally:
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert not (home / "state" / "casemate.sock").exists()
 
 
@@ -170,7 +170,7 @@ def test_sigterm_tells_the_sessions_and_closes_the_record(bastion: BastionProces
         connection.execute("SELECT 1")
         started = time.monotonic()
         bastion.stop()
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 30
         with pytest.raises(psycopg.errors.AdminShutdown, match="The bastion is being stopped"):
             connection.execute("SELECT 2")
     records = bastion.journal()

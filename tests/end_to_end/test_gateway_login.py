@@ -69,7 +69,7 @@ async def connected(bastion: BastionProcess, user: str, **options: Any) -> Async
 
 def forgive(bastion: BastionProcess) -> None:
     """Forgets failed logins, as their half an hour would."""
-    with sqlite3.connect(bastion.home / "state" / "casemate.sqlite3", timeout=10) as store:
+    with sqlite3.connect(bastion.home / "state" / "casemate.sqlite3", timeout=60) as store:
         store.execute("DELETE FROM login_failures")
     store.close()
 
@@ -107,11 +107,11 @@ def agent(tmp_path: Path, key_file: Path) -> Iterator[dict[str, str]]:
         assert process.stdout is not None
         process.stdout.readline()
         environment = {"SSH_AUTH_SOCK": str(socket)}
-        subprocess.run(["ssh-add", "-q", str(key_file)], env=client_environment(environment), check=True, timeout=30)
+        subprocess.run(["ssh-add", "-q", str(key_file)], env=client_environment(environment), check=True, timeout=60)
         yield environment
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def test_an_agent_opens_the_door_for_ssh_and_for_the_program(bastion: BastionProcess, agent: dict[str, str]) -> None:
@@ -176,7 +176,7 @@ async def test_an_empty_first_try_costs_nothing(bastion: BastionProcess) -> None
     async with connected(bastion, "alice", client_factory=Client, preferred_auth="password,keyboard-interactive"):
         pass
     assert answers.count("kbdint") >= 2
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15  # a second on an idle machine
     # The client may have its answer a moment before the record of it can be read.
     records = wait_for("the login's record", lambda: bastion.journal()[before:])
     assert [record["kind"] for record in records] == ["login"]
@@ -187,10 +187,16 @@ async def test_the_same_wrong_secret_by_two_methods_is_one_failure(bastion: Bast
     with pytest.raises(asyncssh.PermissionDenied):
         async with connected(bastion, "alice", password="Wrong-once-1"):
             pass
-    refusals = [record for record in bastion.journal()[before:] if record["kind"] == "login-refused"]
-    assert [(record["user"], record["code"]) for record in refusals] == [("alice", "login-failed")]
     async with connected(bastion, "alice", password=bastion.password_of("alice")):
         pass
+
+    def until_let_in() -> list[dict[str, Any]]:
+        records = bastion.journal()[before:]
+        return records if any(record["kind"] == "login" for record in records) else []
+
+    records = await asyncio.to_thread(wait_for, "the login's record", until_let_in)
+    refusals = [record for record in records if record["kind"] == "login-refused"]
+    assert [(record["user"], record["code"]) for record in refusals] == [("alice", "login-failed")]
 
 
 async def test_one_connection_has_six_tries(bastion: BastionProcess) -> None:
@@ -222,10 +228,14 @@ def test_an_unknown_user_and_a_wrong_password_are_answered_alike(bastion: Bastio
         )
         said = done.stderr.replace(user, "USER")
         answers.append((done.returncode, said))
-        assert time.monotonic() - started < 20
+        assert time.monotonic() - started < 60
     assert answers[0] == answers[1]
-    codes = [record["code"] for record in bastion.journal() if record["kind"] == "login-refused"][-2:]
-    assert codes == ["login-failed", "login-failed"]
+
+    def last_refusals() -> list[tuple[str, str]]:
+        refused = [record for record in bastion.journal() if record["kind"] == "login-refused"][-2:]
+        return [(record["user"], record["code"]) for record in refused]
+
+    wait_for("both refusals", lambda: last_refusals() == [("alice", "login-failed"), ("not-there", "login-failed")])
     forgive(bastion)
 
 
@@ -283,7 +293,7 @@ async def test_a_token_reaches_its_database_by_address_and_by_name_only(bastion:
         for host in (token["host"], "LEDGER"):
             reader, writer = await connection.open_connection(host, token["port"])
             writer.write(b"\x00\x00\x00\x08\x04\xd2\x16\x2f")  # SSLRequest
-            assert await asyncio.wait_for(reader.readexactly(1), 10) in (b"S", b"N")
+            assert await asyncio.wait_for(reader.readexactly(1), 60) in (b"S", b"N")
             writer.close()
         for host, port in ((token["host"], token["port"] + 1), ("localhost.", token["port"]), ("127.0.0.2", 22)):
             with pytest.raises(asyncssh.ChannelOpenError) as refused:

@@ -67,7 +67,7 @@ def test_every_statement_of_eight_busy_clients_is_on_record(
             ours = [s for s in sessions if s["database"] == granted and s["started_at"] >= tunnel.opened_at.isoformat()]
             return ours if len(ours) >= 8 and all(s["state"] == "closed" for s in ours) else None
 
-        sessions = stock_bastion.wait_for_sessions("the end of the clients' sessions", closed, limit=60)
+        sessions = stock_bastion.wait_for_sessions("the end of the clients' sessions", closed)
     counted: Counter[str] = Counter()
     for session in sessions:
         assert session["unattributed_bytes"] == 0

@@ -203,7 +203,7 @@ def test_a_request_to_cancel_takes_no_room(own_bastion: BastionProcess, server: 
         wait_for("the statement to run", lambda: server.running("no room"))
         assert "FATAL:  The bastion has 1 sessions open" in psql(server, way, "whoever", None).stderr
         client.send_signal(signal.SIGINT)
-        _, said = client.communicate(timeout=30)
+        _, said = client.communicate(timeout=60)
         assert "canceling statement due to user request" in said
         ended = sorted((each["state"], each["end_reason"]) for each in desk.sessions(way, 3))
         assert [reason for state, reason in ended if state == "closed"] == ["cancel-request", "client"]

@@ -200,7 +200,7 @@ def test_psql_and_its_interrupt(desk: Desk, server: TlsPostgresServer, declared:
     )  # fmt: skip
     wait_for("the statement to run", lambda: server.running(wanted.replace("'", "_")) or client.poll() is not None)
     client.send_signal(signal.SIGINT)
-    out, err = client.communicate(timeout=30)
+    out, err = client.communicate(timeout=60)
     assert "canceling statement due to user request" in err
     sessions = desk.sessions(way, 2)
     assert sorted(each["end_reason"] for each in sessions) == ["cancel-request", "client"]

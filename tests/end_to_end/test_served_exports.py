@@ -39,6 +39,7 @@ def test_login_to_result_to_export_to_quit(
     found = re.search(r"export get (x-[0-9a-f]{16})", at.terminal.wait("wait on the bastion until", 60))
     assert found is not None
     at.terminal.press("Escape")
+    at.terminal.wait(lambda text: "wait on the bastion until" not in text)
     at.terminal.press("C-q")
     at.returned(0)
     # Nothing of the rows is left on the bastion but the sealed export.

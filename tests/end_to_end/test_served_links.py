@@ -20,7 +20,7 @@ from backends.link import Credentials, Link, LinkError, Target
 from bastion.api import messages as m
 from bastion.api import methods, screens
 from bastion.api.refusals import Refused
-from tests.end_to_end.served_desk import Desk, ui_host_of, ui_processes_of
+from tests.end_to_end.served_desk import Desk, end_workstations
 from tests.servers.bastion_process import HOST, BastionProcess
 from tests.servers.postgres import PostgresServer
 from tests.servers.processes import server_folder, wait_for
@@ -68,10 +68,7 @@ def desk(bastion: BastionProcess, tmp_path: Path) -> Iterator[Callable[..., Desk
     yield make
     for each in opened:
         each.close()
-    host = ui_host_of(bastion)
-    for process in ui_processes_of(host):
-        os.kill(process, signal.SIGKILL)
-    wait_for("no workstation left", lambda: not ui_processes_of(host))
+    end_workstations(bastion)
 
 
 def token_of(bastion: BastionProcess, person: str, *words: str) -> str:
@@ -108,6 +105,7 @@ def test_a_transaction_lives_through_a_lost_link_and_is_committed_from_another_t
     first.open()
     open_console(first)
     first.terminal.press("F10")
+    first.terminal.wait("the first statement opens a transaction")
     first.terminal.type("m")
     first.terminal.wait("manual commit")
     run_sql(first, "insert into parcels values (1, 'half done')")
@@ -132,7 +130,7 @@ def test_a_transaction_lives_through_a_lost_link_and_is_committed_from_another_t
 
 
 def test_control_c_cancels_the_statement_and_never_the_workstation(
-    bastion: BastionProcess, desk: Callable[..., Desk]
+    bastion: BastionProcess, desk: Callable[..., Desk], postgres_server: PostgresServer
 ) -> None:
     token_of(bastion, "alice")
     at = desk(columns=80, lines=24)
@@ -140,6 +138,7 @@ def test_control_c_cancels_the_statement_and_never_the_workstation(
     open_console(at)
     run_sql(at, "select pg_sleep(600) /* interrupted */")
     at.terminal.wait("Running")
+    wait_for("the statement at work", lambda: postgres_server.running("interrupted"))
     at.terminal.press("C-c")
     at.terminal.wait("Cancelled, the database confirmed it")
     at.terminal.press("C-c")
@@ -161,8 +160,7 @@ def test_sizes_change_while_rows_arrive_and_nothing_is_lost(bastion: BastionProc
     for number in range(30):
         at.terminal.resize(50 + 9 * (number % 10), 14 + number % 20)
     at.terminal.resize(100, 30)
-    at.terminal.wait("200,000 rows, all of them")
-    assert "bob@" in at.terminal.text.split("\n")[0]
+    at.terminal.wait(lambda text: "200,000 rows, all of them" in text and "bob@" in text.split("\n")[0])
     at.terminal.press("C-q")
     at.returned(0)
 
@@ -177,6 +175,7 @@ def test_a_tmux_that_says_screen_takes_the_copied_token(bastion: BastionProcess,
     at.terminal.type("c")
     assert wait_for("the token in the clipboard", lambda: _clipboard(at)) == token
     at.terminal.press("Escape")
+    at.terminal.wait(lambda text: "SSH host" not in text)
     at.terminal.press("C-q")
     at.returned(0)
 
@@ -253,7 +252,7 @@ def test_no_token_that_was_ever_given_out_is_in_what_is_kept_or_watched(
             at.terminal.type("r")
             at.terminal.wait("2 renewals left")
             at.terminal.type("x")
-            at.terminal.wait("Revoke")
+            at.terminal.wait("Revoke the token?")
             at.terminal.type("y")
             at.terminal.wait(lambda text: "SSH host" not in text)
         # Another one each: asked for in the workstation, and shown on the terminal by a plain command.
@@ -266,6 +265,7 @@ def test_no_token_that_was_ever_given_out_is_in_what_is_kept_or_watched(
         alice.terminal.wait("cmt_")
         given |= {token_of(bastion, "alice"), token_of(bastion, "bob")}
         alice.terminal.press("Escape")
+        alice.terminal.wait(lambda text: "SSH host" not in text)
         for at in (alice, bob):
             at.terminal.press("C-q")
             at.returned(0)

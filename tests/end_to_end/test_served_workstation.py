@@ -13,7 +13,7 @@ from typing import Any
 import pyte
 import pytest
 
-from tests.end_to_end.served_desk import Desk, ui_host_of, ui_processes_of
+from tests.end_to_end.served_desk import Desk, end_workstations, ui_host_of, ui_processes_of
 from tests.servers.bastion_process import HOST, BastionProcess, CommandFailed
 from tests.servers.postgres import PostgresServer
 from tests.servers.processes import free_port, server_folder, wait_for
@@ -73,10 +73,7 @@ def desk(bastion: BastionProcess, tmp_path: Path) -> Iterator[Callable[..., Desk
     for each in opened:
         each.close()
     # What was left open waits for its person: the next test is somebody else.
-    host = ui_host_of(bastion)
-    for process in ui_processes_of(host):
-        os.kill(process, signal.SIGKILL)
-    wait_for("no workstation left", lambda: not ui_processes_of(host))
+    end_workstations(bastion)
 
 
 def open_token(desk: Desk) -> None:
@@ -123,7 +120,7 @@ def test_the_main_job(bastion: BastionProcess, desk: Callable[..., Desk]) -> Non
     ]
     session = next(each for each in bastion.sessions() if each["id"] == found[0]["session"])
     assert (session["source"], session["unattributed_bytes"]) == ("127.0.0.1", 0)
-    assert ui_processes_of(ui_host_of(bastion)) == []
+    wait_for("no workstation left", lambda: not ui_processes_of(ui_host_of(bastion)))
 
 
 def test_a_copied_token_reaches_the_clipboard_of_the_persons_terminal(desk: Callable[..., Desk]) -> None:
@@ -268,7 +265,7 @@ def test_a_lost_connection_is_resumed_on_another_terminal(bastion: BastionProces
 
     third = desk(columns=90)
     third.open()  # the first is in use: this is a new one
-    assert len(ui_processes_of(ui_host_of(bastion))) == 2
+    wait_for("two workstations", lambda: len(ui_processes_of(ui_host_of(bastion))) == 2)
 
     second.terminal.press("C-q")
     second.returned(0)
@@ -401,9 +398,10 @@ def test_a_bastion_that_stops_says_so_and_what_nobody_resumes_is_ended(
     open_console(at)
     run_sql(at, "select pg_sleep(600) /* left behind */")
     at.terminal.wait("Running")
+    (working,) = ui_processes_of(ui_host_of(bastion))
     hung = desk("bob")
     hung.open()
-    working, stopped = sorted(ui_processes_of(ui_host_of(bastion)))
+    (stopped,) = set(ui_processes_of(ui_host_of(bastion))) - {working}
     os.kill(stopped, signal.SIGSTOP)
     at.kill_ssh()
     hung.kill_ssh()

@@ -19,6 +19,7 @@ from tests.end_to_end.test_gateway_control import control
 from tests.servers.bastion_process import BastionProcess
 from tests.servers.mariadb import MariadbServer
 from tests.servers.postgres import PostgresServer
+from tests.servers.processes import wait_for
 
 PASSWORD = "hosted-secret"
 CATALOG = "overseen"
@@ -50,6 +51,7 @@ def on_mariadb(bastion: BastionProcess, mariadb_server: MariadbServer) -> Mariad
 @pytest.fixture
 async def auditor(bastion: BastionProcess) -> AsyncIterator[Auditor]:
     async with control(bastion, "auditor") as channel:
+        await channel.quiet()
         yield Auditor(channel)
 
 
@@ -110,14 +112,18 @@ async def test_psql_is_seen_watched_spoken_to_held_and_ended(
 
         client.type("select pg_sleep(600);")
         await auditor.session("what runs", lambda each: (each.figures.running or "").startswith("select pg_sleep"))
-        assert on_postgres.running("pg_sleep(600)")
+        await asyncio.to_thread(wait_for, "it is at work", lambda: on_postgres.running("pg_sleep(600)"))
         await auditor.control.result("session.end", id=seen.id, reason="no sleeping here")
         await said(client, "FATAL:  An auditor (auditor) ended this session: no sleeping here.")
         client.close()
-        assert not on_postgres.running("pg_sleep(600)")
+        await asyncio.to_thread(wait_for, "its end there", lambda: not on_postgres.running("pg_sleep(600)"))
     over = await auditor.watch(seen.id, lambda all: [e for e in all if e["kind"] == "ended"])
     assert over[0]["reason"].startswith("ended by auditor")
-    [record] = [each for each in bastion.sessions() if each["id"] == seen.id]
+    [record] = await asyncio.to_thread(
+        bastion.wait_for_sessions,
+        "its end on record",
+        lambda all_: [each for each in all_ if each["id"] == seen.id and each["state"] == "closed"],
+    )
     assert record["end_reason"].startswith("ended by auditor")
     assert record["backend"] in ("idle", "gone")
     assert acts(bastion, seen.id) == [
@@ -192,7 +198,7 @@ async def test_the_mariadb_client_too(bastion: BastionProcess, on_mariadb: Maria
         await auditor.control.result("session.end", id=seen.id, reason="no sleeping here")
         await said(client, "An auditor (auditor) ended this session: no sleeping here.")
         client.close()
-        assert not server_is_at(on_mariadb, "sleep(600)")
+        await asyncio.to_thread(wait_for, "its end there", lambda: not server_is_at(on_mariadb, "sleep(600)"))
     assert "statement-refused" in acts(bastion, seen.id)
 
 

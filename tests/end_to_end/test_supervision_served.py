@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
@@ -100,6 +101,7 @@ def test_both_at_their_workstations(
     auditor.terminal.press("/")
     auditor.terminal.type("alice casemate !catalog")
     auditor.terminal.press("Enter")
+    auditor.terminal.wait(lambda shown: re.search(r"1 of \d+ live sessions", shown) is not None)
 
     auditor.terminal.press("M")
     agree(auditor, "what is this for?", "a question")

@@ -36,7 +36,7 @@ def test_a_store_that_was_altered_is_found_and_the_difference_named(some_record:
     before = verify(some_record)
     assert (before["intact"], before["store"]) == (True, "")
     store = next(some_record.folder.rglob("*.sqlite3"))
-    with sqlite3.connect(store, timeout=10) as connection:
+    with sqlite3.connect(store, timeout=60) as connection:
         (number,) = connection.execute("SELECT max(number) FROM acts WHERE act = 'login'").fetchone()
         connection.execute("UPDATE acts SET user = 'mallory' WHERE number = ?", (number,))
     connection.close()
@@ -47,7 +47,7 @@ def test_a_store_that_was_altered_is_found_and_the_difference_named(some_record:
     with pytest.raises(CommandFailed) as failed:
         some_record.casemate("auditor", "audit", "verify")
     assert failed.value.exit_code == 1
-    with sqlite3.connect(store, timeout=10) as connection:
+    with sqlite3.connect(store, timeout=60) as connection:
         connection.execute("DELETE FROM acts WHERE number = ?", (number,))
     connection.close()
     assert "was removed there" in str(verify(some_record)["store"])

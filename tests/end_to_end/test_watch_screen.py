@@ -14,7 +14,7 @@ from backends.cast import Cast, Place
 from backends.host_keys import HostKeys
 from backends.link import Credentials, Link, Target
 from backends.screen_feed import ScreenFeed
-from tests.end_to_end.served_desk import Desk, ui_host_of, ui_processes_of
+from tests.end_to_end.served_desk import Desk, end_workstations
 from tests.servers.bastion_process import BastionProcess
 from tests.servers.postgres import PostgresServer
 from tests.servers.processes import server_folder, wait_for
@@ -66,10 +66,7 @@ def desk(bastion: BastionProcess, tmp_path: Path) -> Iterator[Callable[..., Desk
     yield make
     for each in opened:
         each.close()
-    host = ui_host_of(bastion)
-    for process in ui_processes_of(host):
-        os.kill(process, signal.SIGKILL)
-    wait_for("no workstation left", lambda: not ui_processes_of(host))
+    end_workstations(bastion)
 
 
 def at_work(desk: Callable[..., Desk]) -> tuple[Desk, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from tests.servers.bastion_process import ADMINISTRATOR, AUDITOR, BastionProcess, CommandFailed
 from tests.servers.mariadb import MariadbServer
 from tests.servers.postgres import PostgresServer
+from tests.servers.processes import free_port
 
 from .stock_clients import askpass, ssh_command
 
@@ -20,9 +20,7 @@ PASSWORD = "hosted-secret"
 @pytest.fixture(scope="module")
 def places(bastion: BastionProcess, postgres_server: PostgresServer, mariadb_server: MariadbServer) -> BastionProcess:
     """Databases that answer, and ones that fail at each stage."""
-    closed = socket.create_server(("127.0.0.1", 0))
-    closed_port = closed.getsockname()[1]
-    closed.close()
+    closed_port = free_port()  # and nobody else is given it
     pg, maria = postgres_server, mariadb_server
 
     def database(name: str, engine: str, host: str, port: int, tls: str = "prefer") -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ from bastion.api.refusals import Refused
 from tests.servers.bastion_process import HOST, BastionProcess
 from tests.servers.mariadb import MariadbServer
 from tests.servers.postgres import PostgresServer
-from tests.servers.processes import free_port
+from tests.servers.processes import free_port, remove, wait_for
 
 PASSWORD = "backends-app's own password"
 NAMES = {"postgresql": "wspostgres", "mysql": "wsmariadb"}
@@ -133,7 +134,9 @@ def test_an_error_has_its_place(connection: DatabaseConnection) -> None:
     assert rows(run(connection, "select 1")) == [("1",)]
 
 
-def test_a_running_statement_is_cancelled_through_the_bastion(link: Link, connection: DatabaseConnection) -> None:
+def test_a_running_statement_is_cancelled_through_the_bastion(
+    link: Link, connection: DatabaseConnection, request: pytest.FixtureRequest
+) -> None:
     text = {"postgresql": "select pg_sleep(60)", "mysql": "select sleep(60) from (select 1 union select 2) t"}
     running = connection.submit(
         lambda: list(follow(connection.backend, text[connection.backend.engine], connection.cancel_now))
@@ -147,11 +150,15 @@ def test_a_running_statement_is_cancelled_through_the_bastion(link: Link, connec
     stop = link.listen(sent)
     try:
         if not _running(link, connection.session):
-            assert seen.wait(20) or _running(link, connection.session)
+            assert seen.wait(60) or _running(link, connection.session)
+        server = request.getfixturevalue(
+            "postgres_server" if connection.backend.engine == "postgresql" else "mariadb_server"
+        )
+        wait_for("the statement at work", lambda: server.running("sleep(60)"))
         assert connection.cancel_now()
     finally:
         stop()
-    assert failure(running.result(20)).cancelled
+    assert failure(running.result(50)).cancelled
     assert rows(run(connection, "select 2")) == [("2",)]
 
 
@@ -228,6 +235,8 @@ async def test_the_catalog_answers_while_a_statement_runs(
         described = await console.describe(place)
         assert [key.referenced.name for key in described.foreign_keys] == ["stem"]
         assert not running.done()
+        server = request.getfixturevalue("postgres_server" if engine == "postgresql" else "mariadb_server")
+        await asyncio.to_thread(wait_for, "the statement at work", lambda: server.running(slow))
         while not await console.cancel():
             pass
         await running
@@ -263,14 +272,17 @@ def test_sql_without_a_screen(link: Link, connection: DatabaseConnection) -> Non
     assert "(line 2)" in err.getvalue()
 
 
-def test_no_port_is_opened_and_the_socket_is_gone(link: Link) -> None:
-    before = set(Path("/tmp").glob("casemate-*"))
+def test_no_port_is_opened_and_the_socket_is_gone(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A folder of its own, with a short name: in the usual one other tests make theirs meanwhile.
+    place = Path(tempfile.mkdtemp(prefix="ws-"))
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
     token: m.Token = link.call_now(methods.TOKEN_REQUEST, methods.TokenRequest(database=NAMES["postgresql"]))
     connection = DatabaseConnection.open_now(link, token, NAMES["postgresql"])
     try:
-        assert set(Path("/tmp").glob("casemate-*")) <= before
+        assert list(place.iterdir()) == []
     finally:
         connection.close()
+        remove(place)
 
 
 # ------------------------------------------------------------------------------------------------------------- the link

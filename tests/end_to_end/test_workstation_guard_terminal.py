@@ -60,12 +60,10 @@ def test_the_guard_the_plan_and_a_lost_connection(
     terminal.press(ENTER)
     terminal.wait("Request the token")
     terminal.press("INC-4712" + ENTER)
-    terminal.wait("autocommit")
-    assert "writes ask whether they are kept" in terminal.text
+    terminal.wait(lambda text: "autocommit" in text and "writes ask whether they are kept" in text)
 
     terminal.press(UPDATE + F5)
-    terminal.wait("Keep it?")
-    assert "1 row affected" in terminal.text
+    terminal.wait(lambda text: "Keep it?" in text and "1 row affected" in text)
     assert labels() == "parcel"
     terminal.press("u")
     terminal.wait("Rolled back.")
@@ -77,8 +75,7 @@ def test_the_guard_the_plan_and_a_lost_connection(
     assert labels() == "changed"
 
     terminal.press(CTRL_E)
-    terminal.wait("Plan, estimated")
-    assert "Seq Scan" in terminal.text
+    terminal.wait(lambda text: "Plan, estimated" in text and "Seq Scan" in text)
     terminal.press(F5)
     terminal.wait("Run this write for its plan?")
     terminal.press("y")

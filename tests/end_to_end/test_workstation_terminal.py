@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,10 +14,11 @@ import pytest
 
 from tests.servers.bastion_process import HOST, BastionProcess, program
 from tests.servers.postgres import PostgresServer
+from tests.servers.processes import wait_for
 
 PASSWORD = "workstation-app's own password"
 DATABASE = "wsterminal"
-LIMIT = 30.0
+LIMIT = 60.0
 
 
 class Terminal:
@@ -63,11 +65,15 @@ class Terminal:
         end = time.monotonic() + LIMIT
         while time.monotonic() < end and self._read(0.2):
             pass
-        self._child.close()
+        wait_for("the end of the program", lambda: not self._child.isalive(), LIMIT)
         return int(self._child.exitstatus if self._child.exitstatus is not None else -1)
 
     def kill(self) -> None:
-        self._child.close(force=True)
+        """Ends it, however long its end takes: closing alone gives up after a tenth of a second."""
+        if self._child.isalive():
+            self._child.kill(signal.SIGKILL)
+            wait_for("the end of the program", lambda: not self._child.isalive(), LIMIT)
+        self._child.close()
 
 
 ENTER, ESCAPE, TAB = "\r", "\x1b", "\t"
@@ -119,7 +125,7 @@ def terminal(granted: BastionProcess) -> Iterator[Terminal]:
     opened.kill()
 
 
-def test_the_main_job(granted: BastionProcess, terminal: Terminal) -> None:
+def test_the_main_job(granted: BastionProcess, postgres_server: PostgresServer, terminal: Terminal) -> None:
     terminal.wait("Password, or passphrase")
     terminal.press("not the password" + ENTER)
     terminal.wait("Login failed")
@@ -147,6 +153,7 @@ def test_the_main_job(granted: BastionProcess, terminal: Terminal) -> None:
 
     terminal.press("\r;\rselect pg_sleep(60)" + CTRL_J)
     terminal.wait("Running")
+    wait_for("the statement at work", lambda: postgres_server.running("pg_sleep(60)"))
     terminal.press(F8)
     terminal.wait("the connection is kept.")
 
@@ -160,8 +167,11 @@ def test_the_main_job(granted: BastionProcess, terminal: Terminal) -> None:
     ]
     slept = granted.casemate("auditor", "audit", "search", "pg_sleep(60)", "--user", "alice", "--json")
     assert [entry["state"] for entry in slept] == ["cancelled"]
-    session = [entry for entry in granted.sessions() if entry["id"] == found[0]["session"]]
-    assert [(entry["state"], entry["unattributed_bytes"]) for entry in session] == [("closed", 0)]
+    session = granted.wait_for_sessions(
+        "the end of the session",
+        lambda all_: [entry for entry in all_ if entry["id"] == found[0]["session"] and entry["state"] == "closed"],
+    )
+    assert [entry["unattributed_bytes"] for entry in session] == [0]
 
 
 def test_without_a_terminal_it_says_so(granted: BastionProcess) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.servers import excuses
 
-LIMIT = 30.0
+LIMIT = 60.0
 PROMPT = "desk$ "
 
 

@@ -91,12 +91,12 @@ class BastionProcess:
         """kill -9."""
         assert self._process is not None
         self._process.process.send_signal(signal.SIGKILL)
-        self._process.process.wait(10)
+        self._process.process.wait(60)
 
     def stop(self) -> None:
         """SIGTERM, and waits."""
         if self._process is not None:
-            self._process.stop(30)
+            self._process.stop(60)
 
     def remove(self) -> None:
         self.stop()
@@ -196,14 +196,14 @@ class BastionProcess:
 
     def expire_token(self, token_id: str) -> None:
         """Puts a token's end into the past, in the store; no test waits the minute that one lives at least."""
-        with sqlite3.connect(self.home / "state" / "casemate.sqlite3", timeout=10) as store:
+        with sqlite3.connect(self.home / "state" / "casemate.sqlite3", timeout=60) as store:
             changed = store.execute(
                 "UPDATE tokens SET expires_at = '2026-01-01T00:00:00.000000Z' WHERE id = ?", (token_id,)
             )
             assert changed.rowcount == 1
         store.close()
 
-    def wait_for_sessions(self, what: str, condition: Any, limit: float = 20) -> Any:
+    def wait_for_sessions(self, what: str, condition: Any, limit: float = 60) -> Any:
         """What `condition` makes of the sessions, once it is something."""
         return wait_for(what, lambda: condition(self.sessions()), limit)
 

@@ -51,7 +51,7 @@ class MysqlFamilyServer:
         """A direct connection as administrator, in autocommit, over the server's Unix socket."""
         return pymysql.connect(
             unix_socket=str(self.socket), user=self.admin_user, password=self.admin_password,
-            database=database, autocommit=True, charset="utf8mb4", connect_timeout=10,
+            database=database, autocommit=True, charset="utf8mb4", connect_timeout=30,
         )  # fmt: skip
 
     def execute(self, *statements: str, database: str | None = None) -> list[tuple[Any, ...]]:
@@ -83,7 +83,7 @@ class MysqlFamilyServer:
         """Whether `text` stands in the server's general log by now."""
         return text in self.statements_log.read_text(errors="replace")
 
-    def wait_until_logged(self, text: str, limit: float = 10) -> None:
+    def wait_until_logged(self, text: str, limit: float = 60) -> None:
         """Waits until the server's general log has `text`."""
         wait_for(f"{text!r} in the server's general log", lambda: self.logged(text), limit)
 

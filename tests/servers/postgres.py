@@ -152,7 +152,7 @@ class PostgresServer:
         """A connection string, of the administrator unless `user` says otherwise."""
         return (
             f"host={self.host} port={self.port} dbname={dbname} user={user or self.admin_user} "
-            f"password={self.admin_password if user is None else password} connect_timeout=10"
+            f"password={self.admin_password if user is None else password} connect_timeout=30"
         )
 
     def admin(self, dbname: str = "postgres") -> psycopg.Connection[Any]:
@@ -193,7 +193,7 @@ class PostgresServer:
         """Whether `text` stands in the server's log by now."""
         return text in self.statements_log.read_text(errors="replace")
 
-    def wait_until_logged(self, text: str, limit: float = 10) -> None:
+    def wait_until_logged(self, text: str, limit: float = 60) -> None:
         """Waits until the server's log has `text`."""
         wait_for(f"{text!r} in the log of PostgreSQL", lambda: self.logged(text), limit)
 

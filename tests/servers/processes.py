@@ -68,7 +68,7 @@ def _first_ephemeral_port() -> int:
         return 32_768
 
 
-def wait_for(what: str, condition: Callable[[], T], limit: float = 30.0, interval: float = 0.02) -> T:
+def wait_for(what: str, condition: Callable[[], T], limit: float = 60.0, interval: float = 0.02) -> T:
     """The first truthy answer of `condition`. Fails after `limit` seconds, naming `what` was waited for."""
     end = time.monotonic() + limit
     while True:
@@ -215,7 +215,7 @@ class ServerProcess:
     def pid(self) -> int:
         return self.process.pid
 
-    def wait_until(self, what: str, ready: Callable[[], bool], limit: float = 60.0) -> None:
+    def wait_until(self, what: str, ready: Callable[[], bool], limit: float = 120.0) -> None:
         """Waits for `ready`; an end of the program in the meantime is reported with its log."""
 
         def ready_or_ended() -> bool:

@@ -80,7 +80,7 @@ class TdsServer:
         """A direct connection as administrator, in autocommit."""
         return pymssql.connect(
             server=self.host, port=str(self.port), user=self.admin_user, password=self.admin_password,
-            database=database, autocommit=True, login_timeout=10, charset="UTF-8", appname="administration",
+            database=database, autocommit=True, login_timeout=30, charset="UTF-8", appname="administration",
         )  # fmt: skip
 
     def execute(self, *statements: str, database: str = "master") -> list[tuple[Any, ...]]:
@@ -110,7 +110,7 @@ class TdsServer:
         """Whether a statement with `text` in it was run."""
         return any(text in entry["text"] for entry in self.entries())
 
-    def wait_until_logged(self, text: str, limit: float = 10) -> None:
+    def wait_until_logged(self, text: str, limit: float = 60) -> None:
         """Waits until the log has `text`."""
         wait_for(f"{text!r} in the server's log", lambda: self.logged(text), limit)
 

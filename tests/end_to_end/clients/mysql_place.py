@@ -15,6 +15,7 @@ from typing import Any
 from tests.servers.bastion_process import BastionProcess
 from tests.servers.mysql import MysqlServer
 from tests.servers.mysql_family import MysqlFamilyServer
+from tests.servers.processes import wait_for
 
 from ..stock_clients import SshTunnel, open_tunnel, record_of, run_client
 
@@ -134,7 +135,7 @@ class Place:
         text, _, state, _, error = self.record(session, begin="")[-1]
         assert text.startswith("KILL QUERY ")
         assert (state, error) == ("done", None)
-        assert self.server.running("SLEEP(61)") == []
+        wait_for("its end there", lambda: not self.server.running("SLEEP(61)"))
 
 
 def report_of(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def test_psql_18_with_what_is_new_in_its_protocol(postgres: Place) -> None:
         more["PGSSLNEGOTIATION"] = "direct"
     words = command(postgres, "psql", "-X", "-w", "-A", "-t", "--no-readline", "-v", "PROMPT1=ready> ")
     environment = client_environment(postgres.libpq(**more))
-    terminal = pexpect.spawn(words[0], words[1:], env=environment, timeout=20, encoding="utf-8")
+    terminal = pexpect.spawn(words[0], words[1:], env=environment, timeout=60, encoding="utf-8")
     terminal.expect_exact("ready> ")
     terminal.sendline("\\conninfo")
     terminal.expect(r"Protocol Version\|3\.2\r\n")
@@ -134,7 +134,7 @@ def test_pgcli(postgres: Place, tmp_path: Path) -> None:
         str(program),
         ["--pgclirc", str(settings), "--prompt", "ready> ", "--warn", "off"],
         env=client_environment(postgres.libpq(**home)),
-        timeout=30,
+        timeout=60,
         encoding="utf-8",
         dimensions=(50, 160),
         # Where the tests run in the background, an interrupt is ignored, and what they start would inherit that.

@@ -125,7 +125,7 @@ def test_cancel(postgres: Place) -> None:
     """Ctrl-C in an interactive psql."""
     words = _command("--no-readline", "-v", "PROMPT1=ready> ")
     terminal = pexpect.spawn(
-        words[0], words[1:], env=client_environment(postgres.libpq(TERM="dumb")), timeout=20, encoding="utf-8"
+        words[0], words[1:], env=client_environment(postgres.libpq(TERM="dumb")), timeout=60, encoding="utf-8"
     )  # fmt: skip
     terminal.expect_exact("ready> ")
     terminal.sendline("SELECT pg_sleep(62);")
