@@ -74,7 +74,10 @@ class Access:
         return await self._identity.password_login(name, password, source)
 
     async def key_login(self, name: str, public_key: str, source: str) -> Person | None:
-        """The person, when the public key (`ssh-ed25519 AAAA…`) is one of theirs; not counted, since not proved yet."""
+        """The person, when the public key (`ssh-ed25519 AAAA…`) is one of theirs; not counted, since not proved yet.
+
+        Raises Refused (`user-locked-until`, `user-not-valid`), for nobody's ears before it is proved.
+        """
         return await self._identity.key_login(name, public_key)
 
     @staticmethod

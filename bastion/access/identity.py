@@ -159,28 +159,32 @@ class Identity:
         return await self._store.run(decide)
 
     async def key_login(self, name: str, public_key: str) -> Person | None:
-        """The person, when the key is one of theirs and they may log in; None otherwise.
+        """The person, when the key is one of theirs; None otherwise, and for who is locked by an administrator.
 
-        Costs nothing and counts as nothing: clients offer all their keys, and have proved none of them yet.
+        Raises Refused (`user-locked-until`, `user-not-valid`) for who may not log in now: to be told to nobody before
+        the key is proved. Costs nothing and counts as nothing: clients offer all their keys, and have proved none yet.
         """
         try:
             _algorithm, blob, _comment = read_public_key(public_key)
         except ValueError:
             return None
 
-        def look(connection: sa.Connection) -> Person | None:
+        def look(connection: sa.Connection) -> Person | Refused | None:
             users, keys = schema.users, schema.user_keys
             owned = sa.select(keys.c.id).join(users).where(users.c.name == name, keys.c.blob == blob)
             if connection.execute(owned).first() is None:
                 return None
             try:
                 return person_of(connection, name, self._clock())
-            except Refused:
-                return None
+            except Refused as refused:
+                return None if refused.code == "user-locked" else refused
 
         if not 0 < len(name) <= LONGEST_NAME or "\0" in name:
             return None
-        return await self._store.read(look)
+        found = await self._store.read(look)
+        if isinstance(found, Refused):
+            raise found
+        return found
 
     async def person(self, name: str) -> Person:
         """The person as they are now. Raises Refused (`user-locked`, `user-not-valid`)."""

@@ -1,7 +1,8 @@
 """Who is at the door: passwords, O&M tokens and keys of one SSH connection, and what is said to those who stay outside.
 
 Answers to a wrong user, a wrong password and a locked account are the same. What is only told to somebody who proved
-to know a token (that it has ended, was revoked) goes into SSH's banner, which every client shows.
+to know a token (that it has ended, was revoked), a password or to hold a key (that they are locked for a time) goes
+into SSH's banner, which every client shows.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Authentication:
         self._salt = secrets.token_bytes(16)
         self._refused: set[bytes] = set()
         self._said: set[str] = set()
+        self._barred: Refused | None = None
         self.identity: Identity | None = None
 
     async def secret(self, user: str, text: str, method: str) -> bool:
@@ -94,8 +96,8 @@ class Authentication:
         return True
 
     async def key(self, user: str, key: asyncssh.SSHKey) -> bool:
-        """Whether `key` is one of the person's. That they hold its private half is asyncssh's to check afterwards."""
-        self.identity = None
+        """Whether `key` is one of the person's. That they hold its private half is checked afterwards: `proved`."""
+        self.identity = self._barred = None
         self._keys += 1
         if self._keys > MAX_KEYS:
             self._close()
@@ -103,12 +105,20 @@ class Authentication:
         public_key = " ".join(key.export_public_key("openssh").decode().split()[:2])
         try:
             person = await self._parts.access.key_login(user, public_key, self._source)
-        except Refused:
-            return False  # nothing is told before the key is proven
+        except Refused as refused:
+            self._barred = refused  # nothing is told before the key is proved
+            return True
         if person is None:
             return False
         self.identity = Identity(person.name, "publickey", person=person)
         return True
+
+    async def proved(self, user: str) -> bool:
+        """Whether the person of `key`, who has proved to hold it, may come in; who may not is told why, on record."""
+        if self._barred is None:
+            return self.identity is not None
+        await self._refuse(user, "publickey", self._barred)
+        return False
 
     async def completed(self) -> None:
         """The login stands: it goes on record before anything is offered. Without a record there is no login."""

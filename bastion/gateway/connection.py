@@ -59,7 +59,18 @@ class Connection(asyncssh.SSHServer):
             peer = conn.get_extra_info("peername")
             self.source = str(peer[0]) if isinstance(peer, tuple) else "local"
         self.authentication = Authentication(self._gateway.parts, conn, self.source)
+        self._ask_of_proved_keys(conn)
         self._gateway.connected(self)
+
+    def _ask_of_proved_keys(self, conn: asyncssh.SSHServerConnection) -> None:
+        """asyncssh asks for a key before its signature only; this asks again behind it."""
+        validate = conn.validate_public_key
+
+        async def proved(username: str, key_data: bytes, msg: bytes, signature: bytes) -> bool:
+            found = await validate(username, key_data, msg, signature)
+            return found and (not msg or await self.authentication.proved(username))
+
+        conn.validate_public_key = proved  # type: ignore[method-assign]
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gateway.disconnected(self)

@@ -209,12 +209,16 @@ async def test_other_keys_and_other_peoples_keys_do_not(declared: BastionState) 
         assert await declared.access.key_login(name, key, HERE) is None
 
 
-async def test_a_locked_user_has_no_key_and_wrong_passwords_lock_no_key(declared: BastionState) -> None:
+async def test_a_locked_users_key_is_refused_with_the_reason_and_wrong_passwords_lock_no_key(
+    declared: BastionState,
+) -> None:
     for _ in range(6):
         await refusal(declared, "alice", "wrong")
     assert await declared.access.key_login("alice", OPERATOR_KEY, HERE) is not None
     await declared.access.lock("alice", declared.clock.time.replace(year=2030), ADMIN, HERE)
-    assert await declared.access.key_login("alice", OPERATOR_KEY, HERE) is None
+    with pytest.raises(Refused) as refused:
+        await declared.access.key_login("alice", OPERATOR_KEY, HERE)
+    assert refused.value.code == "user-locked-until"
 
 
 def test_passwords_are_hashed_as_rfc_9106_says() -> None:
