@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -97,3 +98,18 @@ class Oracles:
 def said(record: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     """Of each statement operation, text, binds, rows, state and error."""
     return [(e["kind"], e["text"], e["binds"], e["rows"], e["state"], e["error"]) for e in record]
+
+
+def statements(record: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """Without the operations on LOBs, and with the fetches of a query as one."""
+    found: list[tuple[Any, ...]] = []
+    for kind, text, binds, rows, state, error in said(record):
+        if text.startswith("LOB "):
+            continue
+        text = re.sub(r"^cursor \d+ of", "cursor of", text)
+        if found and found[-1][1] == text and text.startswith("select"):
+            last = found.pop()
+            found.append((*last[:3], (last[3] or 0) + (rows or 0), state, error))
+        else:
+            found.append((kind, text, binds, rows, state, error))
+    return found

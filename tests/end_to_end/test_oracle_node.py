@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -15,7 +14,7 @@ from tests.servers.oracle.conversation import Manners
 from tests.servers.oracle.server import PASSWORDS, OracleServer
 
 from .clients.node import run_node
-from .oracle_place import Oracles, said
+from .oracle_place import Oracles, said, statements
 
 MANNERS = {
     "23ai": Manners(),
@@ -58,9 +57,9 @@ RECORD = [
      None, 0, "done", None),
     ("insert", INSERTED, ["1", "eins 数据", "2026-11-23 04:05:06"], 1, "done", None),
     ("insert", MANY, ["2", "zwei", "3", None, "4", "vier"], 3, "done", None),
-    ("commit", "COMMIT", None, 0, "done", None),
+    ("commit", "COMMIT", None, None, "done", None),
     ("delete", "delete from node_items where id > 2", None, 2, "done", None),
-    ("rollback", "ROLLBACK", None, 0, "done", None),
+    ("rollback", "ROLLBACK", None, None, "done", None),
     ("select", "select id, name, at from node_items where id < :most order by id", ["3"], 2, "done", None),
     ("select", "select * from nothing_here", None, 0, "failed",
      'ORA-00942: table or view "NOTHING_HERE" does not exist'),
@@ -76,7 +75,7 @@ RECORD = [
      None),
     ("select", "select note, data from node_items where id = 1", None, 1, "done", None),
     ("update", "update node_items set note = :note where id = 2", ["<CLOB, locator of 40 bytes>"], 1, "done", None),
-    ("commit", "COMMIT", None, 0, "done", None),
+    ("commit", "COMMIT", None, None, "done", None),
     ("select", "select note from node_items where id = 2", None, 1, "done", None),
     ("select", "select level from dual connect by level <= 1000", None, 1000, "done", None),
     ("begin", "begin open :found for select level from dual connect by level <= 3; end;", ["cursor"], 0, "done", None),
@@ -91,21 +90,6 @@ RECORD = [
 LOBS = [
     "LOB read", "LOB read", "LOB create temporary", "LOB write",
 ]  # fmt: skip
-
-
-def statements(record: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    """Without the operations on LOBs, and with the fetches of a query as one."""
-    found: list[tuple[Any, ...]] = []
-    for kind, text, binds, rows, state, error in said(record):
-        if text.startswith("LOB "):
-            continue
-        text = re.sub(r"^cursor \d+ of", "cursor of", text)
-        if found and found[-1][1] == text and text.startswith("select"):
-            last = found.pop()
-            found.append((*last[:3], last[3] + rows, state, error))
-        else:
-            found.append((kind, text, binds, rows or 0, state, error))
-    return found
 
 
 def answers(place: str, user: str, password: str) -> list[tuple[str, Any]]:
