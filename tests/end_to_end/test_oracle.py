@@ -18,6 +18,7 @@ import pytest
 from tests.servers.bastion_process import BastionProcess
 from tests.servers.oracle.conversation import Manners
 from tests.servers.processes import wait_for
+from tests.servers.test_oracle_direct import PIPELINE_TEXTS, PIPELINED, pipeline
 
 from .oracle_place import Oracles, said, statements
 from .stock_clients import record_of, token_of
@@ -182,6 +183,36 @@ async def test_the_driver_s_other_way_of_waiting(oracles: Oracles) -> None:
         ("drop", 0, "done"),
     ]  # fmt: skip
     assert record[2][2] == [str(n) for n in range(100)]
+
+
+async def test_a_pipeline_goes_call_by_call_and_every_connection_of_a_pool_has_its_record(oracles: Oracles) -> None:
+    place = await asyncio.to_thread(oracles.place, "23ai", "pooled")
+    pool = oracledb.create_pool_async(**place, min=2, max=2)
+    async with pool.acquire() as one, pool.acquire() as two:
+        assert not one.supports_pipelining()
+        results = await one.run_pipeline(pipeline(), continue_on_error=True)
+        assert [each.rows for each in results if each.rows] == PIPELINED
+        assert str(results[3].error).startswith("ORA-00942")
+        assert await two.fetchone("select count(*) from piped") == (3,)
+        await two.execute("drop table piped")
+    await pool.close()
+    sessions = await asyncio.to_thread(oracles.sessions, "pooled", 2)
+    records = [statements(await asyncio.to_thread(oracles.record_of, each)) for each in sessions]
+    assert sorted(records, key=len) == [
+        [
+            ("select", "select count(*) from piped", None, 1, "done", None),
+            ("drop", "drop table piped", None, 0, "done", None),
+        ],
+        [
+            ("create", PIPELINE_TEXTS[0], None, 0, "done", None),
+            ("insert", PIPELINE_TEXTS[1], ["1", "a", "2", None, "3", "c"], 3, "done", None),
+            ("select", PIPELINE_TEXTS[2], None, 3, "done", None),
+            ("select", PIPELINE_TEXTS[3], None, 0, "failed", 'ORA-00942: table or view "MISSING" does not exist'),
+            ("select", PIPELINE_TEXTS[4], None, 250, "done", None),
+            ("begin", PIPELINE_TEXTS[5], None, 0, "done", None),
+            ("commit", "COMMIT", None, None, "done", None),
+        ],
+    ]  # fmt: skip
 
 
 def test_a_held_statement_that_is_refused_fails_as_oracle_s_do_and_the_session_goes_on(oracles: Oracles) -> None:

@@ -21,6 +21,29 @@ MANNERS = {
     "errors without markers": Manners(markers=False),
 }
 
+PIPELINE_TEXTS = [
+    "create table piped (n number, t varchar2(10))",
+    "insert into piped values (:1, :2)",
+    "select n, t from piped order by n",
+    "select * from missing",
+    "select level from dual connect by level <= 250",
+    "begin dbms_session.sleep(0.01); end;",
+]
+PIPELINED = [[(1, "a"), (2, None), (3, "c")], [(n,) for n in range(1, 251)]]
+
+
+def pipeline() -> oracledb.Pipeline:
+    """Seven operations, of which one fails."""
+    found = oracledb.create_pipeline()
+    found.add_execute(PIPELINE_TEXTS[0])
+    found.add_executemany(PIPELINE_TEXTS[1], [(1, "a"), (2, None), (3, "c")])
+    found.add_fetchall(PIPELINE_TEXTS[2])
+    found.add_fetchall(PIPELINE_TEXTS[3])
+    found.add_fetchall(PIPELINE_TEXTS[4], arraysize=40)
+    found.add_execute(PIPELINE_TEXTS[5])
+    found.add_commit()
+    return found
+
 
 @pytest.mark.parametrize("manners", MANNERS)
 def test_the_driver_gets_what_it_asks_for(manners: str) -> None:
@@ -83,5 +106,24 @@ async def test_the_driver_s_other_way_of_waiting() -> None:
                 await sleeping
             assert await connection.fetchone("select 1 from dual") == (1,)
         assert server.failures == []
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("manners", ["23ai", "small packets", "19c"])
+async def test_a_pipeline_and_a_pool(manners: str) -> None:
+    server = OracleServer(MANNERS[manners])
+    try:
+        place = f"{server.host}:{server.port}/FREEPDB1"
+        pool = oracledb.create_pool_async(user="app", password=PASSWORDS["APP"], dsn=place, min=1, max=3)
+        async with pool.acquire() as one, pool.acquire() as two:
+            assert one.supports_pipelining() is (manners != "19c")
+            results = await one.run_pipeline(pipeline(), continue_on_error=True)
+            assert [each.rows for each in results if each.rows] == PIPELINED
+            assert str(results[3].error).startswith("ORA-00942")
+            assert await two.fetchone("select count(*) from piped") == (3,)
+        await pool.close()
+        assert server.failures == []
+        assert server.log[:6] == PIPELINE_TEXTS
     finally:
         server.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import struct
 import threading
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ from .wire import (
 
 SERVICES = ("FREEPDB1", "orders")
 FAST_AUTH, END_OF_RESPONSE = 0x10000000, 0x02000000
+BEGIN_PIPELINE, END_PIPELINE = 0xC7, 0xC8
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,8 @@ class Conversation:
     def _protocol(self) -> bytes:
         capabilities = bytearray(54)
         for place, value in ((0, 6), (1, 1), (4, 0x2A), (7, self._manners.fields), (15, 1), (16, 1), (27, 1),
-                             (37, 0xA0), (40, 0x20 if self._manners.end_of_response else 0)):  # fmt: skip
+                             (37, 0xA0), (40, 0x20 if self._manners.end_of_response else 0),
+                             (44, 0x16 if self._manners.end_of_response else 0)):  # fmt: skip
             capabilities[place] = value
         properties = bytearray(15)
         properties[6:8] = b"\0\0"
@@ -275,8 +278,7 @@ class Conversation:
             while True:
                 kind, function = wire.byte(), wire.byte()
                 self._sequence = wire.byte()
-                if self._fields >= 18:
-                    wire.number()
+                wire.token = wire.number() if self._fields >= 18 else 0
                 if kind == 0x11:
                     self._piggyback(function)
                     continue
@@ -298,6 +300,9 @@ class Conversation:
                     self._cursors.pop(cursor, None)
         elif function == 0x60:
             self._lobs.free_many(wire)
+        elif function == BEGIN_PIPELINE:
+            wire.number()
+            wire.take(2)
         elif function == 0x98:
             wire.byte()
             self._session.schema = wire.counted().decode().upper()
@@ -334,6 +339,9 @@ class Conversation:
             return False
         if function in (0x0E, 0x0F):
             self._session.end(commit=function == 0x0E)
+            wire.send(self._status())
+        elif function == END_PIPELINE:
+            wire.number()
             wire.send(self._status())
         elif function == 0x93:
             wire.send(self._status())
@@ -506,7 +514,11 @@ class Conversation:
                 if not thread.is_alive():
                     break
                 try:
-                    if not wire.connection.recv(1, 2):  # MSG_PEEK
+                    head = wire.connection.recv(8, socket.MSG_PEEK)
+                    if len(head) > 4 and head[4] != MARKER:
+                        thread.join()  # the next message of a pipeline
+                        break
+                    if not head:
                         session.stop.set()
                         session.connection.interrupt()
                         raise Gone
@@ -612,7 +624,7 @@ class Conversation:
 
     def _fail(self, error: OracleError) -> None:
         wire = self._wire
-        if self._manners.markers:
+        if self._manners.markers and not wire.token:
             wire.send_marker(BREAK)
             wire.send_marker(RESET)
             while True:

@@ -25,6 +25,8 @@ class Wire:
         self.unit = unit
         self.wide = False
         self.end_of_response = False
+        self.token = 0
+        """Of the call that is answered, where it is one of a pipeline."""
         self._input = b""
         self._at = 0
 
@@ -53,6 +55,8 @@ class Wire:
 
     def send(self, message: bytes, *, whole: bool = True) -> None:
         """An answer, or the beginning of one, in as many packets as it takes."""
+        if self.token:
+            message = b"\x21" + number(self.token) + message
         if self.end_of_response and whole:
             message += b"\x1d"
         room = self.unit - 10
