@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bastion.protocols.contract import Note, Refusal, StatementBegins, StatementExtends
 
-from .codec import Malformed, b_varchar, us_varchar
+from .codec import Malformed, Short, b_varchar, us_varchar
 from .constants import PacketKind
 from .exchange import Call, Effect, Exchange, Handle, Request
 from .headers import read_headers
@@ -21,6 +21,8 @@ _NO_EXECUTION = 0xFE
 
 class _Statement:
     """One RPC on its way into the record."""
+
+    __slots__ = ("binds", "has_values", "kept", "number", "operation", "parts", "prepares", "refusal", "taken", "whole")
 
     def __init__(self, operation: str, *, prepares: bool = False) -> None:
         self.operation = operation
@@ -94,7 +96,7 @@ class Calls:
     def _read(self) -> Steps[None]:
         source = self._input
         wide = self._exchange.wide
-        if wide:
+        if wide and source.here(read_headers) is None:
             yield from source.parsed(read_headers)
         separators = (0xFF, _NO_EXECUTION) if wide else (0x80, 0xFF, _NO_EXECUTION)
         for place in range(MOST_CALLS):
@@ -105,8 +107,7 @@ class Calls:
     def _call(self, place: int, separators: tuple[int, ...]) -> Steps[bool]:
         """Reads one RPC; whether the message ends with it."""
         source = self._input
-        number, name = yield from source.parsed(_name)
-        flags = yield from source.take(2)
+        number, name = source.here(_name) or (yield from source.parsed(_name))
         procedure = BY_NUMBER.get(number) if number is not None else known(name)
         if number is not None and procedure is None:
             raise Malformed(f"an RPC of the unknown number {number}")
@@ -118,19 +119,14 @@ class Calls:
             reader = _Special(self, place, procedure)
         statement = reader.statement
         self._statements.append(statement)
-        del flags
         index = 0
-        while not (yield from source.at_end()):
+        while source.left or not (yield from source.at_end()):
             if source.peek() in separators:
                 yield from source.take(1)
                 self._finish(reader)
                 return False
-            parameter = yield from source.parsed(b_varchar)
-            status = (yield from source.take(1))[0]
-            if status & _ENCRYPTED:
-                raise Malformed("an encrypted parameter, which was not agreed on")
-            info = yield from source.parsed(read_info)
-            yield from reader.parameter(source, index, parameter, bool(status & _BY_REFERENCE), info)
+            parameter, by_reference, info = source.here(_parameter) or (yield from source.parsed(_parameter))
+            yield from reader.parameter(source, index, parameter, by_reference, info)
             index += 1
         self._finish(reader)
         return True
@@ -261,7 +257,26 @@ class _Special:
 
 
 def _name(data: bytes, position: int) -> tuple[tuple[int | None, str], int]:
-    if len(data) - position >= 4 and data[position : position + 2] == b"\xff\xff":
-        return (data[position + 2] | data[position + 3] << 8, ""), position + 4
-    name, following = us_varchar(data, position)
-    return (None, name), following
+    """A number or a name, and the flags behind it."""
+    number: int | None = None
+    name = ""
+    if data[position : position + 2] == b"\xff\xff" and len(data) - position >= 4:
+        number = data[position + 2] | data[position + 3] << 8
+        position += 4
+    else:
+        name, position = us_varchar(data, position)
+    if len(data) - position < 2:
+        raise Short
+    return (number, name), position + 2
+
+
+def _parameter(data: bytes, position: int) -> tuple[tuple[str, bool, TypeInfo], int]:
+    """What stands in front of a value: its name, whether it goes back, its type."""
+    name, position = b_varchar(data, position)
+    if position >= len(data):
+        raise Short
+    status = data[position]
+    if status & _ENCRYPTED:
+        raise Malformed("an encrypted parameter, which was not agreed on")
+    info, position = read_info(data, position + 1)
+    return (name, bool(status & _BY_REFERENCE), info), position

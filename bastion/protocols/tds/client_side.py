@@ -144,7 +144,7 @@ class TdsClientSide:
         last = bool(status & LAST)
         if exchange.dropping or (request.error is not None and self._passed):
             # The rest of what was cancelled or refused: the server is not given it.
-            pieces.append(Piece(b"", len(packet), KINDS[PacketKind(kind)], (), True, False))
+            pieces.append(Piece(b"", len(packet), KINDS[kind], (), True, False))
         elif last and status & IGNORE:
             self._give_up(packet, request, pieces)
         else:
@@ -249,14 +249,14 @@ class TdsClientSide:
         if self._exchange.owed:
             notes = (*self._exchange.take_owed(), *notes)
         number = request.first or None
-        piece = Piece(raw, size, KINDS[PacketKind(request.kind)], notes, True, request.error is None, number)
+        piece = Piece(raw, size, KINDS[request.kind], notes, True, request.error is None, number)
         request.pieces.append(piece)
         pieces.append(piece)
 
     def _give_up(self, packet: bytes, request: Request, pieces: list[Piece]) -> None:
         """The client takes back what it has sent of a message. What was not passed on was never a statement."""
         raw = b"".join([*self._raw, packet])
-        kind = KINDS[PacketKind(request.kind)]
+        kind = KINDS[request.kind]
         if not self._passed:
             self._owed_reset |= request.resets
             pieces.append(Piece(b"", len(raw), kind, (), True, False))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bastion.protocols.contract import MAX_LOGIN_MESSAGE, Answer, Leg, ProtocolError, Read, Received, Send, Step
 
-from .constants import FIRST_PACKET_SIZE, HEADER, LAST, PacketKind
+from .constants import FIRST_PACKET_SIZE, HEADER, LAST, PACKET_KINDS, PacketKind
 
 unpack_u16 = struct.Struct("<H").unpack_from
 unpack_u32 = struct.Struct("<I").unpack_from
@@ -56,6 +56,8 @@ def b_varchar(data: bytes, position: int) -> tuple[str, int]:
     """A string behind one byte that counts its UTF-16 units, and the position behind it. Raises Short."""
     if position >= len(data):
         raise Short
+    if not data[position]:
+        return "", position + 1
     end = position + 1 + 2 * data[position]
     if end > len(data):
         raise Short
@@ -124,7 +126,7 @@ class LoginLeg:
             found, status, length, process, _, _ = _head.unpack_from(self.buffer, position)
             if kind < 0:
                 kind, spid = found, process
-            if found != kind or length < HEADER or kind not in _KINDS:
+            if found != kind or length < HEADER or kind not in PACKET_KINDS:
                 raise ProtocolError(self.leg, "a packet that no login has", self.buffer[position : position + HEADER])
             total += length
             if total > MAX_LOGIN_MESSAGE:
@@ -140,9 +142,6 @@ class LoginLeg:
     def send(self, kind: int, data: bytes, *, spid: int = 0) -> Generator[Step, Answer, None]:
         """Sends a message."""
         yield Send(self.leg, encode_message(kind, data, spid=spid))
-
-
-_KINDS = frozenset(PacketKind)
 
 
 class LoginEnvelope:

@@ -28,7 +28,7 @@ class Batch:
     def __init__(self, exchange: Exchange) -> None:
         self.request = Request(PacketKind.BATCH)
         self._exchange = exchange
-        self._decoder = codecs.getincrementaldecoder("utf-16-le")("backslashreplace")
+        self._decoder: codecs.IncrementalDecoder | None = None
         self._data = b""
         self._headers = exchange.wide
         self._size = 0
@@ -57,15 +57,23 @@ class Batch:
     def take(self) -> list[Note]:
         """The notes of what was fed since."""
         data, self._data = self._data, (self._data if self._headers else b"")
-        part = "" if self._headers else self._decoder.decode(data, self._last)
+        part = "" if self._headers else self._decoded(data)
         if self._number:
             return [StatementExtends(self._number, part, self._last)]
         exchange = self._exchange
         number = self._number = exchange.numbers = exchange.numbers + 1
         self.request.first, self.request.count = number, 1
-        if _ANNOUNCES_BULK.search(part, 0, LONGEST_ANNOUNCEMENT) is not None:
-            self.request.bulk = part[:LONGEST_ANNOUNCEMENT]
+        beginning = part[:LONGEST_ANNOUNCEMENT]
+        if "bulk" in beginning.lower() and _ANNOUNCES_BULK.search(beginning) is not None:
+            self.request.bulk = beginning
         return [StatementBegins(number, "batch", part, self._last)]
+
+    def _decoded(self, data: bytes) -> str:
+        if self._decoder is None:
+            if self._last:
+                return data.decode("utf-16-le", "backslashreplace")
+            self._decoder = codecs.getincrementaldecoder("utf-16-le")("backslashreplace")
+        return self._decoder.decode(data, self._last)
 
 
 class TransactionRequest:

@@ -1,8 +1,11 @@
-"""Numbers of the protocol ([MS-TDS], the sections are named with each)."""
+"""Numbers of the protocol ([MS-TDS], the sections are named with each).
+
+They stand in plain classes: a member of an enumeration costs a fifth of a microsecond each time that it is named (in
+Python 3.11), and a statement names dozens of them.
+"""
 
 from __future__ import annotations
 
-import enum
 from typing import Final
 
 HEADER: Final = 8
@@ -15,20 +18,23 @@ FIRST_PACKET_SIZE: Final = 4096
 """Bytes of a packet, header included, until a login has agreed on another size."""
 
 
-class PacketKind(enum.IntEnum):
+class PacketKind:
     """What a message is (2.2.3.1.1)."""
 
-    BATCH = 0x01
-    OLD_LOGIN = 0x02
-    RPC = 0x03
-    ANSWER = 0x04
-    ATTENTION = 0x06
-    BULK = 0x07
-    FEDERATED = 0x08
-    TRANSACTION = 0x0E
-    LOGIN7 = 0x10
-    SSPI = 0x11
-    PRELOGIN = 0x12
+    BATCH: Final = 0x01
+    OLD_LOGIN: Final = 0x02
+    RPC: Final = 0x03
+    ANSWER: Final = 0x04
+    ATTENTION: Final = 0x06
+    BULK: Final = 0x07
+    FEDERATED: Final = 0x08
+    TRANSACTION: Final = 0x0E
+    LOGIN7: Final = 0x10
+    SSPI: Final = 0x11
+    PRELOGIN: Final = 0x12
+
+
+PACKET_KINDS: Final = frozenset(value for name, value in vars(PacketKind).items() if name.isupper())
 
 
 LAST: Final = 0x01
@@ -47,31 +53,31 @@ APPLICATION_PROTOCOL: Final = "tds/8.0"
 """The name in ALPN of TDS 8.0, where TLS comes first (3.2.5.1)."""
 
 
-class Token(enum.IntEnum):
+class Token:
     """Parts of an answer (2.2.7)."""
 
-    RETURNSTATUS = 0x79
-    COLMETADATA = 0x81
-    ALTMETADATA = 0x88
-    DATACLASSIFICATION = 0xA3
-    TABNAME = 0xA4
-    COLINFO = 0xA5
-    ORDER = 0xA9
-    ERROR = 0xAA
-    INFO = 0xAB
-    RETURNVALUE = 0xAC
-    LOGINACK = 0xAD
-    FEATUREEXTACK = 0xAE
-    ROW = 0xD1
-    NBCROW = 0xD2
-    ALTROW = 0xD3
-    ENVCHANGE = 0xE3
-    SESSIONSTATE = 0xE4
-    SSPI = 0xED
-    FEDAUTHINFO = 0xEE
-    DONE = 0xFD
-    DONEPROC = 0xFE
-    DONEINPROC = 0xFF
+    RETURNSTATUS: Final = 0x79
+    COLMETADATA: Final = 0x81
+    ALTMETADATA: Final = 0x88
+    DATACLASSIFICATION: Final = 0xA3
+    TABNAME: Final = 0xA4
+    COLINFO: Final = 0xA5
+    ORDER: Final = 0xA9
+    ERROR: Final = 0xAA
+    INFO: Final = 0xAB
+    RETURNVALUE: Final = 0xAC
+    LOGINACK: Final = 0xAD
+    FEATUREEXTACK: Final = 0xAE
+    ROW: Final = 0xD1
+    NBCROW: Final = 0xD2
+    ALTROW: Final = 0xD3
+    ENVCHANGE: Final = 0xE3
+    SESSIONSTATE: Final = 0xE4
+    SSPI: Final = 0xED
+    FEDAUTHINFO: Final = 0xEE
+    DONE: Final = 0xFD
+    DONEPROC: Final = 0xFE
+    DONEINPROC: Final = 0xFF
 
 
 DONE_MORE: Final = 0x01
@@ -83,20 +89,20 @@ DONE_SERVER_ERROR: Final = 0x100
 """Bits of the status of DONE, DONEPROC and DONEINPROC (2.2.7.6)."""
 
 
-class Change(enum.IntEnum):
+class Change:
     """Types of ENVCHANGE (2.2.7.9)."""
 
-    DATABASE = 1
-    PACKET_SIZE = 4
-    BEGIN = 8
-    COMMIT = 9
-    ROLLBACK = 10
-    DEFECT = 12
-    MIRROR = 13
-    TRANSACTION_ENDED = 17
-    RESET = 18
-    ROUTING = 20
-    ENHANCED_ROUTING = 21
+    DATABASE: Final = 1
+    PACKET_SIZE: Final = 4
+    BEGIN: Final = 8
+    COMMIT: Final = 9
+    ROLLBACK: Final = 10
+    DEFECT: Final = 12
+    MIRROR: Final = 13
+    TRANSACTION_ENDED: Final = 17
+    RESET: Final = 18
+    ROUTING: Final = 20
+    ENHANCED_ROUTING: Final = 21
 
 
 TRANSACTION_CHANGES: Final = frozenset((Change.BEGIN, Change.COMMIT, Change.ROLLBACK, Change.TRANSACTION_ENDED))

@@ -19,8 +19,12 @@ from .values import beginning_of, value_text
 LONGEST_HEAD = 64 * 1024
 """Bytes of a name or a type; what claims to be longer is none."""
 
+LONGEST_NUMBER = 64
+"""Bytes of a value that is read as a whole number."""
+
 _NULL_CHUNKS = 0xFFFFFFFFFFFFFFFF
 _VARIANT = 0x62
+_NULL = (None,)
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
@@ -30,6 +34,8 @@ Text = Callable[[str], None]
 
 class Input:
     """The data of a message as far as they have come. A reader that wants more yields."""
+
+    __slots__ = ("_data", "_last", "_position")
 
     def __init__(self) -> None:
         self._data = b""
@@ -63,6 +69,46 @@ class Input:
         """The next byte, which is there."""
         return self._data[self._position]
 
+    def here(self, read: Callable[[bytes, int], tuple[T, int]]) -> T | None:
+        """What `read` makes of the data that are here; None where it needs more of them: `parsed` waits for these.
+
+        Nearly every message is here whole, and asking so takes a fraction of what waiting does.
+        """
+        try:
+            found, self._position = read(self._data, self._position)
+        except Short:
+            return None
+        return found
+
+    def value_here(self, info: TypeInfo, room: int) -> tuple[bytes | None] | None:
+        """A short value, or that it is NULL; None where it is not here whole, or longer than `room`."""
+        data, start = self._data, self._position
+        how = info.how
+        if how == How.BYTE:
+            if start >= len(data):
+                return None
+            size = data[start]
+            start += 1
+            is_null = not size
+        elif how == How.SHORT:
+            if start + 2 > len(data):
+                return None
+            size = data[start] | data[start + 1] << 8
+            start += 2
+            is_null = size == 0xFFFF
+        elif how == How.FIXED:
+            size, is_null = info.size, False
+        else:
+            return None
+        if is_null:
+            self._position = start
+            return _NULL
+        end = start + size
+        if size > room or end > len(data):
+            return None
+        self._position = end
+        return (data[start:end],)
+
     def take(self, count: int) -> Steps[bytes]:
         if self.left < count:
             yield from self.more(count)
@@ -90,6 +136,8 @@ class Input:
 
 class KeptBinds:
     """The values of one execution as the record keeps them, within its limits."""
+
+    __slots__ = ("_digest", "_kept", "_more", "_more_bytes", "values")
 
     def __init__(self) -> None:
         self.values: list[Bind] = []
@@ -129,10 +177,16 @@ def read_info(data: bytes, position: int) -> tuple[TypeInfo, int]:
 def read_value(source: Input, info: TypeInfo, name: str, binds: KeptBinds) -> Steps[None]:
     """Reads a value into `binds`."""
     prefix = f"{name}=" if name else ""
-    if info.how is How.TABLE:
+    if info.how == How.TABLE:
         binds.add(prefix + (yield from _table(source, info)), 64)
         return
     room = binds.room()
+    value_here = source.value_here(info, room)
+    if value_here is not None:
+        value = value_here[0]
+        said = None if value is None else value_text(info, value)
+        binds.add(None if said is None else prefix + said, 0 if value is None else len(value))
+        return
     size, kept, digest = yield from _contents(source, info, room)
     if size is None:
         binds.add(None, 0)
@@ -140,8 +194,8 @@ def read_value(source: Input, info: TypeInfo, name: str, binds: KeptBinds) -> St
         if not room:
             binds.add_rest(size, digest)
             return
-        value = f"{prefix}{beginning_of(kept, info.codec)}… ({size} bytes, sha256 {digest.hex()})"
-        binds.add(value, len(kept))
+        beginning = f"{prefix}{beginning_of(kept, info.codec)}… ({size} bytes, sha256 {digest.hex()})"
+        binds.add(beginning, len(kept))
     else:
         shown = value_text(info, kept)
         binds.add(None if shown is None else prefix + shown, size)
@@ -149,9 +203,15 @@ def read_value(source: Input, info: TypeInfo, name: str, binds: KeptBinds) -> St
 
 def read_number(source: Input, info: TypeInfo) -> Steps[int | None]:
     """A value that stands for a handle or an operation; None where it is NULL or no whole number."""
-    size, kept, _ = yield from _contents(source, info, 64)
-    if size is None or size > len(kept):
-        return None
+    value_here = source.value_here(info, LONGEST_NUMBER)
+    if value_here is not None:
+        if value_here[0] is None:
+            return None
+        kept = value_here[0]
+    else:
+        size, kept, _ = yield from _contents(source, info, LONGEST_NUMBER)
+        if size is None or size > len(kept):
+            return None
     shown = value_text(info, kept)
     try:
         return int(shown) if shown is not None else None
@@ -163,6 +223,11 @@ def read_text(source: Input, info: TypeInfo, text: Text) -> Steps[None]:
     """Hands a text on, part by part as it comes. Raises Malformed where it is none."""
     if not info.codec:
         raise Malformed("a statement that is no text")
+    value_here = source.value_here(info, LONGEST_HEAD)
+    if value_here is not None:
+        if value_here[0] is not None:
+            text(_whole_text(value_here[0], info.codec))
+        return
     decoder = codecs.getincrementaldecoder(info.codec)("backslashreplace")
     size = 0
 
@@ -178,11 +243,17 @@ def read_text(source: Input, info: TypeInfo, text: Text) -> Steps[None]:
     text(decoder.decode(b"", True))
 
 
+def _whole_text(data: bytes, codec: str) -> str:
+    if codec == "utf-16-le" and len(data) & 1:
+        raise Malformed("a text with half a character")
+    return data.decode(codec, "backslashreplace")
+
+
 def skip_value(source: Input, info: TypeInfo) -> Steps[None]:
     """Passes a value that is not for the record."""
-    if info.how is How.TABLE:
+    if info.how == How.TABLE:
         yield from _table(source, info)
-    else:
+    elif source.value_here(info, LONGEST_HEAD) is None:
         yield from _each_part(source, info, lambda _: None)
 
 
@@ -212,21 +283,21 @@ def _each_part(source: Input, info: TypeInfo, part: Callable[[bytes], None]) -> 
     """Hands the bytes of a value on; False where it is NULL."""
     how = info.how
     left = 0
-    if how is How.FIXED:
+    if how == How.FIXED:
         left = info.size
-    elif how is How.BYTE:
+    elif how == How.BYTE:
         left = (yield from source.take(1))[0]
         if not left:
             return False
-    elif how is How.SHORT:
+    elif how == How.SHORT:
         left = unpack_u16((yield from source.take(2)))[0]
         if left == 0xFFFF:
             return False
-    elif how is How.LONG:
+    elif how == How.LONG:
         left = unpack_u32((yield from source.take(4)))[0]
         if left == 0xFFFFFFFF or (info.kind == _VARIANT and not left):
             return False
-    elif how is How.POINTED:
+    elif how == How.POINTED:
         pointer = (yield from source.take(1))[0]
         if not pointer:
             return False

@@ -74,7 +74,7 @@ def known(name: str) -> Procedure | None:
 def place_of(procedure: Procedure, index: int, name: str) -> int:
     """The place of a parameter that may be given by its name; places behind the procedure's own are its values."""
     values = procedure.values
-    if values is not None and index >= values:
+    if not name or (values is not None and index >= values):
         return index
     word = name.lstrip("@").lower()
     if word in _TEXT_NAMES and procedure.text is not None:

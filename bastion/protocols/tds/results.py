@@ -207,19 +207,19 @@ def read_row(data: bytes, position: int, infos: tuple[TypeInfo, ...], *, with_bi
 def read_value(data: bytes, position: int, info: TypeInfo) -> tuple[str | None, int]:
     """A value and the position behind it. Raises Short and Malformed."""
     try:
-        if info.how is How.CHUNKS:
+        if info.how == How.CHUNKS:
             return _chunks(data, position, info)
-        if info.how is How.FIXED:
+        if info.how == How.FIXED:
             size = info.size
-        elif info.how is How.BYTE:
+        elif info.how == How.BYTE:
             size, position = data[position], position + 1
             if not size:
                 return None, position
-        elif info.how is How.SHORT:
+        elif info.how == How.SHORT:
             size, position = unpack_u16(data, position)[0], position + 2
             if size == 0xFFFF:
                 return None, position
-        elif info.how is How.LONG:
+        elif info.how == How.LONG:
             size, position = unpack_u32(data, position)[0], position + 4
             if size == 0xFFFFFFFF or (info.kind == _VARIANT and not size):
                 return None, position

@@ -20,6 +20,12 @@ WORTH_MAKING = 16 * 1024
 
 MOST_COLUMNS_OF_A_LOOP = 256
 
+WORTH_LOOKING = 2 * 1024
+"""Bytes of a read from which on rows that are alike are looked for."""
+
+FEW_ALIKE = 16
+"""Rows alike below which there is nothing in looking for them."""
+
 _NULL_CHUNKS = 0xFFFFFFFFFFFFFFFF
 
 Shape = tuple[tuple[int, int, int], ...]
@@ -27,7 +33,7 @@ Shape = tuple[tuple[int, int, int], ...]
 
 
 def shape_of(columns: tuple[TypeInfo, ...]) -> Shape:
-    return tuple((int(info.how), info.size if info.how is How.FIXED else 0, int(info.kind == 0x62)) for info in columns)
+    return tuple((info.how, info.size if info.how == How.FIXED else 0, int(info.kind == 0x62)) for info in columns)
 
 
 class CutRow:
@@ -107,11 +113,19 @@ def head_of_value(shape: tuple[int, int, int], data: bytes, position: int) -> tu
     return position + 8, 0, total != _NULL_CHUNKS
 
 
+PassRows = Callable[[bytes, int], tuple[int, int]]
+"""The position behind the whole rows that begin at one, and how many they are."""
+
+
+def made_for(shape: Shape) -> PassRows | None:
+    """A loop of its own for rows of these columns; None where they are too many."""
+    return _loop(shape) if len(shape) <= MOST_COLUMNS_OF_A_LOOP else None
+
+
 def pass_rows(shape: Shape, data: bytes, position: int) -> tuple[int, int]:
     """The position behind the whole rows that begin here, and how many they are."""
     if len(data) - position >= WORTH_MAKING and len(shape) <= MOST_COLUMNS_OF_A_LOOP:
-        found: tuple[int, int] = _loop(shape)(data, position)
-        return found
+        return _loop(shape)(data, position)
     rows = 0
     end = len(data)
     while position < end:
@@ -124,6 +138,40 @@ def pass_rows(shape: Shape, data: bytes, position: int) -> tuple[int, int]:
         position = following
         rows += 1
     return position, rows
+
+
+def pass_rows_alike(shape: Shape, data: bytes, position: int) -> tuple[int, int]:
+    """The same for those in front whose values are as long as the first one's, each: numbers, dates, CHAR.
+
+    What tells the lengths then comes again every so many bytes, so it is compared for all of them at once.
+    """
+    if data[position] != Token.ROW:
+        return position, 0
+    heads = [position]
+    at = position + 1
+    try:
+        for how, size, _ in shape:
+            if how == How.FIXED:
+                at += size
+            elif how == How.BYTE:
+                heads.append(at)
+                at += data[at] + 1
+            elif how == How.SHORT:
+                heads += (at, at + 1)
+                length = data[at] | data[at + 1] << 8
+                at += 2 if length == 0xFFFF else length + 2
+            else:
+                return position, 0
+    except IndexError:
+        return position, 0
+    size = at - position
+    rows = (len(data) - position) // size
+    for head in heads:
+        if rows < FEW_ALIKE:
+            return position, 0
+        same = data[head : head + rows * size : size]
+        rows = len(same) - len(same.lstrip(same[:1]))
+    return position + rows * size, rows
 
 
 _FORMS = {
@@ -156,11 +204,11 @@ def _lines_of(column: tuple[int, int, int]) -> tuple[str, ...]:
         return (f"q += {size}",)
     if how == How.LONG:
         return _VARIANT if variant else _LONG
-    return _FORMS[How(how)]
+    return _FORMS[how]
 
 
 @lru_cache(maxsize=256)
-def _loop(shape: Shape) -> Callable[[bytes, int], tuple[int, int]]:
+def _loop(shape: Shape) -> PassRows:
     """A function that passes rows of these columns. Made of numbers only, none of them told by a peer but sizes."""
     plain: list[str] = []
     fixed = 0
@@ -201,5 +249,5 @@ def _loop(shape: Shape) -> Callable[[bytes, int], tuple[int, int]]:
     ]
     space: dict[str, Any] = {"u32": unpack_u32, "u64": unpack_u64, "error": struct.error}
     exec("\n".join(lines), space)  # noqa: S102 - made above, of numbers
-    made: Callable[[bytes, int], tuple[int, int]] = space["pass_rows"]
+    made: PassRows = space["pass_rows"]
     return made

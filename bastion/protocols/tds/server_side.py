@@ -24,6 +24,9 @@ from .exchange import Attention, Exchange, Request
 from .packets import NO_PACKETS, Packets, without_end
 from .token_reader import TokenReader
 
+ANSWER = PacketKind.ANSWER
+NO_ANSWER = Packets(b"", [], NO_PACKETS, 0)
+
 
 class TdsServerSide:
     """The contract's ServerSide, and its CancelsInBand."""
@@ -37,6 +40,10 @@ class TdsServerSide:
         self._notes: list[Note] = []
         self._reader = TokenReader(exchange, self._notes)
         self._answer: RunningAnswer | None = None
+        self._packets = NO_ANSWER
+        self._packets_from = 0
+        """Those that are being read, and where in the session they begin."""
+        self._reader.where = self._where
         self._confirms: Attention | None = None
         """The message that comes is the confirmation of this order, and nothing else."""
         self._middle = False
@@ -115,6 +122,15 @@ class TdsServerSide:
         pieces: list[Piece] = []
         position, end = 0, len(data)
         try:
+            if (
+                end > HEADER
+                and data[0] == ANSWER
+                and data[1] & LAST
+                and data[2] << 8 | data[3] == end <= LONGEST_PACKET
+            ):
+                # One packet that ends an answer: that is what most reads bring.
+                self._segment(data, data[HEADER:], [end - HEADER], pieces, last=True)
+                return pieces
             while True:
                 begin = position
                 parts: list[bytes] = []
@@ -123,7 +139,7 @@ class TdsServerSide:
                 status = 0
                 while not status & LAST and end - position >= HEADER:
                     length = data[position + 2] << 8 | data[position + 3]
-                    if data[position] != PacketKind.ANSWER or not HEADER <= length <= LONGEST_PACKET:
+                    if data[position] != ANSWER or not HEADER <= length <= LONGEST_PACKET:
                         raise ProtocolError(
                             Leg.SERVER, "a packet that no server sends", data[position : position + HEADER]
                         )
@@ -160,11 +176,10 @@ class TdsServerSide:
             self._begin()
         reader, answer = self._reader, self._answer
         assert answer is not None
-        packets = Packets(raw, ends, self._delayed, reader.carried)
-        base = self._base - len(self._delayed.raw)
+        packets = self._packets = Packets(raw, ends, self._delayed, reader.carried)
+        base = self._packets_from = self._base - len(self._delayed.raw)
         self._delayed = NO_PACKETS
         raw = packets.raw
-        reader.where = lambda at: (base + packets.place(at)[0], packets.place(at)[1])
         start = 0
         confirmed = False
         ours = self._is_ours()
@@ -201,6 +216,11 @@ class TdsServerSide:
             self._delayed = packets.all()
         else:
             self._give(pieces, raw[start:], answer.number)
+
+    def _where(self, at: int) -> tuple[int, int]:
+        """For the reader of tokens: where in the session a place is, and how much its packet has behind it."""
+        place, left = self._packets.place(at)
+        return self._packets_from + place, left
 
     def _is_ours(self) -> bool:
         """Whether what is being answered was cancelled by the bastion, and not by its client too."""

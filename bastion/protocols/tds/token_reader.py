@@ -21,7 +21,7 @@ from .constants import (
     Token,
 )
 from .exchange import Exchange
-from .rows import CutRow, Shape, pass_rows, shape_of
+from .rows import WORTH_LOOKING, WORTH_MAKING, CutRow, PassRows, Shape, made_for, pass_rows, pass_rows_alike, shape_of
 from .tokens import (
     DONES,
     LONG_LENGTH,
@@ -41,9 +41,34 @@ DESCRIPTIONS = 4
 LONGEST_KNOWN = 4096
 """Descriptions of columns that are remembered, and their bytes: the same results come again and again."""
 
+OFTEN = 4
+"""Times after which a description gets a loop of its own for its rows, however few they are."""
+
+MANY_ROWS = 64
+"""Rows of one result from which on the same holds, however short the reads are."""
+
 MOST_COLUMNS = 32_768
 
 _WHOLE_NUMBERS = frozenset((0x26, 0x30, 0x34, 0x38, 0x7F))
+
+
+class _Known:
+    """A description of columns, `data`, that has been read. `pass_rows` is made when it has come often enough."""
+
+    __slots__ = ("columns", "data", "pass_rows", "shape", "times")
+
+    def __init__(self, data: bytes, columns: tuple[TypeInfo, ...], shape: Shape) -> None:
+        self.data = data
+        self.columns = columns
+        self.shape = shape
+        self.pass_rows: PassRows | None = None
+        self.times = 0
+
+    def again(self) -> None:
+        """It has come once more."""
+        self.times += 1
+        if self.times == OFTEN:
+            self.pass_rows = made_for(self.shape)
 
 
 class TokenReader:
@@ -54,13 +79,17 @@ class TokenReader:
         self._notes = notes
         self.answer: RunningAnswer
         self._done_size = done_size(exchange.version)
+        self._wide = exchange.wide
         self._rest = b""
         self._data = b""
         self._columns: tuple[TypeInfo, ...] | None = None
         self._shape: Shape = ()
         self._new_columns: list[TypeInfo] | None = None
         self._awaited = 0
-        self._known: deque[tuple[bytes, tuple[TypeInfo, ...], Shape]] = deque(maxlen=DESCRIPTIONS)
+        self._pass_rows: PassRows | None = None
+        self._rows_passed = 0
+        self._look_for_alike = True
+        self._known: deque[_Known] = deque(maxlen=DESCRIPTIONS)
         self._described_from = -1
         self._computed: dict[int, Shape] = {}
         self._cut: CutRow | None = None
@@ -143,12 +172,26 @@ class TokenReader:
             self._take_known_columns()
         answer = self.answer
         answer.seen_rows = True
-        following, rows = pass_rows(self._shape, data, position)
+        if self._pass_rows is None and self._rows_passed >= MANY_ROWS:
+            self._pass_rows = made_for(self._shape)
+        if self._pass_rows is None:
+            following, rows = pass_rows(self._shape, data, position)
+        else:
+            alike = 0
+            following = position
+            left = len(data) - position
+            if self._look_for_alike and left >= WORTH_LOOKING:
+                following, alike = pass_rows_alike(self._shape, data, position)
+                self._look_for_alike = alike > 0 or left < WORTH_MAKING
+            following, rows = self._pass_rows(data, following)
+            rows += alike
         if following == len(data) or data[following] not in (Token.ROW, Token.NBCROW):
             answer.rows += rows
+            self._rows_passed += rows
             return following
         # One that goes on in the next packets: its values are passed as they come.
         answer.rows += rows + 1
+        self._rows_passed += rows + 1
         self._cut = CutRow(self._shape, with_bits=data[following] == Token.NBCROW)
         return following + 1
 
@@ -163,6 +206,9 @@ class TokenReader:
     def _set_columns(self, columns: tuple[TypeInfo, ...]) -> None:
         self._columns = columns
         self._shape = shape_of(columns)
+        self._pass_rows = None
+        self._rows_passed = 0
+        self._look_for_alike = True
 
     def _describe(self, data: bytes, position: int) -> int:
         """A column of the description that is being read. Raises Short."""
@@ -173,7 +219,7 @@ class TokenReader:
             columns, self._new_columns = tuple(self._new_columns), None
             self._set_columns(columns)
             if self._described_from >= 0 and position - self._described_from <= LONGEST_KNOWN:
-                self._known.appendleft((data[self._described_from : position], columns, self._shape))
+                self._known.appendleft(_Known(data[self._described_from : position], columns, self._shape))
             self.answer.describes(columns)
         return position
 
@@ -186,13 +232,20 @@ class TokenReader:
         if status & (DONE_ERROR | DONE_SERVER_ERROR):
             answer.failed = True
         answer.finished = not status & DONE_MORE
-        if not self._exchange.wide:
+        if not self._wide:
             # Before 7.2 nothing else tells of transactions.
             self._set_transaction(Transaction.OPEN if status & DONE_IN_TRANSACTION else Transaction.NONE)
 
     def _other(self, token: int, data: bytes, position: int) -> int:
         """Reads a token that is neither a row nor an end; the position behind it. Raises Short and Malformed."""
         end = len(data)
+        if token == Token.COLMETADATA:
+            return self._begin_description(data, position)
+        if token == Token.RETURNSTATUS:
+            if position + 5 > end:
+                raise Short
+            self.answer.return_status(unpack_i32(data, position + 1)[0])
+            return position + 5
         if token in SHORT_LENGTH:
             if position + 3 > end:
                 raise Short
@@ -206,13 +259,6 @@ class TokenReader:
             elif token in (Token.LOGINACK, Token.SSPI):
                 raise Malformed("a part of a login in the middle of a session")
             return following
-        if token == Token.COLMETADATA:
-            return self._begin_description(data, position)
-        if token == Token.RETURNSTATUS:
-            if position + 5 > end:
-                raise Short
-            self.answer.return_status(unpack_i32(data, position + 1)[0])
-            return position + 5
         if token == Token.RETURNVALUE:
             return self._return_value(data, position)
         if token in LONG_LENGTH:
@@ -237,13 +283,17 @@ class TokenReader:
         raise Malformed(f"a token of the unknown kind {token:#04x}")
 
     def _begin_description(self, data: bytes, position: int) -> int:
-        for known, columns, shape in self._known:
-            if data.startswith(known, position):
-                self._columns, self._shape = columns, shape
-                if self.answer.remembers_columns:
-                    self.answer.new_description = self.where(position)
-                self.answer.describes(columns)
-                return position + len(known)
+        for known in self._known:
+            if data.startswith(known.data, position):
+                known.again()
+                self._columns, self._shape, self._pass_rows = known.columns, known.shape, known.pass_rows
+                self._rows_passed = 0
+                self._look_for_alike = True
+                answer = self.answer
+                if answer.remembers_columns:
+                    answer.new_description = self.where(position)
+                answer.describes(known.columns)
+                return position + len(known.data)
         if position + 3 > len(data):
             raise Short
         count = unpack_u16(data, position + 1)[0]
@@ -264,7 +314,7 @@ class TokenReader:
         head, position = read_return_value(data, position, self._exchange.version)
         info = head.info
         if info.kind in _WHOLE_NUMBERS:
-            if info.how is How.BYTE:
+            if info.how == How.BYTE:
                 if position >= len(data):
                     raise Short
                 size, position = data[position], position + 1

@@ -126,7 +126,7 @@ def read_return_value(data: bytes, position: int, version: int) -> tuple[ReturnV
     position += 1 + (6 if version >= TDS72 else 4)
     # Its text types are told as those of parameters are: without a pointer into a table.
     info, position = read_type(data, position, of_parameter=False)
-    if info.how is How.POINTED:
+    if info.how == How.POINTED:
         info = info._replace(how=How.LONG)
     return ReturnValue(ordinal, name, info), position
 

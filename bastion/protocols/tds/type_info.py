@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import enum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from .character_sets import codec_of_collation
@@ -10,26 +10,26 @@ from .codec import Malformed, Short, b_varchar, unpack_u16, unpack_u32, us_varch
 from .constants import TDS72
 
 
-class How(enum.IntEnum):
+class How:
     """How the length of a value stands in front of it."""
 
-    FIXED = 0
-    BYTE = 1
-    SHORT = 2
-    LONG = 3
+    FIXED: Final = 0
+    BYTE: Final = 1
+    SHORT: Final = 2
+    LONG: Final = 3
     """Four bytes: sql_variant, and text, ntext, image as a parameter, where -1 is NULL."""
-    POINTED = 4
+    POINTED: Final = 4
     """text, ntext and image in a row: a pointer and a time stamp first."""
-    CHUNKS = 5
+    CHUNKS: Final = 5
     """PLP: eight bytes, then chunks."""
-    TABLE = 6
+    TABLE: Final = 6
 
 
 class TypeInfo(NamedTuple):
     """A type. `size` are the bytes of a fixed one, else the most; `codec` that of its text, '' where it is none."""
 
     kind: int
-    how: How
+    how: int
     size: int
     precision: int = 0
     scale: int = 0
@@ -51,6 +51,22 @@ _WIDE_TEXTS: Final = frozenset((0xE7, 0xEF, _NTEXT))
 _MAX: Final = 0xFFFF
 
 
+@lru_cache(maxsize=256)
+def _with_byte_length(kind: int, size: int) -> TypeInfo:
+    return TypeInfo(kind, How.BYTE, size, codec="cp1252" if kind in (0x27, 0x2F) else "")
+
+
+@lru_cache(maxsize=256)
+def _with_short_length(kind: int, said: bytes) -> TypeInfo:
+    """`said` is the size, and the collation of texts."""
+    size = unpack_u16(said)[0]
+    codec = ""
+    if kind in _TEXTS:
+        codec = "utf-16-le" if kind in _WIDE_TEXTS else codec_of_collation(said[2:])
+    how = How.CHUNKS if size == _MAX and kind in (0xA5, 0xA7, 0xE7) else How.SHORT
+    return TypeInfo(kind, how, size, codec=codec)
+
+
 def read_type(data: bytes, position: int, *, of_parameter: bool) -> tuple[TypeInfo, int]:
     """A type and the position behind it. `of_parameter`: it is one that the client sends, where some are told shorter.
 
@@ -64,8 +80,7 @@ def read_type(data: bytes, position: int, *, of_parameter: bool) -> tuple[TypeIn
         return TypeInfo(kind, How.FIXED, _FIXED[kind]), position
     try:
         if kind in _BYTE_LENGTH:
-            codec = "cp1252" if kind in (0x27, 0x2F) else ""
-            return TypeInfo(kind, How.BYTE, data[position], codec=codec), position + 1
+            return _with_byte_length(kind, data[position]), position + 1
         if kind in _DECIMALS:
             info = TypeInfo(kind, How.BYTE, data[position], data[position + 1], data[position + 2])
             return info, position + 3
@@ -79,12 +94,7 @@ def read_type(data: bytes, position: int, *, of_parameter: bool) -> tuple[TypeIn
         end = position + (2 if kind in _BINARIES else 7)
         if end > len(data):
             raise Short
-        size = unpack_u16(data, position)[0]
-        codec = ""
-        if kind in _TEXTS:
-            codec = "utf-16-le" if kind in _WIDE_TEXTS else codec_of_collation(data[position + 2 : end])
-        how = How.CHUNKS if size == _MAX and kind in (0xA5, 0xA7, 0xE7) else How.SHORT
-        return TypeInfo(kind, how, size, codec=codec), end
+        return _with_short_length(kind, data[position:end]), end
     if kind in (_TEXT, _IMAGE, _NTEXT):
         end = position + (4 if kind == _IMAGE else 9)
         if end > len(data):
@@ -130,7 +140,7 @@ def read_column(data: bytes, position: int, version: int) -> tuple[TypeInfo, str
     """A column of COLMETADATA: its type, its name, and the position behind it. Raises Short and Malformed."""
     wide = version >= TDS72
     info, position = read_type(data, position + (6 if wide else 4), of_parameter=False)
-    if info.how is How.POINTED:
+    if info.how == How.POINTED:
         parts = 1
         if wide:
             if position >= len(data):
@@ -171,5 +181,5 @@ def type_name(info: TypeInfo) -> str:
         return f"{_WITH_SCALE[kind]}({info.scale})"
     if kind in _WITH_SIZE:
         size = info.size // 2 if kind in _WIDE_TEXTS else info.size
-        return f"{_WITH_SIZE[kind]}({'max' if info.how is How.CHUNKS else size})"
+        return f"{_WITH_SIZE[kind]}({'max' if info.how == How.CHUNKS else size})"
     return _NAMES.get(kind, info.name or f"type {kind:#04x}")

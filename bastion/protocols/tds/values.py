@@ -171,7 +171,7 @@ def _variant(_: TypeInfo, data: bytes) -> str | None:
         codec = "utf-16-le"
     elif kind in (0xA7, 0xAF):
         codec = codec_of_collation(properties[:5])
-    return value_text(TypeInfo(kind, 0, len(value), 0, scale, codec), value)  # type: ignore[arg-type]
+    return value_text(TypeInfo(kind, 0, len(value), 0, scale, codec), value)
 
 
 _DECODERS = {

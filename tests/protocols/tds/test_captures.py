@@ -6,7 +6,7 @@ from itertools import zip_longest
 
 import pytest
 
-from bastion.protocols.tds.constants import HEADER, PacketKind
+from bastion.protocols.tds.constants import HEADER, PACKET_KINDS, PacketKind
 from bastion.protocols.tds.exchange import Exchange
 from bastion.protocols.tds.handshake import decode_login7
 from bastion.protocols.tds.negotiation import decode_prelogin
@@ -25,7 +25,7 @@ def messages(data: bytes) -> list[tuple[int, bytes, bytes]]:
     contents = b""
     while position + HEADER <= len(data):
         length = int.from_bytes(data[position + 2 : position + 4], "big")
-        if length < HEADER or data[position] not in set(PacketKind) or position + length > len(data):
+        if length < HEADER or data[position] not in PACKET_KINDS or position + length > len(data):
             break
         contents += data[position + HEADER : position + length]
         if data[position + 1] & 1:
