@@ -189,7 +189,7 @@ class OracleClientSide:
 
         What came of a call that could not be read yet has no record, so it cannot go on.
         """
-        kind, current = packet.data[-1], self._current
+        kind, current, notes = packet.data[-1], self._current, tuple[Note, ...]()
         self._dropping = False
         if self._held or self._rows is not None or self._steps is not None:
             if (self._rows is None and self._steps is None) or current is None:
@@ -199,13 +199,15 @@ class OracleClientSide:
                 self._text(self._texts.last(), complete=True, detail="broken off by the client before it was whole")
             self._clear()
             current.passed = True
+            notes = tuple(self._taken())
             if raw:
                 refused = current.error is not None
                 name = "call that was broken off"
-                pieces.append(Piece(raw, len(raw), name, tuple(self._taken()), True, not refused, current.number))
+                pieces.append(Piece(raw, len(raw), name, notes, True, not refused, current.number))
+                notes = ()
         if kind in (c.BREAK, c.INTERRUPT) and self._exchange.running() is not None:
             self._exchange.breaking = True
-        pieces.append(Piece(packet.data, len(packet.data), "marker"))
+        pieces.append(Piece(packet.data, len(packet.data), "marker", notes))
 
     def _clear(self) -> None:
         self._held.clear()
@@ -440,7 +442,7 @@ class OracleClientSide:
                 more = StatementExtends(number, text[start:end], complete=complete and end >= len(text))
                 self._notes.append(more)
             if self._attributes:
-                self._notes.append(StatementExtends(number, detail=self._attributes.take()))
+                self._notes.append(StatementExtends(number, complete=complete, detail=self._attributes.take()))
         return waiting
 
     def _complete(self, waiting: Waiting, call: Call) -> None:
@@ -468,8 +470,9 @@ class OracleClientSide:
                 sent = tuple(binds[place] for place in places)
                 order = order_of(sent, block=known.is_block, longest=self._exchange.dialect.longest_string)
                 self._rows = BindRows(sent, rows, order)
-        if rows and self._notes and isinstance(self._notes[-1], StatementBegins):
-            self._notes[-1].binds = ()
+        last = self._notes[-1] if self._notes else None
+        if rows and isinstance(last, StatementBegins | StatementExtends) and last.number == waiting.number:
+            last.binds = ()
 
     # --------------------------------------------------------------------------------------------------------- passing
 
