@@ -189,13 +189,13 @@ async def test_a_pipeline_goes_call_by_call_and_every_connection_of_a_pool_has_i
     place = await asyncio.to_thread(oracles.place, "23ai", "pooled")
     pool = oracledb.create_pool_async(**place, min=2, max=2)
     async with pool.acquire() as one, pool.acquire() as two:
-        assert not one.supports_pipelining()
         results = await one.run_pipeline(pipeline(), continue_on_error=True)
         assert [each.rows for each in results if each.rows] == PIPELINED
         assert str(results[3].error).startswith("ORA-00942")
         assert await two.fetchone("select count(*) from piped") == (3,)
         await two.execute("drop table piped")
     await pool.close()
+    assert oracles.servers["23ai"].database.pipelines == 0
     sessions = await asyncio.to_thread(oracles.sessions, "pooled", 2)
     records = [statements(await asyncio.to_thread(oracles.record_of, each)) for each in sessions]
     assert sorted(records, key=len) == [

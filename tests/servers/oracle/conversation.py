@@ -303,6 +303,7 @@ class Conversation:
         elif function == BEGIN_PIPELINE:
             wire.number()
             wire.take(2)
+            self._database.pipelines += 1
         elif function == 0x98:
             wire.byte()
             self._session.schema = wire.counted().decode().upper()

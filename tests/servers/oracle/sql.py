@@ -74,6 +74,8 @@ class Database:
         self.log: list[tuple[str, str]] = []
         """User and text of every statement that was run, in order."""
         self.running: list[str] = []
+        self.pipelines = 0
+        """That clients have begun."""
 
 
 class Session:
