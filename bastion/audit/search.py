@@ -16,6 +16,7 @@ from bastion.api.refusals import Refused
 from bastion.store import schema
 from bastion.store.interruption import Interruption
 
+from .beginnings import rare_in_postgresql
 from .few_named import few_named
 from .long_texts import statements_with_texts, whole_text
 from .rows import LARGEST
@@ -167,6 +168,10 @@ def found_in_order(
     # Ordered by the index's own key: then its hits are read in order, and only as many as the page takes.
     by_index = query.select_from(index.join(joined(), key == table.c.id)).where(matching(connection, of_index))
     by_index = by_index.where(*_on_page(key, wanted)).order_by(None).order_by(key.desc() if wanted.newest else key)
+    if connection.dialect.name == "postgresql" and rare_in_postgresql(connection, of_index.begins):
+        hits = sa.select(key).select_from(index).where(matching(connection, of_index)).cte("hits")
+        rare = sa.select(hits.prefix_with("MATERIALIZED", dialect="postgresql").c.id)
+        by_index = plain.where(table.c.id.in_(rare), *_on_page(table.c.id, wanted))
     unknown = [plain.where(*_on_page(table.c.id, wanted, state.number))]
     if state.pending:
         waiting = table.c.id.in_(sa.select(schema.words_pending.c.statement_id))
