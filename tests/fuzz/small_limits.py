@@ -7,7 +7,9 @@ import sys
 from bastion.protocols import contract
 
 assert not any(
-    name.startswith(("bastion.protocols.mysql", "bastion.protocols.oracle", "bastion.protocols.postgres", "bastion.protocols.tds"))
+    name.startswith(
+        ("bastion.protocols.mysql", "bastion.protocols.oracle", "bastion.protocols.postgres", "bastion.protocols.tds")
+    )
     for name in sys.modules
 ), "the limits must be set before the readers are imported"
 
@@ -19,6 +21,7 @@ contract.BINDS_LIMIT = 64
 from bastion.protocols.mysql import client_side as mysql_client_side  # noqa: E402
 from bastion.protocols.mysql import server_side as mysql_server_side  # noqa: E402
 from bastion.protocols.oracle import client_side as oracle_client_side  # noqa: E402
+from bastion.protocols.oracle import framing as oracle_framing  # noqa: E402
 from bastion.protocols.oracle import replies as oracle_replies  # noqa: E402
 from bastion.protocols.postgres import exchange as postgres_exchange  # noqa: E402
 from bastion.protocols.postgres import server_side as postgres_server_side  # noqa: E402
@@ -42,6 +45,7 @@ tds_rows.FEW_ALIKE = 2
 oracle_client_side.LONG_CALL = 64
 oracle_client_side.LONG_ROW = oracle_replies.LONG_ROW = 48
 oracle_client_side.UPLOAD_NOTE = 64
+oracle_framing.LONGEST_PACKET = 1024
 
 mysql_server_side.SLICE = 1024  # type: ignore[misc]
 mysql_client_side.MOST_AHEAD = 40

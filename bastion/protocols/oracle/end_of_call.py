@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from . import constants as c
 from .codec import LONG_LENGTH, Malformed, Reader
 
 MOST_BATCH_ERRORS = 1_000_000
+
+BATCH_ERRORS_SAID = 5
+"""Errors of a batch that stand in the record, with the executions that they are of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,8 @@ def end_of_call(reader: Reader) -> EndOfCall:
     if reader.ub2():
         reader.skip_byte_string()
     _batch_numbers(reader, reader.ub4(), reader.ub2)
-    _batch_numbers(reader, reader.ub4(), reader.ub4)
-    _batch_messages(reader, reader.ub4())
+    places = _batch_numbers(reader, reader.ub4(), reader.ub4)
+    words = _batch_messages(reader, reader.ub4())
     rows: int | None = row
     if dialect.field_version >= 7:
         error, rows = reader.ub4(), reader.ub8()
@@ -63,6 +67,10 @@ def end_of_call(reader: Reader) -> EndOfCall:
         reader.ub4()
         reader.ub4()
     message = reader.text(reader.long_form()).rstrip("\n") if error else ""
+    if words:
+        message = "; of execution ".join(
+            (message, *(f"{place + 1}: {said}" for place, said in zip(places, words, strict=False)))
+        )
     return EndOfCall(status, error, message, rows, cursor, position, call)
 
 
@@ -81,28 +89,39 @@ def _rowid(reader: Reader) -> None:
     reader.ub2()
 
 
-def _batch_numbers(reader: Reader, count: int, number: object) -> None:
+def _batch_numbers(reader: Reader, count: int, number: Callable[[], int]) -> list[int]:
+    """The first ones of them."""
+    found: list[int] = []
     if not count:
-        return
+        return found
     _check(count)
     chunked = reader.ub1() == LONG_LENGTH
     for _ in range(count):
         if chunked:
             reader.ub4()
-        number()  # type: ignore[operator]
+        value = number()
+        if len(found) < BATCH_ERRORS_SAID:
+            found.append(value)
     if chunked:
         reader.skip(1)
+    return found
 
 
-def _batch_messages(reader: Reader, count: int) -> None:
+def _batch_messages(reader: Reader, count: int) -> list[str]:
+    """The first ones of them."""
+    found: list[str] = []
     if not count:
-        return
+        return found
     _check(count)
     reader.skip(1)
     for _ in range(count):
         reader.ub2()
-        reader.skip_byte_string()
+        if len(found) < BATCH_ERRORS_SAID:
+            found.append(reader.text(reader.long_form()).rstrip("\n"))
+        else:
+            reader.skip_byte_string()
         reader.skip(2)
+    return found
 
 
 def _check(count: int) -> None:

@@ -40,10 +40,11 @@ def bind(kind: int, size: int = 100) -> bytes:
 
 
 def execute(
-    text: str | None, *, cursor: int = 0, binds: tuple[int, ...] = (), rows: tuple[tuple[bytes | None, ...], ...] = (),
+    text: str | None, *, cursor: int = 0, binds: tuple[int | tuple[int, int], ...] = (),
+    rows: tuple[tuple[bytes | None, ...], ...] = (),
     query: bool = False, options: int = 0x8021,
 ) -> bytes:  # fmt: skip
-    """An execution with rows of binds, each value as its bytes."""
+    """An execution with rows of binds, each value as its bytes. `binds`: kinds, or kinds and sizes."""
     body = number(options) + number(cursor) + bytes((text is not None,)) + number(len((text or "").encode()))
     body += b"\1" + number(13) + b"\1\1" + number(0) + number(2) + number(0)
     body += bytes((bool(binds),)) + number(len(binds)) + bytes(5) + b"\0" + number(0)
@@ -51,7 +52,9 @@ def execute(
     body += b"\0" + number(0) + b"\0" + b"\0" + number(0) + b"\0" + number(0) + b"\0" + b"\0" + number(0)
     body += string((text or "").encode()) if text is not None else b""
     words = [1, len(rows) or 1, 0, 0, 0, 0, 0, int(query), 0, 0, 0, 0, 0]
-    body += b"".join(number(word) for word in words) + b"".join(bind(kind) for kind in binds)
+    body += b"".join(number(word) for word in words) + b"".join(
+        bind(*each) if isinstance(each, tuple) else bind(each) for each in binds
+    )
     body += b"".join(b"\7" + b"".join(string(value) for value in row) for row in rows)
     return call(0x5E, body=body)
 
