@@ -171,6 +171,17 @@ def bind_names(text: str) -> list[str]:
     return [found[1].strip('"').lower() for found in _BIND.finditer(text) if found[1]]
 
 
+_ASSIGNED = re.compile(r":\s*\"?([\w$#]+)\"?\s*:=|\binto\s+:\s*\"?([\w$#]+)|\bopen\s+:\s*([\w$#]+)", re.I)
+
+
+def assigned_binds(text: str) -> set[int]:
+    """The places of binds that a block writes and does not read: all others of it go both ways."""
+    written = [next(name for name in found.groups() if name).lower() for found in _ASSIGNED.finditer(text)]
+    names = bind_names(text)
+    every = list(dict.fromkeys(names))
+    return {every.index(name) for name in written if names.count(name) == written.count(name)}
+
+
 def _parts(text: str) -> tuple[str, str]:
     text = re.sub(r"--[^\n]*", "", text)
     found = re.match(r"\s*(?:declare\b(.*?))?\bbegin\b(.*)\bend\s*;?\s*$", text, re.I | re.S)

@@ -72,7 +72,7 @@ def _column(name: str, declared: Declared, value: Value) -> Column:
     if not kind:
         kind = NUMBER if isinstance(value, int | float) else RAW if isinstance(value, bytes) else VARCHAR
         return Column(name, kind, _SIZES.get(kind, 32767), 0, -127 if kind == NUMBER else 0)
-    numbers = [int(each) for each in re.findall(r"-?\d+", text)]
+    numbers = [int(each) for each in re.findall(r"-?\d+", text.replace("VARCHAR2", ""))]
     size, precision, scale = _SIZES.get(kind, 32767), 0, 0
     if kind == NUMBER and "FLOAT" in text:
         precision, scale = numbers[0] if numbers else 126, -127

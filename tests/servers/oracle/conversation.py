@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from . import columns as values
-from .blocks import Given
+from .blocks import Given, assigned_binds
 from .calls import BATCH_ERRORS, COMMIT, EXECUTE, read_execution, read_row
 from .columns import BLOB, CLOB, Bind, Value
 from .lobs import Lobs, WrongLocator
@@ -42,7 +42,9 @@ BEGIN_PIPELINE, END_PIPELINE = 0xC7, 0xC8
 
 @dataclass(frozen=True)
 class Manners:
-    """Of one listener. `fields`: the TTC field version; `redirect`: HOST:PORT where every connection is sent on to."""
+    """Of one listener. `fields`: the TTC field version; `redirect`: HOST:PORT where every connection is sent on to;
+    `release`: of the database, as Oracle counts it.
+    """
 
     version: int = 319
     fields: int = 24
@@ -53,6 +55,7 @@ class Manners:
     markers: bool = True
     resends: int = 0
     redirect: str = ""
+    release: int = 0x17090000
 
 
 @dataclass
@@ -64,6 +67,8 @@ class Known:
     returning: int = 0
     is_open: bool = False
     """It came as a value: its rows are there."""
+    only_out: set[int] = field(default_factory=set)
+    """Places of binds that were said to be of no use to the block: a client does not send them again."""
 
 
 class Unknown(Exception):
@@ -239,7 +244,7 @@ class Conversation:
             return False
         self._session = Session(self._database, user)
         answers = [
-            ("AUTH_VERSION_NO", str(0x17090000)), ("AUTH_VERSION_STRING", "- Test double"), ("AUTH_SESSION_ID", "41"),
+            ("AUTH_VERSION_NO", str(self._manners.release)), ("AUTH_VERSION_STRING", "- Test double"), ("AUTH_SESSION_ID", "41"),
             ("AUTH_SERIAL_NUM", "7"), ("AUTH_SC_SERVICE_NAME", "FREEPDB1"), ("AUTH_MAX_OPEN_CURSORS", "300"),
             ("AUTH_MAX_IDEN_LENGTH", "128"), ("AUTH_SVR_RESPONSE", proof),
         ]  # fmt: skip
@@ -406,18 +411,18 @@ class Conversation:
         self._cursors[number_of_it] = known
         return number_of_it
 
-    def _bind_rows(self, known: Known, count: int) -> list[list[Given]]:
+    def _bind_rows(self, known: Known, count: int, *, again: bool = False) -> list[list[Given]]:
         rows: list[list[Given]] = []
         block = is_block(known.cursor.text)
         sent = known.binds[: len(known.binds) - known.returning]
-        for _ in range(count):
-            row: list[Given] = []
-            for value in read_row(self._wire, sent, is_block=block):
-                if isinstance(value, list):
-                    row.append([self._bound(each) for each in value])
-                else:
-                    row.append(self._bound(value))
-            rows.append(row + [None] * known.returning)
+        places = [place for place in range(len(sent)) if not again or place not in known.only_out]
+        for _ in range(count if places else 0):
+            row: list[Given] = [None] * len(known.binds)
+            for place, value in zip(
+                places, read_row(self._wire, [sent[place] for place in places], is_block=block), strict=True
+            ):
+                row[place] = [self._bound(each) for each in value] if isinstance(value, list) else self._bound(value)
+            rows.append(row)
         return rows
 
     def _bound(self, value: Value) -> Value:
@@ -432,7 +437,7 @@ class Conversation:
         known = self._cursors.get(cursor_id)
         if known is None:
             raise OracleError(1001, "invalid cursor")
-        rows = self._bind_rows(known, 1 if known.cursor.is_query else count) if known.binds else []
+        rows = self._bind_rows(known, 1 if known.cursor.is_query else count, again=True) if known.binds else []
         prefetch = count if known.cursor.is_query else 0
         self._done(
             cursor_id, known, rows, prefetch, described=False, commits=bool(more & 1),
@@ -470,7 +475,10 @@ class Conversation:
             return b""
         count = len(known.binds)
         parts = [b"\x0b\0", number(count % 256), number(count // 256), number(1), number(0), number(0), number(0)]
-        parts.append(bytes(16 if place in places else 32 for place in range(count)))
+        known.only_out = set(places) if known.returning else assigned_binds(known.cursor.text) & set(places)
+        parts.append(
+            bytes(16 if place in known.only_out else 48 if place in places else 32 for place in range(count))
+        )
         for each in outcome.out:
             parts.append(b"\x07" + b"".join(self._out_value(known.binds[place], each.get(place)) for place in places))
         for returned in outcome.returned:
