@@ -214,7 +214,7 @@ class OracleBackend(Backend):
             if cursor.description is not None:
                 yield from self._rows(cursor)
                 return
-            results = cursor.getimplicitresults() or [] if is_block(text) else []
+            results = _implicit_results(cursor) if is_block(text) else []
             for result in results:
                 result.arraysize = CHUNK_ROWS
                 yield from self._rows(result)
@@ -287,6 +287,16 @@ class OracleBackend(Backend):
         told = error_of(error, text)
         self._lost = self._lost or told.connection_lost
         return told
+
+
+def _implicit_results(cursor: Any) -> list[Any]:
+    """What DBMS_SQL.RETURN_RESULT has given back."""
+    try:
+        return list(cursor.getimplicitresults())
+    except oracledb.InterfaceError as error:
+        if getattr(error.args[0], "full_code", "") == "DPY-1004":  # the driver's words for none
+            return []
+        raise
 
 
 class _Reader:

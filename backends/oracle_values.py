@@ -56,9 +56,12 @@ def _type_name(kind: str, described: Any) -> str:
 
 
 def fetched_exactly(cursor: Any, described: Any) -> Any:
-    """The driver's type handler: numbers come as the digits that the server has sent, not as floats."""
+    """The driver's type handler: numbers come with all the digits that the server has sent, not as floats.
+
+    Not as strings: beside a LOB the driver would ask the server for text and read it as a number.
+    """
     if described.type_code is oracledb.DB_TYPE_NUMBER:
-        return cursor.var(oracledb.DB_TYPE_VARCHAR, 200, arraysize=cursor.arraysize)
+        return cursor.var(Decimal, arraysize=cursor.arraysize)
     return None
 
 
