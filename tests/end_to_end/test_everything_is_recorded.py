@@ -183,6 +183,8 @@ STEPS = [
          lambda s: reports.ReportRequest(since="2026-01-01T00:00:00Z", until="2036-01-01T00:00:00Z"), ("report-made",)),
     Step(methods.LEGAL_HOLD_ADD, "auditor", lambda s: _session(s, WHY), ("legal-hold-added",)),
     Step(methods.LEGAL_HOLD_REMOVE, "auditor", lambda s: _session(s, WHY), ("legal-hold-removed",)),
+    Step(methods.RETENTION_RUN, "auditor", lambda s: methods.RetentionRequest(dry=False, reason=WHY),
+         ("retention-ordered",)),
     Step(methods.EXPORT_BEGIN, "alice",
          lambda s: methods.ExportBegin(session=s.session, statement="SELECT 1", format="csv", name="one"), (),
          after=_part_of_export),

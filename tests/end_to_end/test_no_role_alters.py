@@ -1,8 +1,8 @@
 """Whoever calls whatever: nobody's call and nobody's command changes or removes what is on record of a session.
 
 Every method of the control API and every command over SSH is tried, as far as it takes arguments with those of a
-session on record, by somebody of every role. What retention deletes leaves a signed tombstone and is started by none of
-them.
+session on record, by somebody of every role. What retention deletes leaves a signed tombstone, and goes by the declared
+rules alone, whoever has them applied now.
 """
 
 from __future__ import annotations

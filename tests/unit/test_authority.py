@@ -29,8 +29,8 @@ def handshake(authority: Authority, leaf: tuple[str, str], name: str, folder: Pa
     asking = ssl.create_default_context(cadata=authority.certificate_pem)
     asking.verify_flags |= ssl.VERIFY_X509_STRICT
     near, far = socket.socketpair()
-    near.settimeout(10)
-    far.settimeout(10)
+    near.settimeout(60)
+    far.settimeout(60)
 
     def serve() -> None:
         try:

@@ -73,9 +73,9 @@ def test_first_word_passes_comments_and_brackets_over() -> None:
 
 def test_a_large_script_is_split_in_linear_time() -> None:
     text = "insert into t values (1, 'abc''d', \"x\"); -- note\n" * 20_000
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(split(text, "postgresql")) == 20_000
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
 
 
 def test_what_was_read_before_an_edit_is_right_after_it() -> None:

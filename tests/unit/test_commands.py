@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import resource
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -186,11 +186,13 @@ def test_help_comes_at_once_and_without_what_it_does_not_need() -> None:
         "heavy = {'asyncssh', 'textual', 'sqlalchemy', 'asyncio', 'pyarrow', 'yaml'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else code)"
     )
-    started = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stderr
     assert "databases" in done.stdout
-    assert time.monotonic() - started < 3, "150 ms on an idle machine: something heavy is imported"
+    took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime  # whatever else the machine does
+    assert took < 3, "150 ms: something heavy is imported"
 
 
 @pytest.mark.parametrize(

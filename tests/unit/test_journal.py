@@ -399,7 +399,7 @@ async def test_a_failed_sync_fails_the_waits_and_the_journal(tmp_path: Path, mon
     wait = journal.append(sent(1))
     assert wait is not None
     with pytest.raises(JournalFailed, match="Input/output error"):
-        await asyncio.wait_for(wait, 10)
+        await asyncio.wait_for(wait, 60)
     with pytest.raises(JournalFailed):
         journal.append(sent(2))
     with pytest.raises(JournalFailed):
@@ -413,11 +413,11 @@ async def test_stored_waits_for_the_store(tmp_path: Path) -> None:
     assert first is not None
     assert second is not None
     journal.stored(journal.number - 1)
-    await asyncio.wait_for(first, 10)
+    await asyncio.wait_for(first, 60)
     assert not second.done()
     journal.not_stored(NotStored("the store is away"))
     with pytest.raises(NotStored):
-        await asyncio.wait_for(second, 10)
+        await asyncio.wait_for(second, 60)
     journal.close("over")
 
 

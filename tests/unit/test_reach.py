@@ -47,8 +47,8 @@ async def test_a_server_that_says_nothing_is_given_up_in_time(engine: str) -> No
 
     server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     began = time.monotonic()
-    assert await codes(place(engine, port_of(server)), 0.2) == [FOUND, ANSWERS, ("tls", "no", "tls-unanswered")]
-    assert time.monotonic() - began < 2
+    assert await codes(place(engine, port_of(server)), 2.0) == [FOUND, ANSWERS, ("tls", "no", "tls-unanswered")]
+    assert time.monotonic() - began < 30
     server.close()
 
 

@@ -204,7 +204,7 @@ async def test_what_a_session_holds_is_written_by_itself_soon(tmp_path: Path, mo
     async with stage_in(tmp_path) as stage:
         session = stage.session()
         session.answer(1, b"one")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not stage.witnessed:
                 await asyncio.sleep(0.01)
         kept = stage.kept(1)

@@ -146,7 +146,7 @@ async def test_a_dial_that_is_ended_meanwhile_is_over_at_once(monkeypatch: pytes
         await asyncio.sleep(0)
     stage.client.eof_received()
     await sessions.end("s1", "root", "because")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await running
     refused = stage.journal.records[-1]
     assert isinstance(refused, SessionRefused)

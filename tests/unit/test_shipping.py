@@ -28,7 +28,7 @@ from bastion.destinations import Destination, File, Syslog, Webhook
 from .journal_samples import done, lines_of, open_journal, opened, sent
 
 NODE = "n1"
-LIMIT = 20
+LIMIT = 60
 SYSLOG = re.compile(
     rb"<(?P<priority>\d{1,3})>1 (?P<at>\S+) (?P<host>\S+) casemate - (?P<id>[!-~]{1,32}) - "
     rb"\xef\xbb\xbf(?P<text>\{.*\})",

@@ -17,7 +17,7 @@ from bastion.destinations import Syslog
 
 from .journal_samples import sent
 
-LIMIT = 30.0
+LIMIT = 60.0
 
 
 def event(number: int) -> Event:

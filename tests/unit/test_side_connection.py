@@ -114,7 +114,7 @@ async def test_what_takes_too_long_is_given_up() -> None:
 
 
 async def until(what: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not what():
             await asyncio.sleep(0)
 

@@ -56,6 +56,6 @@ def test_what_was_read_before_an_edit_is_right_after_it() -> None:
 
 def test_a_large_script_is_split_in_linear_time() -> None:
     text = "insert into t values (1, N'abc''d', [x]); -- note\n" * 20_000
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(split(text, "sqlserver")) == 20_000
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3

@@ -145,10 +145,10 @@ def test_a_long_bind_reads_like_a_short_one() -> None:
 def test_many_values_take_linear_time() -> None:
     session = Session()
     data = m.bind((b"12345678",) * 65_535)
-    started = time.perf_counter()
+    started = time.process_time()
     for part in parts(data, 250_000):
         session.client(part)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert session.exchange.portals[b""].binds == ("12345678",) * 65_535
 
 

@@ -111,10 +111,10 @@ def test_values(oid: int, binary: bool, value: bytes, codec: str) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_a_megabyte_of_noise_is_done_with_soon(seed: int) -> None:
     data = random.Random(seed).randbytes(1_000_000)
-    started = time.perf_counter()
+    started = time.process_time()
     for side in ("client", "server"):
         session = Session()
         session.client(m.query("select 1"))
         with pytest.raises(ProtocolError):
             (session.client if side == "client" else session.server)(data)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

@@ -247,12 +247,12 @@ def test_the_texts_of_a_pipeline_are_kept_within_their_limit() -> None:
 
 def test_a_long_pipeline_takes_linear_time() -> None:
     session = Session()
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(20):
         session.client((m.parse("select 1") + m.bind() + m.execute()) * 1_000)
     session.server(m.error())
     session.client(m.SYNC)
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
     assert len(session.ended()) == 20_000
 
 

@@ -21,7 +21,7 @@ from tui import safe_output
 from tui.hosting.screen_link import ScreenLink
 from tui.hosting.stream_driver import StreamDriver
 
-LIMIT = 10.0
+LIMIT = 60.0
 
 
 class SmallApp(App[int]):

@@ -285,7 +285,7 @@ async def test_a_gateway_that_speaks_nonsense_is_hung_up_on() -> None:
     async with served(app) as other:
         await other.wait("hello")
         await asyncio.get_running_loop().sock_sendall(other._sock, b"I\xff\xff\xff\xff")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while await other.read():
                 pass
     assert not app.is_running

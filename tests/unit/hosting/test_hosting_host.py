@@ -36,7 +36,7 @@ class Service:
 
     def connect(self) -> socket.socket:
         control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        control.settimeout(20)
+        control.settimeout(60)
         control.connect(str(self.path))
         return control
 
@@ -81,7 +81,7 @@ def test_processes_of_a_gateway_end_with_its_connection_and_the_next_gateway_is_
 
     first, screen, _bastion = spawn(control, 1)
     second, _screen, _other = spawn(control, 2)
-    screen.settimeout(20)
+    screen.settimeout(60)
     assert screen.recv(100).startswith(frames.frame(frames.OUTPUT)[:1])
 
     control.send(frames.encode(frames.Kill(1, "KILL")))
@@ -108,7 +108,7 @@ def test_a_killed_host_takes_its_processes_with_it(tmp_path: Path) -> None:
     control = service.connect()
     hear(control)
     pid, screen, _bastion = spawn(control, 1)
-    screen.settimeout(20)
+    screen.settimeout(60)
     assert screen.recv(100)
     os.kill(pid, signal.SIGSTOP)
     service.program.kill()

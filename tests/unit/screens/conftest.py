@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 import time
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 from textual.app import App
+from textual.notifications import Notification
 from textual.pilot import Pilot
 
 from bastion.api import language, moments
@@ -36,8 +38,37 @@ def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     moments.everywhere(local=False)
 
 
-PICTURE_LIMIT = 5.0
+@pytest.fixture(autouse=True)
+def passing_messages_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told for a few seconds is there for as long as the test looks, however slow the machine is."""
+    monkeypatch.setattr(Notification, "time_left", 3600.0)
+
+
+_at_work: set[object] = set()
+"""What has been handed to threads and is not done yet."""
+
+
+@pytest.fixture(autouse=True)
+def threads_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the workstation hands to threads (`asyncio.to_thread`) is known to `settled`, which waits for it."""
+    to_thread = asyncio.to_thread
+
+    async def known(work: Callable[..., Any], /, *args: Any, **named: Any) -> Any:
+        mark = object()
+        _at_work.add(mark)
+        try:
+            return await to_thread(work, *args, **named)
+        finally:
+            _at_work.discard(mark)
+
+    monkeypatch.setattr(asyncio, "to_thread", known)
+    _at_work.clear()
+
+
+PICTURE_LIMIT = 30.0
 """Seconds in which a screen comes to what its picture shows."""
+THREADS_LIMIT = 3.0
+"""Seconds that threads at work are waited for; a test may well hold one up to see what is shown meanwhile."""
 
 
 @pytest.fixture
@@ -98,6 +129,9 @@ def _with_wide_characters(svg: str) -> str:
 
 
 async def settled(pilot: Pilot[Any]) -> None:
-    """Until every message is handled, and those that these brought forth."""
+    """Until every message is handled, and those that these and the threads that they asked brought forth."""
+    end = time.monotonic() + THREADS_LIMIT
     for _ in range(4):
         await pilot.pause()
+        while _at_work and time.monotonic() < end:
+            await pilot.pause(0.005)

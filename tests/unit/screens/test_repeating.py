@@ -22,7 +22,7 @@ SIZE = (120, 30)
 
 
 async def until(pilot: Pilot[Any], so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not so():
             await pilot.pause()
             await asyncio.sleep(0.02)
