@@ -169,7 +169,7 @@ class Load:
     def stop(self) -> None:
         self.over.set()
         for client in self.clients:
-            client.join(60)
+            client.join(120)
             assert not client.is_alive(), client.name
             if client.failed is not None:
                 raise client.failed
@@ -211,7 +211,7 @@ def test_every_statement_that_a_database_saw_is_on_record(
             # Each database in turn has to be at work, however slow the machine.
             at_work = [client for client in load.clients if isinstance(client, (OfPostgres, OfMariadb)[kills % 2])]
             answered = sum(client.answered for client in at_work)
-            wait_for("statements", lambda: sum(client.answered for client in at_work) > answered + 5, 60, 0.005)  # noqa: B023
+            wait_for("statements", lambda: sum(client.answered for client in at_work) > answered + 5, 120, 0.005)  # noqa: B023
             time.sleep(chance.random() * LONGEST_LIFE)
             bastion.kill()
             kills -= 1

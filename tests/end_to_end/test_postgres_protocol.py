@@ -118,7 +118,7 @@ class Conversation:
     parameters: Mapping[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> Conversation:
-        self.socket = socket.create_connection((self.way.host, self.way.port), 20)
+        self.socket = socket.create_connection((self.way.host, self.way.port), 60)
         self.stream = self.socket.makefile("rb")
         self.socket.sendall(m.startup(self.version, user="whoever", database=LOGICAL_DATABASE, **self.parameters))
         self.welcome = self.until_ready()
@@ -148,7 +148,7 @@ class Conversation:
 
 def request_cancel(way: Way, key: tuple[int, bytes]) -> bytes:
     """What comes back: nothing, whatever the bastion and the server made of it."""
-    with socket.create_connection((way.host, way.port), 20) as connection:
+    with socket.create_connection((way.host, way.port), 60) as connection:
         connection.sendall(m.cancel_request(*key))
         return connection.recv(100)
 
@@ -213,12 +213,15 @@ def test_the_key_of_another_person_cancels_nothing(
     desk: Desk, server: TlsPostgresServer, declared: None, whose: str
 ) -> None:
     of_alice, of_bob = desk.way("roads"), desk.way("roads", "bob")
-    text = f"SELECT pg_sleep(0.7), 'of {whose}'"
-    with Conversation(of_alice) as victim:
+    text = f"SELECT pg_advisory_xact_lock(4711), 'of {whose}'"
+    with Conversation(of_alice) as victim, server.admin(LOGICAL_DATABASE) as holder:
+        # It lasts until it is let go on.
+        holder.execute("SELECT pg_advisory_lock(4711)")
         victim.socket.sendall(m.query(text))
         wait_for("the statement to run", lambda: server.running(text.replace("'", "_")))
         key = victim.key if whose == "bob" else (victim.key[0], bytes(4))
         assert request_cancel(of_bob if whose == "bob" else of_alice, key) == b""
+        holder.execute("SELECT pg_advisory_unlock(4711)")
         assert (b"C", b"SELECT 1\0") in victim.until_ready()
     [refused] = [each for each in desk.sessions(of_alice, 2) if each["state"] == "refused"]
     assert refused["user"] == ("bob" if whose == "bob" else "alice")

@@ -52,14 +52,14 @@ class Asked(threading.Thread):
             self.said = str(error)
 
     def over(self) -> str:
-        self.join(30)
+        self.join(60)
         assert not self.is_alive()
         return self.said
 
 
 def live(stock: Stock, login: str) -> str:
     """The id of that login's session, once its statement runs on the server."""
-    stock.server.wait_until_logged(f"-- {login}", 30)
+    stock.server.wait_until_logged(f"-- {login}")
     found = [each for each in stock.bastion.sessions() if each["login"] == login]
     assert [each["state"] for each in found] == ["live"]
     return str(found[0]["id"])
@@ -98,7 +98,7 @@ def test_a_session_that_is_ended_is_stopped_on_the_database_and_its_client_told_
     asked = Asked(connection, text)
     stock.bastion.casemate(AUDITOR, "end", live(stock, "ended"), "--reason", "that is enough")
     assert "that is enough" in asked.over()
-    wait_for("the end of the statement on the server", lambda: not stock.server.running("-- ended"), 30)
+    wait_for("the end of the statement on the server", lambda: not stock.server.running("-- ended"))
     session = stock.session("ended")
     assert session["end_reason"].startswith("ended by auditor")
     assert behind(stock.record("ended"), "waitfor") == [
@@ -116,7 +116,7 @@ def test_a_client_that_is_gone_leaves_nothing_running(stock: Stock) -> None:
     live(stock, "gone")
     tunnel = stock.tunnels.pop("main")
     tunnel.process.stop()
-    wait_for("the end of the statement on the server", lambda: not stock.server.running("-- gone"), 30)
+    wait_for("the end of the statement on the server", lambda: not stock.server.running("-- gone"))
     assert behind(stock.record("gone"), "waitfor")[0][4] == "cancelled"
 
 
