@@ -528,6 +528,18 @@ class ServerSide(Protocol):
 
 
 @runtime_checkable
+class TakesBack(Protocol):
+    """A ClientSide of a protocol whose client cancels on the session's own connection."""
+
+    def takes_back(self, behind: bytes) -> bool:
+        """Whether the client cancels what it has sent whole and what waits, by what it has sent behind it.
+
+        That is fed all the same, once nothing waits any more.
+        """
+        ...
+
+
+@runtime_checkable
 class SaysNotices(Protocol):
     """A ServerSide whose protocol lets a server tell its client something that answers nothing."""
 

@@ -16,10 +16,13 @@ from datetime import UTC, datetime, timedelta
 from bastion.api.live import Hold as Shown
 from bastion.api.refusals import Refused
 from bastion.audit.journal import JournalFailed
-from bastion.protocols.contract import Note, Refusal, StatementBegins, StatementEnds, StatementExtends
+from bastion.protocols.contract import Note, Refusal, StatementBegins, StatementEnds, StatementExtends, TakesBack
 
 from .record import SessionRecord
 from .relay import Relay
+
+MOST_LOOKED_AT = 64
+"""Bytes behind a held statement that are looked at for an order to cancel it."""
 
 
 def begins(notes: tuple[Note, ...]) -> int | None:
@@ -37,16 +40,25 @@ class Hold:
     """Waits for the next statement and holds it. There is one of a session at a time; see `place`.
 
     number   the statement that waits; None while none has come
+    person   whose session it is
     changed  is called when a statement has come, and when the hold is over
     """
 
     def __init__(
-        self, relay: Relay, by: str, source: str, reason: str, seconds: float, changed: Callable[[], None]
+        self,
+        relay: Relay,
+        person: str,
+        by: str,
+        source: str,
+        reason: str,
+        seconds: float,
+        changed: Callable[[], None],
     ) -> None:
         self.number: int | None = None
         self.by = by
         self.reason = reason
         self.over = False
+        self._person = person
         self._source = source
         self._relay = relay
         self._record: SessionRecord = relay.record
@@ -71,7 +83,7 @@ class Hold:
 
     def following(self, by: str, source: str, reason: str, changed: Callable[[], None]) -> Hold:
         """An order for the statement behind this one, to be placed once this one is over."""
-        return Hold(self._relay, by, source, reason, self._seconds, changed)
+        return Hold(self._relay, self._person, by, source, reason, self._seconds, changed)
 
     def shown(self) -> Shown:
         """As auditors see it."""
@@ -137,6 +149,21 @@ class Hold:
             raise
         self._relay.refuse_waiting(self.number, refusal)
         self._open(gate)
+
+    def give_up(self, by: str, reason: str) -> None:
+        """It is cancelled before it has reached the database. Raises as `let_go`."""
+        said = Refused("held-cancelled")
+        self.refuse(by, "", reason, Refusal(said.code, str(said)), "cancelled")
+
+    def heard(self, behind: bytearray) -> None:
+        """What the client has sent behind it: where it cancels it by that, it is given up."""
+        relay = self._relay
+        side = relay.client_side
+        if self.over or self.number is None or relay.server_side.running != self.number:
+            return
+        if isinstance(side, TakesBack) and side.takes_back(bytes(behind[:MOST_LOOKED_AT])):
+            with contextlib.suppress(JournalFailed):  # then the session ends for that
+                self.give_up(self._person, "the client asked")
 
     def _ended(self) -> asyncio.Future[None] | None:
         if self.over:

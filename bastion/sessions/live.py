@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bastion.api import messages as m
-from bastion.api.refusals import Refused
 from bastion.audit.records import CancelSent
 from bastion.protocols.contract import CancelKey, Refusal
 
@@ -126,8 +125,7 @@ class LiveSession:
             return False
         if self.relay.server_side.running != hold.number:
             return False
-        said = Refused("held-cancelled")
-        hold.refuse(by, "", reason, Refusal(said.code, str(said)), "cancelled")
+        hold.give_up(by, reason)
         return True
 
     async def settle_recording(self) -> None:

@@ -207,6 +207,8 @@ class Relay:
 
     def _put_off(self, data: bytes) -> None:
         self._unread += data
+        if self.hold is not None:
+            self.hold.heard(self._unread)
         if len(self._unread) > MOST_UNREAD:
             self.client.pause_reading()
 

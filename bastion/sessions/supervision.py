@@ -21,7 +21,7 @@ def hold(
         raise Refused("session-not-live", session=session.id)
     if relay.hold is not None:
         raise Refused("already-held", by=relay.hold.by)
-    order = Hold(relay, by, source, reason, seconds, changed)
+    order = Hold(relay, session.visit.user, by, source, reason, seconds, changed)
     order.place()
     return order.shown()
 

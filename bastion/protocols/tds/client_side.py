@@ -292,6 +292,10 @@ class TdsClientSide:
         self._wait_for(request)
         self._give(pieces, request, tuple(notes))
 
+    def takes_back(self, behind: bytes) -> bool:
+        """An attention, which the database answers whatever it is at."""
+        return not self._kind and not self._held and len(behind) >= HEADER and behind[0] == PacketKind.ATTENTION
+
     def _attention(self, packet: bytes, pieces: list[Piece]) -> None:
         """Goes on at once. Where the bastion has sent one itself, its confirmation is the client's."""
         exchange = self._exchange
