@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from bastion.audit.journal import Journal, JournalFailed
@@ -59,12 +60,19 @@ class Housekeeping:
 
     async def retain(self) -> Outcome:
         """Applies the rules once. Raises what `Retention.run` raises; Stopped where the bastion stops."""
+        return await self._at_work(Retention.run)
+
+    async def foresee(self) -> Outcome:
+        """What `retain` would delete now; nothing is. Raises the same."""
+        return await self._at_work(Retention.foresee)
+
+    async def _at_work(self, do: Callable[[Retention], Outcome]) -> Outcome:
         async with self._running:
             self._pace = pace = Pace()
             retention = Retention(
                 self._journal, self._store, self._configuration.recordings_folder, self.rules, self._taken, pace=pace
             )
-            work = asyncio.create_task(asyncio.to_thread(retention.run))
+            work = asyncio.create_task(asyncio.to_thread(do, retention))
             try:
                 return await asyncio.shield(work)
             except asyncio.CancelledError:

@@ -75,6 +75,19 @@ class RetentionState(Message):
     disks: list[StorageState] = []
 
 
+class RetentionRun(Message):
+    """What a run of retention has deleted, or would delete now (`dry`).
+
+    records, sessions  of the journal and the store. recordings: results and screens; `bytes` of them
+    """
+
+    dry: bool
+    records: int = 0
+    sessions: int = 0
+    recordings: int = 0
+    bytes: int = 0
+
+
 class Account(Message):
     """`name` '*' stands for `any`: the operator types a login of their own. `hosted`: the bastion has its password."""
 

@@ -51,6 +51,13 @@ class ExplainRequest(m.Message):
     user: str | None = None
 
 
+class RetentionRequest(m.Message):
+    """dry: only say what would go. Else `reason` is needed."""
+
+    dry: bool = True
+    reason: str = ""
+
+
 class TokenRequest(m.Message):
     """Ask for a token. `account` may be left out where only one is granted. `period` in seconds; None: the default.
 
@@ -334,6 +341,8 @@ LEGAL_HOLD_REMOVE = Method("legal-hold.remove", ById, m.LegalHold, AUDITOR)
 REPORT = Method("audit.report", reports.ReportRequest, reports.Report, AUDITOR)
 """Figures over the record, with what proves it. On record."""
 RETENTION = Method("audit.retention", Nothing, m.RetentionState, AUDITOR)
+RETENTION_RUN = Method("audit.retention.run", RetentionRequest, m.RetentionRun, AUDITOR)
+"""The declared rules, applied now instead of with the next turn. A run that deletes is on record with its reason."""
 CA = Method("ca.show", Nothing, m.Certificate)
 APPLY = Method("state.apply", ApplyRequest, m.Applied, ADMINISTRATOR)
 EXPORT = Method("state.export", Nothing, dict[str, Any], ADMINISTRATOR)
@@ -344,7 +353,8 @@ ALL: tuple[Method, ...] = (
     SESSION_END, SESSIONS, STATEMENTS, RESULT, VERIFY, ANCHOR, SUBSCRIBE, SCREENS, SCREEN, CA, APPLY, EXPORT,
     CHECKPOINT,
     EXPORT_BEGIN, EXPORT_PART, EXPORT_FINISH, EXPORT_ABANDON, EXPORT_LIST, EXPORT_READ,
-    BUNDLE, BUNDLE_READ, BUNDLE_REMOVE, REPORT, LEGAL_HOLDS, LEGAL_HOLD_ADD, LEGAL_HOLD_REMOVE, RETENTION,
+    BUNDLE, BUNDLE_READ, BUNDLE_REMOVE, REPORT, LEGAL_HOLDS, LEGAL_HOLD_ADD, LEGAL_HOLD_REMOVE,
+    RETENTION, RETENTION_RUN,
     EXPLAIN, PERSONAL_LIST, PERSONAL_PUT, PERSONAL_REMOVE,
     SCREEN_OF, SCREEN_READ, SCREEN_FOLLOW,
     STATEMENTS_COUNT, SESSIONS_COUNT, AUDIT_NAMES, STATEMENT_TABLES, FILTERS, FILTER_SAVE, FILTER_REMOVE,

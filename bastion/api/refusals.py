@@ -152,6 +152,7 @@ SENTENCES: dict[str, str] = {
     "export-unknown": _("There is no export {id} of yours. Exports are kept for a day: `export list` shows them."),
     "evidence-reason": _("Say why: it is recorded with your name."),
     "hold-there-already": _("The session {session} is on legal hold already."),
+    "retention-failed": _("Retention deletes nothing now: {detail}. What was begun goes on with its next turn."),
     "hold-unknown": _("The session {session} is not on legal hold. `audit legal-hold list` shows those that are."),
     "holds-full": _("There are {limit} legal holds, which is the most. Release some first."),
     "bundle-impossible": _("No bundle of evidence can be made of the session {session}: {detail}"),

@@ -28,7 +28,7 @@ from bastion.store.store import Store
 from . import deleted_rows, tombstones
 from .durability import sync_folder
 from .journal import Journal, now
-from .kept_records import Keeping
+from .kept_records import Found, Keeping
 from .recording_file import CHAIN_BYTES, SUFFIX, RecordingDamaged, RecordingReader, path_of
 from .screen_recording import PREFIX as SCREEN
 from .segments import Line, last_line, segment_path, segments_of
@@ -161,11 +161,30 @@ class Retention:
         """Completes what was begun, and applies the rules once. Raises Stopped, JournalFailed, OSError, the store's."""
         outcome = Outcome()
         self.resume()
-        if self.rules.recordings or self.rules.screens or self.rules.recordings_bytes:
-            self._delete_recordings(outcome)
+        for rule, recordings in self._due_recordings().items():
+            ids = list(recordings)
+            for start in range(0, len(ids), RECORDINGS_TOGETHER):
+                self._delete_these(rule, ids[start : start + RECORDINGS_TOGETHER], outcome)
         if self.rules.records:
-            self._begin_segment()
+            if self._segment_is_old():
+                self._journal.begin_segment()
             self._delete_records(outcome)
+        return outcome
+
+    def foresee(self) -> Outcome:
+        """What `run` would delete now; nothing is deleted or begun. Raises the same."""
+        outcome = Outcome()
+        sizes: dict[str, int] = {}
+        for recordings in self._due_recordings().values():
+            sizes.update(recordings)
+        if self.rules.records:
+            found = self._due_records(LEFT_ALONE - 1 if self._segment_is_old() else LEFT_ALONE)
+            if found is not None:
+                outcome.records, outcome.sessions = found.records, len(found.sessions)
+                for id in found.recordings:
+                    with contextlib.suppress(FileNotFoundError):  # most sessions have none
+                        sizes[id] = path_of(self._recordings, id).stat().st_size
+        outcome.recordings, outcome.bytes = len(sizes), sum(sizes.values())
         return outcome
 
     def resume(self) -> None:
@@ -181,9 +200,12 @@ class Retention:
 
     # ------------------------------------------------------------------------------------------------------ recordings
 
-    def _delete_recordings(self, outcome: Outcome) -> None:
+    def _due_recordings(self) -> dict[str, dict[str, int]]:
+        """Those that go, with their sizes, by rule."""
         rules = self.rules
-        by_rule: dict[str, list[str]] = {}
+        by_rule: dict[str, dict[str, int]] = {}
+        if not (rules.recordings or rules.screens or rules.recordings_bytes):
+            return by_rule
         left: list[tuple[str, int, str]] = []
         total = 0
         for id, size, ended in self._ended_recordings():
@@ -192,7 +214,7 @@ class Retention:
             if ended is None:
                 continue
             if days and ended < self._cutoff(days):
-                by_rule.setdefault(f"{what} older than {days} days", []).append(id)
+                by_rule.setdefault(f"{what} older than {days} days", {})[id] = size
                 total -= size
             else:
                 left.append((ended, size, id))
@@ -200,11 +222,9 @@ class Retention:
             for _ended, size, id in sorted(left):
                 if total <= rules.recordings_bytes:
                     break
-                by_rule.setdefault(f"recordings beyond {rules.recordings_bytes} bytes", []).append(id)
+                by_rule.setdefault(f"recordings beyond {rules.recordings_bytes} bytes", {})[id] = size
                 total -= size
-        for rule, ids in by_rule.items():
-            for start in range(0, len(ids), RECORDINGS_TOGETHER):
-                self._delete_these(rule, ids[start : start + RECORDINGS_TOGETHER], outcome)
+        return by_rule
 
     def _ended_recordings(self) -> Iterator[tuple[str, int, str | None]]:
         """Every recording with its size and when its session ended; None while it has not, and where it is held."""
@@ -240,37 +260,44 @@ class Retention:
 
     # --------------------------------------------------------------------------------------------------------- records
 
-    def _begin_segment(self) -> None:
+    def _segment_is_old(self) -> bool:
+        """Whether the one that is written to is to be written to no longer."""
         segments = segments_of(self._journal.folder)
-        if segments:
-            with segments[-1].path.open("rb") as file:
-                line = Line.parse(file.readline())
-            if line is not None and line.shown and _moment(line) < self._clock() - self._segment_age:
-                self._journal.begin_segment()
+        if not segments:
+            return False
+        with segments[-1].path.open("rb") as file:
+            line = Line.parse(file.readline())
+        return line is not None and line.shown and _moment(line) < self._clock() - self._segment_age
 
-    def _delete_records(self, outcome: Outcome) -> None:
+    def _due_records(self, left_alone: int) -> Found | None:
+        """What goes of the segments but the last ones; None where nothing has become old since the last look."""
         cutoff = self._cutoff(self.rules.records)
         folder = self._journal.folder
         segments = segments_of(folder)
         firsts = [one.first for one in segments]
         old = []
         taken = self._taken()
-        for segment, following in zip(segments[:-LEFT_ALONE], firsts[1:], strict=False):
+        for segment, following in zip(segments[:-left_alone], firsts[1:], strict=False):
             line = last_line(segment)
             if line is None or (line.shown and to_text(_moment(line)) >= cutoff) or following - 1 > taken:
                 break
             old.append((segment, following - 1))
         if not old:
-            return
+            return None
         before = self._last_deletion_ranges()
         if self._done_to >= old[-1][1] or (before and before[-1].last >= old[-1][1]):
-            return  # all of it was looked at, and nothing has become old since
+            return None  # all of it was looked at, and nothing has become old since
         held = self._store.read_now(deleted_rows.held)
         keeping = Keeping([(segment.path, last) for segment, last in old], held, self.pace.step)
         found = keeping.look(self._journal.node, before)
         self._done_to = old[-1][1]
-        if not found.records:
+        return found if found.records else None
+
+    def _delete_records(self, outcome: Outcome) -> None:
+        found = self._due_records(LEFT_ALONE)
+        if found is None:
             return
+        cutoff, folder = self._cutoff(self.rules.records), self._journal.folder
         plan = Plan(
             last=found.last, sessions=found.sessions, acts=found.acts,
             segments=[(segment.first, gone) for segment, gone in found.segments], recordings=found.recordings,

@@ -118,11 +118,17 @@ async def legal_hold(context: Context, arguments: argparse.Namespace) -> int:
 
 def retention_arguments(parser: argparse.ArgumentParser) -> None:
     """Of `audit retention`."""
+    parser.add_argument("--now", action="store_true", help="what the rules would delete now; with --reason it goes")
+    parser.add_argument("--reason", metavar="TEXT", default="", help="with --now: why; it is recorded with your name")
     parser.add_argument("--json", action="store_true", help="as one JSON object on standard output")
 
 
 async def retention(context: Context, arguments: argparse.Namespace) -> int:
-    """The rules, what was deleted last, and how full the disks are."""
+    """The rules, what was deleted last, and how full the disks are; or the rules, applied now."""
+    if arguments.now:
+        return await _retention_now(context, arguments)
+    if arguments.reason:
+        raise CommandFailed("A reason belongs to: audit retention --now --reason TEXT", WRONG_USAGE)
     state: m.RetentionState = await context.api.call(methods.RETENTION, methods.Nothing())
     if arguments.json:
         context.output.out(json_line(state))
@@ -146,6 +152,27 @@ async def retention(context: Context, arguments: argparse.Namespace) -> int:
         )
     for disk in state.disks:
         context.output.out(f"{clean(disk.folder)}: {disk.percent} %\n")
+    return DONE
+
+
+async def _retention_now(context: Context, arguments: argparse.Namespace) -> int:
+    request = methods.RetentionRequest(dry=not arguments.reason, reason=arguments.reason)
+    run: m.RetentionRun = await context.api.call(methods.RETENTION_RUN, request)
+    if arguments.json:
+        context.output.out(json_line(run))
+        return DONE
+    if run.dry:
+        text = _(
+            "By the rules these would go now: {records} records of {sessions} sessions; {recordings} results and "
+            "screens ({bytes} bytes)."
+        )
+    else:
+        text = _("Deleted: {records} records of {sessions} sessions; {recordings} results and screens ({bytes} bytes).")
+    context.output.out(
+        text.format(records=run.records, sessions=run.sessions, recordings=run.recordings, bytes=run.bytes) + "\n"
+    )
+    if run.dry and (run.records or run.recordings):
+        context.output.err(_("Nothing is deleted yet: audit retention --now --reason TEXT deletes it.") + "\n")
     return DONE
 
 

@@ -297,6 +297,7 @@ _HANDLERS: dict[str, Handler] = {
     methods.LEGAL_HOLD_ADD.name: _on_parts(evidence.legal_hold_add),
     methods.LEGAL_HOLD_REMOVE.name: _on_parts(evidence.legal_hold_remove),
     methods.RETENTION.name: _on_parts(evidence.retention),
+    methods.RETENTION_RUN.name: _on_parts(evidence.retention_run),
     methods.BUNDLE.name: _on_parts(evidence.bundle),
     methods.BUNDLE_READ.name: _on_parts(evidence.read),
     methods.BUNDLE_REMOVE.name: _on_parts(evidence.remove),

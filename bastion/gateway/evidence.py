@@ -16,9 +16,11 @@ from bastion.api.refusals import Refused
 from bastion.api.reports import Report, ReportRequest
 from bastion.audit import legal_holds as holds
 from bastion.audit.bundle import BundleImpossible, BundleMaker, Wanted
-from bastion.audit.journal import now
+from bastion.audit.journal import JournalFailed, now
 from bastion.audit.records import Act
 from bastion.audit.report import report as reported
+from bastion.audit.retention import Stopped
+from bastion.audit.segments import JournalUnreadable
 from bastion.audit.storage import shown, usages
 from bastion.store import schema
 
@@ -162,6 +164,29 @@ async def retention(parts: Parts, _caller: Caller, _params: methods.Nothing) -> 
         records=settings.records, recordings=settings.recordings, screens=settings.screens,
         recordings_bytes=settings.recordings_bytes, alarm=settings.alarm, holds=count,
         deleted_at=None if found is None else found.at, rule="" if found is None else found.subject, disks=disks,
+    )  # fmt: skip
+
+
+async def retention_run(parts: Parts, caller: Caller, params: methods.RetentionRequest) -> m.RetentionRun:
+    """`audit.retention.run`: the order is on record before anything goes; what went, a tombstone says."""
+    if parts.housekeeping is None:
+        raise Refused("retention-failed", detail="this bastion does not serve")
+    reason = params.reason.strip()[:LONGEST_REASON]
+    if not params.dry:
+        if not reason:
+            raise Refused("evidence-reason")
+        act, detail = "retention-ordered", {"reason": reason}
+        await parts.record(
+            Act(at=now(), user=caller.person.name, source=caller.source, act=act, subject="", detail={**detail})
+        )
+        await parts.audit.settle()
+    try:
+        outcome = await (parts.housekeeping.foresee() if params.dry else parts.housekeeping.retain())
+    except (JournalFailed, JournalUnreadable, OSError, Stopped) as error:
+        raise Refused("retention-failed", detail=str(error) or "the bastion stops") from error
+    return m.RetentionRun(
+        dry=params.dry, records=outcome.records, sessions=outcome.sessions, recordings=outcome.recordings,
+        bytes=outcome.bytes,
     )  # fmt: skip
 
 
