@@ -67,6 +67,8 @@ class Known:
     returning: int = 0
     is_open: bool = False
     """It came as a value: its rows are there."""
+    counts: bool = False
+    """Its last execution with a text or binds of its own asked for the rows of each of its executions."""
     only_out: set[int] = field(default_factory=set)
     """Places of binds that were said to be of no use to the block: a client does not send them again."""
 
@@ -343,6 +345,9 @@ class Conversation:
         if function == 9:
             wire.send(b"\x09" + number(1) + number(0))
             return False
+        if function in (0x67, 0x68):
+            self._two_phases(function)
+            return True
         if function in (0x0E, 0x0F):
             self._session.end(commit=function == 0x0E)
             wire.send(self._status())
@@ -370,6 +375,40 @@ class Conversation:
             self._fail(OracleError(3115, "unsupported network datatype or representation"))
         return True
 
+    def _two_phases(self, function: int) -> None:
+        """A branch of a distributed transaction is begun, left, prepared or ended; what it did stays as it is."""
+        wire = self._wire
+        operation = wire.number()
+        wire.byte()
+        context = wire.number()
+        kind, first, second = wire.number(), wire.number(), wire.number()
+        wire.byte()
+        length = wire.number()
+        names = []
+        if function == 0x67:
+            wire.number()
+            wire.number()
+            wire.take(3)
+            for _ in range(2):
+                wire.byte()
+                names.append(wire.number())
+        else:
+            wire.number()
+            wire.number()
+            wire.byte()
+            wire.number()
+        wire.take(context)
+        branch = wire.take(length)[: first + second].decode()
+        if function == 0x67:
+            wire.number()
+            for size in names:
+                wire.take(size)
+            answer = b"\x08" + number(0) + number(3) + b"ctx"
+        else:
+            answer = b"\x08" + number({1: 2, 2: 3, 3: 1, 4: 5}[operation])
+        self._database.log.append((self._session.user, f"-- branch: {function:#x} {operation} {kind} {branch}"))
+        wire.send(answer + self._end())
+
     def _guarded(self, work) -> None:  # type: ignore[no-untyped-def]
         try:
             work()
@@ -388,6 +427,7 @@ class Conversation:
         elif known is None:
             raise OracleError(1001, "invalid cursor")
         known.binds = call.binds or known.binds
+        known.counts = call.counts_rows
         text = known.cursor.text
         known.returning = returned_binds(text)
         rows = []
@@ -440,7 +480,7 @@ class Conversation:
         rows = self._bind_rows(known, 1 if known.cursor.is_query else count, again=True) if known.binds else []
         prefetch = count if known.cursor.is_query else 0
         self._done(
-            cursor_id, known, rows, prefetch, described=False, commits=bool(more & 1),
+            cursor_id, known, rows, prefetch, described=False, commits=bool(more & 1), counts=known.counts,
             goes_on=bool(options & BATCH_ERRORS),
         )  # fmt: skip
 
