@@ -43,7 +43,9 @@ GROUPS = frozenset(
         "materialized views",
         "functions",
         "procedures",
+        "packages",
         "sequences",
+        "synonyms",
         "events",
         "indexes",
         "keys",
@@ -76,7 +78,7 @@ class CatalogNode:
     """A thing in the catalog.
 
     kind      schema, database; one of GROUPS; table, view, materialized view, foreign table, function, procedure,
-              aggregate, sequence, event; column, index, key, check, foreign key, reference, trigger
+              aggregate, package, sequence, synonym, event; column, index, key, check, foreign key, reference, trigger
     path      its name from the top; of a group, of what it belongs to. (kind, path, specific) is unique
     detail    shown after the name: a column's type, a routine's arguments
     leaf      there is nothing below

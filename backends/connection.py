@@ -268,7 +268,7 @@ class DatabaseConnection:
         """Asks the bastion to cancel what runs. Blocks; not on the connection's thread's statement. Never raises."""
         try:
             taken: bool = self._link.call_now(methods.SESSION_CANCEL, methods.ById(id=self.session))
-            return taken
+            return taken or self.backend.stop_fetching()
         except (Refused, LinkError) as error:
             log.info("cancel was not taken: %s", error)
             return False

@@ -95,6 +95,9 @@ _EXPLAIN_OPTION = re.compile(
     r"|format\s*=\s*\w+|for\s+(?:schema|database)\s+\w+|into\s+@\w+)",
     re.IGNORECASE,
 )
+_ORACLE_PLAN = re.compile(
+    r"\s*explain\s+plan\s+(?:set\s+statement_id\s*=\s*'[^']*'\s+)?(?:into\s+[\w.$#\"]+\s+)?for\b", re.IGNORECASE
+)
 _ANALYSES = re.compile(r"\banaly[sz]e\b(?!\s*(?:false|off|0)\b)", re.IGNORECASE)
 _ON_SERVER = re.compile(r"\bset\s+(?:global|persist|persist_only)\b|@@(?:global|persist)", re.IGNORECASE)
 
@@ -177,6 +180,9 @@ def explainable(text: str, engine: str) -> bool:
 
 def past_explain(text: str, engine: str) -> int:
     """Where the statement begins that an EXPLAIN is about; 0 for any other statement."""
+    if engine == "oracle":
+        plan = _ORACLE_PLAN.match(text)
+        return plan.end() if plan is not None else 0
     explains = _EXPLAIN.match(text) is not None and (first_word(text, engine) == "explain" or _explains(text, engine))
     return _past_explain(text)[0] if explains else 0
 

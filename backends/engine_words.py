@@ -28,7 +28,7 @@ class EngineWords:
 @cache
 def words_of(engine: str) -> EngineWords:
     """Those of `engine`; none of an engine that has no file."""
-    if engine not in ("postgresql", "mysql", "sqlserver"):
+    if engine not in ("postgresql", "mysql", "sqlserver", "oracle"):
         return EngineWords()
     data = tomllib.loads((FOLDER / f"{engine}.toml").read_text(encoding="utf-8"))
     return EngineWords(

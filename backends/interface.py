@@ -237,6 +237,14 @@ class Backend(ABC):
     def close(self) -> None:
         """Ends the connection; never raises."""
 
+    def stop_fetching(self) -> bool:
+        """Ends the result that is being read before its next rows are asked for; from any thread.
+
+        For a driver that asks for rows page by page: between two pages nothing runs that the bastion could cancel.
+        False where that is not so, or nothing is being read.
+        """
+        return False
+
     @abstractmethod
     def abandon(self) -> None:
         """Takes the way to the server away, from any thread, so that a running statement ends with an error."""

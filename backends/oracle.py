@@ -70,6 +70,7 @@ class OracleBackend(Backend):
         """A transaction was begun while autocommit is on."""
         self._listening = False
         """DBMS_OUTPUT is enabled."""
+        self._fetching = self._stopped = False
 
     def connect(self) -> ServerFacts:
         service = self._login.service or ("" if self._login.sid else self._login.catalog)
@@ -162,6 +163,10 @@ class OracleBackend(Backend):
         self._open_connection()
         return OracleCatalog(self._all_rows, self._limit_time)
 
+    def stop_fetching(self) -> bool:
+        self._stopped = self._fetching
+        return self._stopped
+
     def close(self) -> None:
         if self._connection is not None:
             try:
@@ -205,6 +210,7 @@ class OracleBackend(Backend):
     def _run(self, text: str) -> Iterator[Event]:
         connection = self._open_connection()
         cursor = None
+        self._stopped = False
         try:
             cursor = connection.cursor()
             cursor.arraysize = cursor.prefetchrows = CHUNK_ROWS
@@ -233,9 +239,15 @@ class OracleBackend(Backend):
         yield Started(columns)
         zones = [one.name for one in described if has_lost_zone(one)]
         count = 0
-        while rows := cursor.fetchmany(CHUNK_ROWS):
-            count += len(rows)
-            yield Rows([reader.row(row) for row in rows])
+        self._fetching = True
+        try:
+            while rows := cursor.fetchmany(CHUNK_ROWS):
+                count += len(rows)
+                yield Rows([reader.row(row) for row in rows])
+                if self._stopped:
+                    raise DatabaseError(_("The rest of the rows was not asked for."), cancelled=True)
+        finally:
+            self._fetching = False
         yield Finished("", count)
         if zones and count:
             told = _("The driver gives {columns} without the time zone.").format(columns=", ".join(zones))

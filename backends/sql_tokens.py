@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
+from .plsql_units import alternative_quote_end
 from .statements import after_comment, after_quoted
 
 _WORD = re.compile(r"[^\W\d][\w$#]*")
@@ -54,6 +55,10 @@ def tokens(text: str, engine: str) -> list[Token]:
     while position < length:
         if (match := _SPACE.match(text, position)) is not None:
             position = match.end()
+            continue
+        if engine == "oracle" and (end := alternative_quote_end(text, position)) is not None:
+            found.append(Token(TokenKind.STRING, text[position:end], position, end, open=text[end - 1] != "'"))
+            position = end
             continue
         if (match := _WORD.match(text, position)) is not None:
             word = match.group()

@@ -472,5 +472,5 @@ def _node(branch: Branch) -> CatalogNode:
     return branch.node
 
 
-DEFINED = frozenset({"function", "procedure", "aggregate", "sequence", "trigger", "event"})
+DEFINED = frozenset({"function", "procedure", "aggregate", "package", "sequence", "synonym", "trigger", "event"})
 """What has a definition of its own beside tables and views."""
