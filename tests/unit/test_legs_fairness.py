@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import os
 import socket
+import sys
+import termios
 import threading
 import time
 from collections import Counter
@@ -22,7 +25,9 @@ SENT = os.urandom(1 << 20) * 8
 class Slow:
     """Takes its time over each read, as a reader and a cipher do, so that the socket always has more."""
 
-    def __init__(self) -> None:
+    def __init__(self, ours: socket.socket) -> None:
+        self._ours = ours
+        self._taken = 0
         self.turn = 0
         self.read_in: list[int] = []
         self.bytes_in: Counter[int] = Counter()
@@ -34,7 +39,15 @@ class Slow:
         self.bytes_in[self.turn] += len(data)
         if len(data) >= LARGE_READ:
             self.read_in.append(self.turn)
-        time.sleep(0.001)
+        self._taken += len(data)
+        wanted = min(LARGE_READ, len(SENT) - self._taken)
+        end = time.monotonic() + 1
+        while self._waiting() < wanted and time.monotonic() < end:
+            time.sleep(0.001)
+
+    def _waiting(self) -> int:
+        """Bytes that have arrived and are not read."""
+        return int.from_bytes(fcntl.ioctl(self._ours, termios.FIONREAD, bytes(4)), sys.byteorder)
 
     def closed(self, side: Side) -> None:
         self.over.set_result(None)
@@ -48,7 +61,7 @@ async def read_all(ours: socket.socket) -> Slow:
     _, connection = await loop.create_connection(ServerConnection, sock=ours)
     leg = connection.leg
     assert isinstance(leg, Leg)
-    handler = Slow()
+    handler = Slow(ours)
 
     def tick() -> None:
         handler.turn += 1
@@ -67,6 +80,7 @@ async def read_all(ours: socket.socket) -> Slow:
 @pytest.mark.parametrize("at_once", [1 << 20, 20_000], ids=["as much as fits", "in small writes"])
 def test_one_large_read_a_turn_and_not_a_byte_is_lost(at_once: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * LARGE_READ)  # room for more than a large read
         theirs = socket.create_connection(listener.getsockname())
         ours, _ = listener.accept()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -82,9 +81,14 @@ class Other:
         self.written = b""
         self.recorded = b""
         self.exit: frames.Exit | None = None
+        self._reading: asyncio.Future[bool] | None = None
 
     async def read(self) -> bool:
         """Takes once what has come; False at the end."""
+        reading, self._reading = self._reading, None
+        return await (self._read() if reading is None else reading)
+
+    async def _read(self) -> bool:
         try:
             data = await asyncio.get_running_loop().sock_recv(self._sock, 65536)
         except ConnectionError:
@@ -116,13 +120,25 @@ class Other:
             raise AssertionError(f"{what!r} was not shown:\n{self.text}")
         return self.text
 
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Reads until it is so. Raises AssertionError with the screen."""
+        end = asyncio.get_running_loop().time() + LIMIT
+        while not true() and asyncio.get_running_loop().time() < end:
+            if await self._comes_within(0.05) and not await self.read():
+                break
+        assert true(), self.text
+
+    async def _comes_within(self, seconds: float) -> bool:
+        """Whether there is something to read. One that is given up could lose what it has taken: the next goes on."""
+        self._reading = self._reading or asyncio.ensure_future(self._read())
+        done, _ = await asyncio.wait({self._reading}, timeout=seconds)
+        return bool(done)
+
     async def until_quiet(self, seconds: float = 0.15) -> None:
         """Until nothing comes for a while."""
-        with contextlib.suppress(TimeoutError):
-            while True:
-                async with asyncio.timeout(seconds):
-                    if not await self.read():
-                        return
+        while await self._comes_within(seconds):
+            if not await self.read():
+                return
 
     async def send(self, kind: bytes, payload: bytes = b"") -> None:
         await asyncio.get_running_loop().sock_sendall(self._sock, frames.frame(kind, payload))
@@ -135,6 +151,8 @@ class Other:
         await asyncio.get_running_loop().sock_sendall(self._sock, frames.size_frame(columns, lines))
 
     def close(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
         self._sock.close()
 
 
