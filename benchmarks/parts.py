@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ from bastion.protocols.contract import Leg as Side
 from bastion.protocols.mysql.client_side import MysqlClientSide
 from bastion.protocols.mysql.exchange import Exchange as MysqlExchange
 from bastion.protocols.mysql.server_side import MysqlServerSide
+from bastion.protocols.oracle.client_side import OracleClientSide
+from bastion.protocols.oracle.codec import Dialect
+from bastion.protocols.oracle.exchange import Exchange as OracleExchange
+from bastion.protocols.oracle.server_side import OracleServerSide
 from bastion.protocols.postgres.client_side import PostgresClientSide
 from bastion.protocols.postgres.exchange import Exchange as PostgresExchange
 from bastion.protocols.postgres.server_side import PostgresServerSide
@@ -41,7 +46,9 @@ from bastion.sessions.legs import Leg
 from bastion.sessions.record import SessionRecord
 from bastion.sessions.relay import Relay
 from tests.protocols.mysql import packets as mysql
+from tests.protocols.oracle import messages as oracle
 from tests.protocols.tds import messages as tds
+from tests.servers.oracle.columns import encode_number
 
 from .processes import BenchmarkFailed
 from .program import main_of
@@ -109,6 +116,11 @@ def _tds() -> tuple[ClientSide, ServerSide]:
     return TdsClientSide(exchange), TdsServerSide(exchange)
 
 
+def _oracle() -> tuple[ClientSide, ServerSide]:
+    exchange = OracleExchange(Dialect(field_version=24, big_chunks=True))
+    return OracleClientSide(exchange), OracleServerSide(exchange)
+
+
 _DESCRIPTION = _message(b"T", b"\0\1abalance\0" + bytes(18))
 _ROW = _message(b"D", b"\0\1\0\0\0\4" + b"4711")
 _DONE = _message(b"C", b"SELECT 1\0")
@@ -136,7 +148,18 @@ def _tds_execution(number: int) -> bytes:
     return tds.rpc(tds.call(12, tds.integer(1), tds.integer(number, "@P1")))
 
 
+def _oracle_execution(number: int) -> bytes:
+    return oracle.data(oracle.again(2, 1, ((encode_number(Decimal(number)),),)))
+
+
 def _workloads() -> list[Workload]:
+    described, columns = oracle.described(("ABALANCE",), [(4711,)])
+    found = oracle.data(
+        described + oracle.rows_of(columns, [(4711,)]) + oracle.parameters()
+        + oracle.end(*oracle.NO_MORE, rows=1, cursor=3)
+    )  # fmt: skip
+    insert = oracle.execute("INSERT INTO t VALUES (:1)", binds=(2,), rows=((encode_number(Decimal(1)),),))
+    inserted = oracle.data(oracle.parameters() + oracle.end(rows=1, cursor=2))
     answers = Answers.made(1, 1)
     preparation = tds.call(
         11, tds.integer(None, output=True), tds.nvarchar("@P1 int"), tds.nvarchar(SELECT.format("@P1")), tds.integer(1)
@@ -158,6 +181,10 @@ def _workloads() -> list[Workload]:
         Workload("SQL Server batch", "sqlserver", _tds, lambda number: tds.batch(SELECT.format(number)), answers.point),
         Workload("SQL Server sp_execute", "sqlserver", _tds, _tds_execution, answers.executed,
                  (tds.rpc(preparation), answers.prepared)),
+        Workload("Oracle query", "oracle", _oracle,
+                 lambda number: oracle.data(oracle.execute(SELECT.format(number), query=True)), found),
+        Workload("Oracle executed again", "oracle", _oracle, _oracle_execution, inserted,
+                 (oracle.data(insert), inserted)),
     ]  # fmt: skip
 
 
@@ -169,6 +196,11 @@ def _streams() -> list[Stream]:
     formats = b"\0" + struct.pack(">H", 4) + bytes(8)
     # Sequence ids go round from 0 to 255, so 256 packets are a run that can be repeated; the first row's is 6.
     head = mysql.run(1, b"\x04", *[mysql.DEFINITION] * 4)
+    values: list[tuple[int | str | None, ...]] = [(4711, 1, 0, " " * 84)]
+    described, oracle_columns = oracle.described(("AID", "BID", "ABALANCE", "FILLER"), values)
+    oracle_rows = oracle.rows_of(oracle_columns, values)
+    oracle_row = oracle.rows_of(oracle_columns, values * 2)[len(oracle_rows) :]
+    oracle_head = oracle.data(described + oracle_rows)
     return [
         Stream("PostgreSQL rows", _postgres, (_simple(1), _DESCRIPTION), _message(b"D", row) * 600),
         Stream("PostgreSQL COPY out", _postgres, (_message(b"Q", b"COPY a TO STDOUT\0"), _message(b"H", formats)),
@@ -180,13 +212,15 @@ def _streams() -> list[Stream]:
                tds.packets(4, ROW * TDS_ROOM, status=0)),
         Stream("SQL Server bulk load", _tds, (tds.batch(BULK), tds.answer(tds.done())),
                tds.packets(7, ROW * TDS_ROOM, status=0), up=True),
+        Stream("Oracle rows", _oracle, (oracle.data(oracle.execute(ALL_ROWS, query=True)), oracle_head),
+               oracle.data(oracle_row * 80) * 20),
     ]  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------ what is measured
 
 
-ENGINES = {"PostgreSQL": "postgresql", "MySQL": "mysql", "SQL": "sqlserver"}
+ENGINES = {"PostgreSQL": "postgresql", "MySQL": "mysql", "SQL": "sqlserver", "Oracle": "oracle"}
 
 
 class _Nowhere:

@@ -34,7 +34,7 @@ def test_every_part_of_the_data_path_is_measured(tmp_path: Path, capsys: pytest.
         ("all", "µs a statement"),
         ("all", "MB/s"),
     }
-    assert len(rows) == 20
+    assert len(rows) == 25
     assert all(row["figure"] > 0 for row in rows if row["part"] != "readers")
     table = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert len(table) == len(rows) + 2
