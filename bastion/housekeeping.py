@@ -58,9 +58,9 @@ class Housekeeping:
         async with self._running:  # a thread is not cancelled: it ends at its next step
             pass
 
-    async def retain(self) -> Outcome:
+    async def retain(self, *, thorough: bool = False) -> Outcome:
         """Applies the rules once. Raises what `Retention.run` raises; Stopped where the bastion stops."""
-        return await self._at_work(Retention.run)
+        return await self._at_work(lambda retention: retention.run(thorough=thorough))
 
     async def foresee(self) -> Outcome:
         """What `retain` would delete now; nothing is. Raises the same."""

@@ -35,6 +35,7 @@ from .audit_export import export_listing
 from .audit_filters import FiltersDialog
 from .audit_form import FormDialog
 from .audit_listing import SessionListing, StatementListing
+from .audit_report import report
 from .audit_statement import StatementDialog
 from .audit_words import count_words, nothing_words
 from .replay import ReplayRequest, open_replay
@@ -91,6 +92,7 @@ class AuditScreen(Page):
         Binding("e", "export", mark("Export")),
         Binding("w", "watch", mark("Watch")),
         Binding("v", "evidence", mark("Session as evidence"), show=False),
+        Binding("i", "report", mark("Report"), show=False),
         Binding("l", "live", mark("Live only / all")),
         Binding("f4", "form", mark("Filter as a form"), show=False),
         Binding("backspace", "earlier", mark("The filter before"), show=False),
@@ -306,6 +308,11 @@ class AuditScreen(Page):
         if id:
             await bundle_session(self.workstation, id)
 
+    @work(exclusive=True, group="dialog")
+    async def action_report(self) -> None:
+        """Of the person, the database and the period of the filter, as a page that prints."""
+        await report(self.workstation, self._line, *self._now())
+
     def action_other_tab(self) -> None:
         """The same filter over the other kind of entries."""
         self._search(self._line, "statements" if self._tab == "sessions" else "sessions")
@@ -450,6 +457,8 @@ class AuditScreen(Page):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         session, statement = (self.chosen_session, self.chosen_statement) if self.is_mounted else (None, None)
+        if action == "report":
+            return self.workstation.has_role("auditor", "administrator")
         if action == "evidence":
             return self.workstation.has_role("auditor") and (session is not None or statement is not None)
         if action in ("end", "cancel", "watch"):

@@ -338,10 +338,10 @@ LEGAL_HOLDS = Method("legal-hold.list", Nothing, list[m.LegalHold], AUDITOR)
 LEGAL_HOLD_ADD = Method("legal-hold.add", ById, m.LegalHold, AUDITOR)
 LEGAL_HOLD_REMOVE = Method("legal-hold.remove", ById, m.LegalHold, AUDITOR)
 """Sessions that retention leaves alone. Each hold and each release is on record with its reason."""
-REPORT = Method("audit.report", reports.ReportRequest, reports.Report, AUDITOR)
+REPORT = Method("audit.report", reports.ReportRequest, reports.Report, AUDITOR, patience=600.0)
 """Figures over the record, with what proves it. On record."""
 RETENTION = Method("audit.retention", Nothing, m.RetentionState, AUDITOR)
-RETENTION_RUN = Method("audit.retention.run", RetentionRequest, m.RetentionRun, AUDITOR)
+RETENTION_RUN = Method("audit.retention.run", RetentionRequest, m.RetentionRun, AUDITOR, patience=600.0)
 """The declared rules, applied now instead of with the next turn. A run that deletes is on record with its reason."""
 CA = Method("ca.show", Nothing, m.Certificate)
 APPLY = Method("state.apply", ApplyRequest, m.Applied, ADMINISTRATOR)

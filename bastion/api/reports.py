@@ -6,7 +6,10 @@ from .messages import Message, Proof
 
 
 class ReportRequest(Message):
-    """Of whom, in what, from when until before when (RFC 3339). prove: the record is verified too, all of it."""
+    """Of whom, in what, from when until before when (RFC 3339, or a period before now: `30d`).
+
+    prove: the record is verified too, all of it.
+    """
 
     since: str
     until: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,10 +10,10 @@ import sqlalchemy as sa
 from bastion.api.refusals import Refused
 from bastion.api.reports import Report, ReportAct, ReportCount, ReportRequest, ReportStatement
 from bastion.store import schema
-from bastion.store.moments import to_text
 
 from .long_texts import statements_with_texts, whole_text
 from .rows import storable
+from .search_conditions import moment
 from .words import tables_of
 
 DEFINITIONS = ("create", "alter", "drop", "truncate", "rename", "grant", "revoke", "comment", "reindex", "analyze")
@@ -32,7 +31,7 @@ _TEXT_READ = 64 * 1024
 
 def report(wanted: ReportRequest, made_by: str, made_at: str, node: str) -> Callable[[sa.Connection], Report]:
     """The figures, as work for the store. Raises Refused for a period that is none."""
-    since, until = _moment(wanted.since), _moment(wanted.until)
+    since, until = _moment(wanted.since, "since"), _moment(wanted.until, "until")
     if since >= until:
         raise Refused("invalid-params", method="audit.report", detail="since is not before until")
 
@@ -189,10 +188,5 @@ class _Report:
         return [ReportAct(act=row[0], user=row[1], count=row[2]) for row in self._connection.execute(query)]
 
 
-def _moment(text: str) -> str:
-    try:
-        return to_text(datetime.fromisoformat(text))
-    except (ValueError, OverflowError):
-        raise Refused(
-            "invalid-params", method="audit.report", detail="a time is not one with a zone (RFC 3339)"
-        ) from None
+def _moment(text: str, field: str) -> str:
+    return moment(text, field, "audit.report") or ""

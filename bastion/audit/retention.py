@@ -157,8 +157,12 @@ class Retention:
         self._looked = False
         self._done_to = 0
 
-    def run(self) -> Outcome:
-        """Completes what was begun, and applies the rules once. Raises Stopped, JournalFailed, OSError, the store's."""
+    def run(self, *, thorough: bool = False) -> Outcome:
+        """Completes what was begun, and applies the rules once. Raises Stopped, JournalFailed, OSError, the store's.
+
+        thorough: what an earlier run left is looked through again, also where nothing has become old since: what was on
+        hold then and is released goes at once, and not with the next segment.
+        """
         outcome = Outcome()
         self.resume()
         for rule, recordings in self._due_recordings().items():
@@ -168,22 +172,20 @@ class Retention:
         if self.rules.records:
             if self._segment_is_old():
                 self._journal.begin_segment()
-            self._delete_records(outcome)
+            self._delete_records(outcome, thorough=thorough)
         return outcome
 
     def foresee(self) -> Outcome:
-        """What `run` would delete now; nothing is deleted or begun. Raises the same."""
+        """What a thorough `run` would delete now; nothing is deleted or begun. Raises the same."""
         outcome = Outcome()
         sizes: dict[str, int] = {}
         for recordings in self._due_recordings().values():
             sizes.update(recordings)
         if self.rules.records:
-            found = self._due_records(LEFT_ALONE - 1 if self._segment_is_old() else LEFT_ALONE)
+            found = self._due_records(LEFT_ALONE - 1 if self._segment_is_old() else LEFT_ALONE, thorough=True)
             if found is not None:
                 outcome.records, outcome.sessions = found.records, len(found.sessions)
-                for id in found.recordings:
-                    with contextlib.suppress(FileNotFoundError):  # most sessions have none
-                        sizes[id] = path_of(self._recordings, id).stat().st_size
+                sizes |= self._sizes(found.recordings)
         outcome.recordings, outcome.bytes = len(sizes), sum(sizes.values())
         return outcome
 
@@ -269,7 +271,7 @@ class Retention:
             line = Line.parse(file.readline())
         return line is not None and line.shown and _moment(line) < self._clock() - self._segment_age
 
-    def _due_records(self, left_alone: int) -> Found | None:
+    def _due_records(self, left_alone: int, *, thorough: bool) -> Found | None:
         """What goes of the segments but the last ones; None where nothing has become old since the last look."""
         cutoff = self._cutoff(self.rules.records)
         folder = self._journal.folder
@@ -285,7 +287,7 @@ class Retention:
         if not old:
             return None
         before = self._last_deletion_ranges()
-        if self._done_to >= old[-1][1] or (before and before[-1].last >= old[-1][1]):
+        if not thorough and (self._done_to >= old[-1][1] or (before and before[-1].last >= old[-1][1])):
             return None  # all of it was looked at, and nothing has become old since
         held = self._store.read_now(deleted_rows.held)
         keeping = Keeping([(segment.path, last) for segment, last in old], held, self.pace.step)
@@ -293,8 +295,8 @@ class Retention:
         self._done_to = old[-1][1]
         return found if found.records else None
 
-    def _delete_records(self, outcome: Outcome) -> None:
-        found = self._due_records(LEFT_ALONE)
+    def _delete_records(self, outcome: Outcome, *, thorough: bool) -> None:
+        found = self._due_records(LEFT_ALONE, thorough=thorough)
         if found is None:
             return
         cutoff, folder = self._cutoff(self.rules.records), self._journal.folder
@@ -307,10 +309,21 @@ class Retention:
         sync_folder(folder)
         rule = f"records older than {self.rules.records} days"
         ids = sha256("".join(f"{id}\n" for id in sorted(found.sessions)).encode()).hexdigest()
+        sizes = self._sizes(found.recordings)
         self._announce(plan, rule, cutoff, found.ranges, records=found.records, sessions=len(found.sessions), ids=ids)
         self._carry_out(plan)
         outcome.records += found.records
         outcome.sessions += len(found.sessions)
+        outcome.recordings += len(sizes)
+        outcome.bytes += sum(sizes.values())
+
+    def _sizes(self, ids: list[str]) -> dict[str, int]:
+        """Of those recordings that are there."""
+        sizes = {}
+        for id in ids:
+            with contextlib.suppress(FileNotFoundError):  # most sessions have none
+                sizes[id] = path_of(self._recordings, id).stat().st_size
+        return sizes
 
     # ------------------------------------------------------------------------------------------------- one step a time
 

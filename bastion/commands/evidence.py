@@ -228,7 +228,7 @@ def report_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def report(context: Context, arguments: argparse.Namespace) -> int:
     """A page that prints."""
-    from .report_page import page
+    from bastion.api.report_page import page
 
     if arguments.output is not None and context.place is Place.EXEC:
         raise CommandFailed("Leave --output out here: audit report … > report.html", WRONG_USAGE)

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from bastion.api.plain_text import clean as clean
+
 from .words import Output
 
 CELL = 200
@@ -17,17 +19,6 @@ CELL = 200
 def json_line(value: Any) -> str:
     """One object as a line."""
     return msgspec.json.encode(value).decode() + "\n"
-
-
-def clean(text: str) -> str:
-    """`text` for a terminal: no control characters, so that no database, client or name can drive the reader's."""
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else _visible(character) for character in text)
-
-
-def _visible(character: str) -> str:
-    return " " if character in "\n\t\r" else "\N{REPLACEMENT CHARACTER}"
 
 
 def width(text: str) -> int:

@@ -6,6 +6,8 @@ import argparse
 import re
 from datetime import UTC, datetime, timedelta
 
+from bastion.api.plain_text import shown_duration as shown_duration
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _PERIOD = re.compile(r"(?:[0-9]+[smhd])+")
 
@@ -46,15 +48,6 @@ def shown_moment(text: str | None) -> str:
     except ValueError:
         return text
     return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def shown_duration(milliseconds: float | None) -> str:
-    """A duration for people; empty for None."""
-    if milliseconds is None:
-        return ""
-    if milliseconds < 1000:
-        return f"{milliseconds:.1f} ms"
-    return f"{milliseconds / 1000:.1f} s"
 
 
 def limit(text: str) -> int:

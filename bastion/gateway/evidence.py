@@ -181,7 +181,7 @@ async def retention_run(parts: Parts, caller: Caller, params: methods.RetentionR
         )
         await parts.audit.settle()
     try:
-        outcome = await (parts.housekeeping.foresee() if params.dry else parts.housekeeping.retain())
+        outcome = await (parts.housekeeping.foresee() if params.dry else parts.housekeeping.retain(thorough=True))
     except (JournalFailed, JournalUnreadable, OSError, Stopped) as error:
         raise Refused("retention-failed", detail=str(error) or "the bastion stops") from error
     return m.RetentionRun(

@@ -16,7 +16,7 @@ from bastion.audit.audit import Audit
 from bastion.audit.records import Act, StatementRefused
 from bastion.audit.report import report
 from bastion.audit.verify import verify
-from bastion.commands.report_page import page
+from bastion.api.report_page import page
 from bastion.store.store import Store
 
 from .journal_samples import AT, closed, done, logged_in, open_journal, opened, sent

@@ -9,12 +9,10 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from bastion.api import language
-from bastion.api.language import translate as _
-from bastion.api.reports import Report, ReportCount, ReportStatement
-
-from .printing import clean
-from .values import shown_duration
+from . import language
+from .language import translate as _
+from .plain_text import clean, shown_duration
+from .reports import Report, ReportCount, ReportStatement
 
 STYLE = """
 @page { size: A4; margin: 16mm 14mm 18mm;
