@@ -88,6 +88,9 @@ EXCUSES: dict[str, Excuse] = {
         lambda: not _can_install(),
     ),
     "no-node-drivers": Excuse("the drivers for Node.js could not be fetched: `make test` does it", lambda: False),
+    "no-oracledb-suite": Excuse(
+        "python-oracledb's own tests are not here: tests/drivers/prepare_python_oracledb fetches them", lambda: True
+    ),
     "no-freetds": Excuse("FreeTDS's programs are not on this machine: install freetds-bin", lambda: not _can_install()),
     "no-jtds": Excuse("jTDS is not on this machine: install libjtds-java", lambda: not _can_install()),
     "no-microsoft-odbc": Excuse(

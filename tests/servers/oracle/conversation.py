@@ -246,8 +246,8 @@ class Conversation:
             return False
         self._session = Session(self._database, user)
         answers = [
-            ("AUTH_VERSION_NO", str(self._manners.release)), ("AUTH_VERSION_STRING", "- Test double"), ("AUTH_SESSION_ID", "41"),
-            ("AUTH_SERIAL_NUM", "7"), ("AUTH_SC_SERVICE_NAME", "FREEPDB1"), ("AUTH_MAX_OPEN_CURSORS", "300"),
+            ("AUTH_VERSION_NO", str(self._manners.release)), ("AUTH_VERSION_STRING", "- Test double"),
+            ("AUTH_SESSION_ID", "41"), ("AUTH_SERIAL_NUM", "7"), ("AUTH_SC_SERVICE_NAME", "FREEPDB1"), ("AUTH_MAX_OPEN_CURSORS", "300"),
             ("AUTH_MAX_IDEN_LENGTH", "128"), ("AUTH_SVR_RESPONSE", proof),
         ]  # fmt: skip
         body = b"".join(counted(name.encode()) + counted(value.encode()) + number(0) for name, value in answers)
@@ -405,7 +405,7 @@ class Conversation:
                 wire.take(size)
             answer = b"\x08" + number(0) + number(3) + b"ctx"
         else:
-            answer = b"\x08" + number({1: 2, 2: 3, 3: 1, 4: 5}[operation])
+            answer = b"\x08" + number({1: 5, 2: 3, 3: 1, 4: 5}[operation])
         self._database.log.append((self._session.user, f"-- branch: {function:#x} {operation} {kind} {branch}"))
         wire.send(answer + self._end())
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from . import extras
 from .blocks import Given, bind_names, run_block
 from .columns import Bind, Column, Declared, Value, columns_of
+from .functions import add_functions, type_of_expression
 
 START_UP = {
     "select banner from v$version": ("Oracle Database 23ai (test double)",),
@@ -87,9 +88,17 @@ class Session:
         self.connection.execute("PRAGMA journal_mode = WAL")
         self.connection.create_function("SYSDATE_", 0, lambda: datetime.now(UTC).isoformat(" ", "seconds")[:19])
         self.connection.create_function("FAILING_AT", 2, _failing_at)
+        add_functions(self.connection, self._context)
         self.stop = threading.Event()
         self.in_transaction = False
         self.schema_changed = False
+
+    def _context(self, _space: str, name: str) -> Value:
+        known: dict[str, Value] = {
+            "current_schema": self.schema, "current_user": self.user, "session_user": self.user, "sid": "41",
+            "service_name": "FREEPDB1", "db_name": "FREEPDB1", "instance_name": "double", "language": "AMERICAN",
+        }  # fmt: skip
+        return known.get(name.lower())
 
     def close(self) -> None:
         self.connection.close()
@@ -191,7 +200,7 @@ class Session:
         for table in re.findall(r"\b(?:FROM|JOIN)\s+(?:\w+\.)?(\w+)", text, re.I):
             for row in self.connection.execute(f"PRAGMA table_info({table})").fetchall():
                 types.setdefault(row[1].upper(), Declared(row[2], bool(row[3] or row[5])))
-        return [types.get(name.upper(), Declared("")) for name in names]
+        return [types.get(name.upper(), Declared(type_of_expression(name))) for name in names]
 
 
 _QUESTIONS = re.compile(r"'[^']*\?[^']*'")
@@ -208,14 +217,28 @@ def is_block(text: str) -> bool:
     return re.match(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(BEGIN|DECLARE)\b", text, re.I | re.S) is not None
 
 
+_LONG_TYPES = re.compile(
+    r"\btimestamp\s*(?:\(\d+\))?\s+with\s+(?:local\s+)?time\s+zone\b"
+    r"|\binterval\s+(?:year|day)\s*(?:\(\d+\))?\s+to\s+(?:month|second)\b(?:\s*\(\d+\))?", re.I,
+)  # fmt: skip
+
+
+def types_in_quotes(text: str) -> str:
+    """A definition of tables: SQLite takes types of several words with an argument between them only so."""
+    return _LONG_TYPES.sub(lambda found: f'"{found[0]}"', text)
+
+
 def _translated(text: str, session: Session) -> str:
+    if re.match(r"\s*CREATE\b", text, re.I):
+        return types_in_quotes(text)
     known = START_UP.get(" ".join(text.lower().split()))
     if known:
         value = {"@user": session.user, "@schema": session.schema}.get(known[0], known[0])
         return f"SELECT '{value}' AS value"
     text = re.sub(r":\s*(?:\"[^\"]+\"|[\w$#]+)", "?", _outside_quotes(text))
     text = re.sub(r"\s+FROM\s+(SYS\.)?DUAL\b", "", text, flags=re.I)
-    text = re.sub(r"\bSYSDATE\b", "SYSDATE_()", text, flags=re.I)
+    text = re.sub(r"\b(SYSDATE|SYSTIMESTAMP)\b", r"\1_()", text, flags=re.I)
+    text = re.sub(r"\b(?:utl_raw|dbms_lob)\.(\w+)", r"\1", text, flags=re.I)
     text = re.sub(r"\bFETCH\s+(?:FIRST|NEXT)\s+(\d+)\s+ROWS?\s+ONLY", r"LIMIT \1", text, flags=re.I)
     text = re.sub(r"^TRUNCATE\s+TABLE", "DELETE FROM", text, flags=re.I)
     numbers = re.search(r"\bLEVEL\b(.*?)\bCONNECT\s+BY\s+LEVEL\s*<=\s*(\d+|\?)", text, re.I | re.S)
