@@ -54,7 +54,7 @@ def read(rows: Sequence[Row]) -> Plan:
         raise PlanUnreadable("The server gave no plan for this statement.")
     root = _node(top, 1.0, 0)
     notes = (("Optimizer", top.row[16]),) if top.row[16] else ()
-    return Plan(root, False, "cost", notes, "\n".join(_lines(top, 0)))
+    return Plan(root, False, "cost", notes, "\n".join(_lines(top, 0)), measurable=False)
 
 
 def _node(step: _Step, times: float, depth: int) -> PlanNode:

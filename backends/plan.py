@@ -76,6 +76,7 @@ class Plan:
     unit       what `PlanNode.work` counts: `ms`, `cost`, or `rows` where the engine tells neither
     notes      what the engine says of the whole: planning and execution time, triggers, compilation
     text       the engine's own form
+    measurable the statement can be run for its plan
     """
 
     root: PlanNode
@@ -83,6 +84,7 @@ class Plan:
     unit: str
     notes: tuple[tuple[str, str], ...] = ()
     text: str = field(default="", repr=False)
+    measurable: bool = True
 
     def share(self, node: PlanNode) -> float | None:
         """The part of the whole that `node` alone takes, 0 to 1."""

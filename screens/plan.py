@@ -78,7 +78,7 @@ class PlanDialog(Dialog[bool]):
         self.query_one("#heading", Static).update(self.query_one(PlanTree).heading())
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return not self._plan.measured if action == "measure" else True
+        return (not self._plan.measured and self._plan.measurable) if action == "measure" else True
 
     @on(Tree.NodeHighlighted)
     def _highlighted(self, event: Tree.NodeHighlighted[PlanNode]) -> None:

@@ -173,7 +173,7 @@ def test_a_plan_is_the_tree_of_its_rows() -> None:
         ("TABLE ACCESS FULL", "HR.EMP as E", 10.0, 3.0), ("INDEX RANGE SCAN", "HR.DEPT_PK as E", 1.0, 100.0),
     ]  # fmt: skip
     assert plan.root.children[0].children[1].details[0] == ("access", '"A"=1')
-    assert (plan.notes, plan.unit, plan.measured) == ((("Optimizer", "ALL_ROWS"),), "cost", False)
+    assert (plan.notes, plan.unit, plan.measurable) == ((("Optimizer", "ALL_ROWS"),), "cost", False)
     assert "statement_id = 'mark'" in reading("mark")
     with pytest.raises(PlanUnreadable):
         read([])
