@@ -79,6 +79,10 @@ _SESSION_SETTINGS = re.compile(
 
 LOST = Refusal("database-unreachable", "The database closed the connection during login. Try again later.")
 PRIVILEGED = Refusal("privileged-login", "Logins AS SYSDBA, SYSOPER and the like do not pass the bastion.")
+POOLED = Refusal(
+    "server-pool",
+    "Sessions from a pool of the server (DRCP, SERVER=POOLED) do not pass the bastion. Ask for a dedicated server.",
+)
 NO_USER = Refusal(
     "integrated-login",
     "Logins without a user name (operating system, Kerberos, wallet) do not pass the bastion. Give a user name; the "
@@ -203,6 +207,8 @@ class _Attempt:
         request = self.request
         if theirs.value("COMMAND"):
             raise LoginRefused(Refusal("not-a-session", "Commands to the listener do not pass the bastion."))
+        if theirs.value("SERVER").upper() == "POOLED":
+            raise LoginRefused(POOLED)
         for ours, asked in ((request.service, theirs.service), (request.sid, theirs.sid)):
             if ours and asked and ours.lower() != asked.lower():
                 raise LoginRefused(_other_service(asked, ours))
@@ -411,6 +417,12 @@ def _behind_piggyback(reader: Reader, position: int) -> int:
 
 def _challenge(asked: AuthMessage) -> o5.Challenge:
     verifier = asked.pairs["AUTH_VFR_DATA"].flags if "AUTH_VFR_DATA" in asked.pairs else 0
+    if verifier not in o5.KNOWN:
+        sentence = (
+            f"The database has a verifier of kind {verifier:#06x} for the account, not that of 11g or 12c: the "
+            "bastion does not use it. Set the account's password anew on the database, so that it gets a newer one."
+        )
+        raise LoginRefused(Refusal("verifier-not-supported", sentence))
     try:
         return o5.Challenge.of(asked.values(), verifier)
     except Malformed as error:

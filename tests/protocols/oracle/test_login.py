@@ -147,6 +147,7 @@ def test_a_listener_that_wants_the_same_again_and_one_that_sends_on() -> None:
 @pytest.mark.parametrize(("descriptor", "code"), [
     (SERVICE.replace("orders", "other"), "database-name-not-allowed"),
     ("(DESCRIPTION=(CONNECT_DATA=(COMMAND=status)))", "not-a-session"),
+    (SERVICE.replace("(CID=", "(SERVER=pooled)(CID="), "server-pool"),
 ])  # fmt: skip
 def test_what_a_client_may_not_ask_a_listener_for(descriptor: str, code: str) -> None:
     driven = Driven(asked(), [connect(descriptor)], [])

@@ -84,6 +84,24 @@ def test_a_hosted_account_without_a_token_is_nobody_s() -> None:
     assert b"\3\x76" not in driven.sent[Leg.SERVER]
 
 
+def test_an_account_with_an_old_verifier_only_is_told_so() -> None:
+    start = [connect(), m.data(PROTOCOL), m.data(TYPES)]
+    pairs = ((b"AUTH_SESSKEY", b"AB" * 16, 0), (b"AUTH_VFR_DATA", b"", 0x939))
+    challenge = (
+        b"\x08"
+        + number(len(pairs))
+        + b"".join(counted(name) + counted(value) + number(flags) for name, value, flags in pairs)
+    )
+    driven = Driven(
+        asked(),
+        [*start, m.data(login_call())],
+        [accept(), m.data(ANSWER), m.data(TYPES_ANSWER), m.data(challenge + m.end())],
+    )
+    assert isinstance(driven.result, LoginEnded)
+    assert driven.result.error.startswith("verifier-not-supported: The database has a verifier of kind 0x0939")
+    assert b"Set the account's password anew" in driven.sent[Leg.CLIENT]
+
+
 def test_a_message_of_a_login_in_crumbs_is_not_read_for_ever() -> None:
     crumbs = m.cut(login_call(0x76, ((b"AUTH_MACHINE", b"x" * 250), (b"AUTH_PID", b"x" * 250))), 1)
     start = [connect(), m.data(PROTOCOL), m.data(TYPES)]
