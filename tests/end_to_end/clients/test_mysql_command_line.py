@@ -172,6 +172,7 @@ def test_ctrl_c(mysql: Place, name: str) -> None:
     terminal.expect_exact("ready> ")
     terminal.sendline("quit")
     terminal.expect(pexpect.EOF)
+    terminal.wait()  # closing alone gives up after a tenth of a second
     terminal.close()
     first, second = mysql.sessions(count=2)
     assert mysql.record(first, begin="")[-2:] == [mysql.interrupted, done("SELECT 40 + 2", 1)]

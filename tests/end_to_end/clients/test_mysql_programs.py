@@ -108,6 +108,7 @@ def test_mycli_is_interrupted(mysql: Place, tmp_path: Path) -> None:
     terminal.expect("│ +42 │")
     terminal.send("\x04")
     terminal.expect(pexpect.EOF)
+    terminal.wait()  # closing alone gives up after a tenth of a second
     terminal.close()
 
     def over(sessions: list[dict[str, Any]]) -> list[dict[str, Any]] | None:

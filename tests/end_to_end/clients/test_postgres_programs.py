@@ -55,6 +55,7 @@ def test_psql_18_with_what_is_new_in_its_protocol(postgres: Place) -> None:
     terminal.expect_exact("\r\nbc\r\n")
     terminal.sendline("\\q")
     terminal.expect(pexpect.EOF)
+    terminal.wait()  # closing alone gives up after a tenth of a second
     terminal.close()
     assert postgres.record(postgres.session(cancels=1)) == [
         cancelled("SELECT pg_sleep(64);"),
@@ -152,6 +153,7 @@ def test_pgcli(postgres: Place, tmp_path: Path) -> None:
     assert postgres.server.running("pg_sleep(65)") == []
     terminal.sendline("\\q")
     terminal.expect(pexpect.EOF)
+    terminal.wait()  # closing alone gives up after a tenth of a second
     terminal.close()
     sessions = postgres.sessions(2, cancels=1)
     assert {each["client"] for each in sessions} == {"pgcli"}

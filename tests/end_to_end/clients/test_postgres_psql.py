@@ -138,6 +138,7 @@ def test_cancel(postgres: Place) -> None:
     terminal.expect_exact("\r\n42\r\n")
     terminal.sendline("\\q")
     terminal.expect(pexpect.EOF)
+    terminal.wait()  # closing alone gives up after a tenth of a second
     terminal.close()
     assert postgres.record(postgres.session(cancels=1)) == [
         cancelled("SELECT pg_sleep(62);"),
