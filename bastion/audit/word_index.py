@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from bastion.api import messages as m
 from bastion.store import schema
 
-from .beginnings import terms_beginning
+from .beginnings import beginning, terms_beginning
 from .periods import period_terms
 from .words import mark, tables_of, terms_of, terms_wanted
 
@@ -299,7 +299,7 @@ def matching(connection: sa.Connection, wanted: Wanted) -> sa.TextClause:
     for begin in sorted(wanted.begins):
         terms = terms_beginning(connection, begin)
         if terms is None:
-            parts.append(f'"{begin}" *')
+            parts.append(beginning(begin))
         else:
             one_of.append(tuple(terms) or (begin,))
     parts += ['("' + '" OR "'.join(terms) + '")' for terms in one_of]

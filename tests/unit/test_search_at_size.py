@@ -36,6 +36,8 @@ FILTERS: list[dict[str, Any]] = [
     {},
     {"words": ["orders"], "newest": True},
     {"words": ["user1"]},
+    {"words": ["user"], "newest": True},
+    {"words": ["user", "login"], "database": "db3"},
     {"words": ["*rder"], "user": "user3"},
     {"words": ["订单"], "newest": True},
     {"words": ["orders", "c"]},
