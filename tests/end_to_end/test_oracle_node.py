@@ -48,6 +48,7 @@ ANSWERS = [
 INSERTED = "insert into node_items (id, name, at) values (:id, :name, :at)"
 MANY = "insert into node_items (id, name) values (:1, :2)"
 SLEEP = "begin dbms_session.sleep(200); end;"
+TWICE = "ORA-00001: unique constraint violated (UNIQUE constraint failed: node_items.id)"
 CANCELLED = "ORA-01013: user requested cancel of current operation"
 FAILING = "select failing_at(level, 350) as n from dual connect by level <= 1000"
 RETURNED = "update node_items set name = :name where id = :id returning id, name into :changed, :called"
@@ -64,11 +65,12 @@ RECORD = [
     ("select", "select * from nothing_here", None, 0, "failed",
      'ORA-00942: table or view "NOTHING_HERE" does not exist'),
     ("insert", INSERTED, ["1", "again", None], 0, "failed",
-     "ORA-00001: unique constraint violated (UNIQUE constraint failed: node_items.id)"),
+     TWICE),
     ("select", FAILING, None, 348, "failed", "ORA-01722: unable to convert string value to a number"),
     ("begin", "begin :doubled := :given * 2; end;", [None, "21"], 0, "done", None),
     ("update", RETURNED, ["vier", "4"], 1, "done", None),
-    ("insert", MANY, ["1", "again", "5", "fünf", "4", "again"], 1, "failed", "ORA-24381: error(s) in array DML"),
+    ("insert", MANY, ["1", "again", "5", "fünf", "4", "again"], 1, "failed",
+     f"ORA-24381: error(s) in array DML; of execution 1: {TWICE}; of execution 3: {TWICE}"),
     ("begin", "begin raise_application_error(-20001, 'as asked'); end;", None, 0, "failed",
      "ORA-20001: as asked\nORA-06512: at line 1"),
     ("update", "update node_items set note = :note, data = :data where id = 1", ["n" * 5000, "0x00ff07"], 1, "done",

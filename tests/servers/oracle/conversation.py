@@ -516,9 +516,7 @@ class Conversation:
         count = len(known.binds)
         parts = [b"\x0b\0", number(count % 256), number(count // 256), number(1), number(0), number(0), number(0)]
         known.only_out = set(places) if known.returning else assigned_binds(known.cursor.text) & set(places)
-        parts.append(
-            bytes(16 if place in known.only_out else 48 if place in places else 32 for place in range(count))
-        )
+        parts.append(bytes(16 if place in known.only_out else 48 if place in places else 32 for place in range(count)))
         for each in outcome.out:
             parts.append(b"\x07" + b"".join(self._out_value(known.binds[place], each.get(place)) for place in places))
         for returned in outcome.returned:
