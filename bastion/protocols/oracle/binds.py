@@ -83,10 +83,11 @@ class BindRows:
     def __init__(self, kinds: tuple[Described, ...], left: int, order: Sequence[int] | None = None) -> None:
         self._kinds = kinds
         self._order = tuple(range(len(kinds))) if order is None else tuple(order)
+        self._moved = order is not None
         self.left = left
         self._room = BINDS_LIMIT
         self._unkept = self._unkept_bytes = 0
-        self._digest = hashlib.sha256()
+        self._digest: Any = None
 
     def read(self, reader: Reader) -> tuple[Bind, ...]:
         """What is recorded of the next row. Raises Short (nothing has changed then) and Malformed."""
@@ -106,8 +107,7 @@ class BindRows:
                 self._null(place, kept)
             elif self._room <= 0:
                 self._unkept += 1
-                self._unkept_bytes += len(value)
-                self._digest.update(value if isinstance(value, bytes) else _encoded(value))
+                self._pass_over(value if isinstance(value, bytes) else _encoded(value))
             elif isinstance(value, bytes):
                 self._keep(place, _bounded(reader.dialect, kinds[place], value), kept)
             else:
@@ -127,8 +127,7 @@ class BindRows:
                     self._null(place, kept)
                 elif self._room <= 0:
                     self._unkept += 1
-                    self._unkept_bytes += len(value)
-                    self._digest.update(_encoded(value))
+                    self._pass_over(_encoded(value))
                 else:
                     self._keep(place, value, kept)
             elif self._room <= 0:
@@ -143,6 +142,8 @@ class BindRows:
         return self._row(kept)
 
     def _pass_over(self, data: bytes) -> None:
+        if self._digest is None:
+            self._digest = hashlib.sha256()
         self._unkept_bytes += len(data)
         self._digest.update(data)
 
@@ -160,11 +161,13 @@ class BindRows:
     def _row(self, kept: list[tuple[int, Bind]]) -> tuple[Bind, ...]:
         """The row is over: its values in the order of their places."""
         self.left -= 1
-        kept.sort(key=_place)
+        if len(kept) > 1 and self._moved:
+            kept.sort(key=_place)
         values = [value for _, value in kept]
         if not self.left and self._unkept:
             said = f"{self._unkept} values more, {self._unkept_bytes} bytes"
-            values.append(f"… ({said}, sha256 {self._digest.hexdigest()})")
+            digest = hashlib.sha256() if self._digest is None else self._digest
+            values.append(f"… ({said}, sha256 {digest.hexdigest()})")
         return tuple(values)
 
 

@@ -53,6 +53,9 @@ from .statements import RE_EXECUTES, columns_of, executed, only_prepares, rows_o
 _SETTINGS = frozenset((c.SET_SCHEMA, c.KEY_VALUES, c.SESSION_SWITCH, c.TPC_SWITCH))
 """Piggybacks without which what follows would mean something else."""
 
+_NOT_YET = Expected(0)
+"""Stands where `_complete` puts what is expected before anything else is read."""
+
 _LOGINS = (bytes((c.CALL, c.AUTH_PHASE_ONE)), bytes((c.CALL, c.AUTH_PHASE_TWO)))
 
 UNREAD_LIMIT = 64 * 1024
@@ -421,7 +424,8 @@ class OracleClientSide:
         cursor = exchange.cursor(call.cursor) if call.cursor else None
         if self.judging and cursor is None and call.text is None and call.function in (c.EXECUTE, *RE_EXECUTES):
             raise Malformed("an execution of a cursor whose text is not known, which nobody can judge")
-        waiting = Waiting(call, Expected(call.function), cursor=cursor, sets=self._sets)
+        expected = _NOT_YET if complete else Expected(call.function)
+        waiting = Waiting(call, expected, cursor=cursor, sets=self._sets)
         self._sets = False
         if exchange.running() is None:
             exchange.breaking = False

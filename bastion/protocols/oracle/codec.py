@@ -7,7 +7,9 @@ throughout; Oracle's own client library native where it can. Seen in captures of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import astuple, dataclass
+from functools import cached_property
 from struct import Struct
 
 NULL_LENGTHS = (0, 255)
@@ -54,6 +56,11 @@ class Dialect:
     end_of_reply: bool = False
     codec: str = "utf-8"
     longest_string: int = 32767
+
+    @cached_property
+    def as_json(self) -> str:
+        """All of it, in the order of its fields."""
+        return json.dumps(astuple(self), separators=(",", ":"))
 
     @property
     def has_token(self) -> bool:

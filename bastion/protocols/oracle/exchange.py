@@ -51,6 +51,8 @@ class Cursor:
     def sent(self, *, again: bool) -> tuple[int, ...]:
         """Places of the binds that a row has. `again`: for an execution that describes none."""
         places = range(len(self.binds) - self.given_back)
+        if not (again and self.only_out):
+            return tuple(places)
         return tuple(place for place in places if not (again and place in self.only_out))
 
     def returned(self) -> tuple[Described, ...] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import astuple
 
 from bastion.protocols.contract import DatabaseError, Leg, ProtocolError
 from bastion.protocols.results import Column, Columns, Ended, Parts, Row
@@ -27,7 +26,8 @@ def formats_of(dialect: Dialect, expected: Expected) -> bytes:
         expected.amount,
     )
     given = () if expected.given is None else (_listed(expected.given),)
-    return json.dumps((astuple(dialect), call, binds, *given), separators=(",", ":")).encode()
+    said = json.dumps((call, binds, *given), separators=(",", ":"))
+    return f"[{dialect.as_json},{said[1:]}".encode()
 
 
 def _listed(binds: tuple[Described, ...]) -> list[tuple[int, int, bool, int]]:
