@@ -2,8 +2,8 @@
 
     python -m benchmarks.all [--quick | --full] [--cipher NAME] [--json FILE]
 
-`--quick` shows in a few minutes that all of it works; its figures are rough. `--full` takes less than a quarter of an
-hour on a machine with nothing else to do. What each program is run with stands in it as QUICK and FULL.
+`--quick` shows in a few minutes that all of it works; its figures are rough. `--full` takes less than half an hour
+on a machine with nothing else to do. What each program is run with stands in it as QUICK and FULL.
 """
 
 from __future__ import annotations
