@@ -17,6 +17,7 @@ import pymssql
 import pytds
 import pytest
 
+from bastion.api import live
 from tests.protocols.tds import messages as m
 from tests.protocols.tds.logins import login7, prelogin
 from tests.servers.bastion_process import BastionProcess
@@ -54,12 +55,24 @@ async def auditor(bastion: BastionProcess) -> AsyncIterator[Auditor]:
         yield Auditor(channel)
 
 
+_held: dict[str, int] = {}
+"""The statement of a session that was held last: what the list shows may still be of that."""
+
+
 async def held(auditor: Auditor, login: str, statement: Callable[[], Any]) -> tuple[str, asyncio.Task[Any]]:
     """Runs the statement, which is held from now on; the session's id, and what will have come of the statement."""
     seen = await auditor.session("the session", lambda each: each.login.lower() == login)
     await auditor.control.result("session.hold", id=seen.id, reason="looks odd", seconds=300)
     running = asyncio.create_task(asyncio.to_thread(statement))
-    await auditor.session("held", lambda each: each.id == seen.id and each.figures.state == "held")
+
+    def now(each: live.LiveSession) -> bool:
+        order = each.figures.hold
+        return each.id == seen.id and order is not None and (order.seq or 0) > _held.get(seen.id, 0)
+
+    found = await auditor.session("held", now)
+    assert found.figures.state == "held"
+    assert found.figures.hold is not None
+    _held[seen.id] = found.figures.hold.seq or 0
     return seen.id, running
 
 
