@@ -179,7 +179,6 @@ async def retention_run(parts: Parts, caller: Caller, params: methods.RetentionR
         await parts.record(
             Act(at=now(), user=caller.person.name, source=caller.source, act=act, subject="", detail={**detail})
         )
-        await parts.audit.settle()
     try:
         outcome = await (parts.housekeeping.foresee() if params.dry else parts.housekeeping.retain(thorough=True))
     except (JournalFailed, JournalUnreadable, OSError, Stopped) as error:
