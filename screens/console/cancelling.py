@@ -38,6 +38,8 @@ class Cancelling:
         try:
             taken = await console.cancel()
         except CONNECTION_ERRORS as error:
+            if not self._still(run):
+                return
             self._stage.say(_("Not cancelled: {reason}").format(reason=sentence(error)), bad=True)
             return
         if not self._still(run):
@@ -49,7 +51,8 @@ class Cancelling:
             self._stage.say(_("Not cancelled: the database did not take the order. F8 tries again."), bad=True)
 
     def _still(self, run: int) -> bool:
-        return run == self._running.number and self._running.now
+        """Whether the run still waits for what comes of the cancel: its end may overtake the answer to the order."""
+        return run == self._running.number and self._running.now and not self._running.cancelled
 
     def _no_answer(self, run: int) -> None:
         if self._still(run):

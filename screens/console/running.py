@@ -108,8 +108,9 @@ class Running:
         self.sent_last: Piece | None = None
         """The one that failed last, in this run."""
         self.cancel_asked = False
+        self.cancelled = False
+        """The database has ended what this run sent because it was told to."""
         self.number = 0
-        self._cancelled = False
         self._piece: Piece | None = None
         self._store: RowStore | None = None
         self._rows = 0
@@ -132,7 +133,7 @@ class Running:
         """While something is done on the connection that can be cancelled; gives the run's number."""
         self.now = True
         self.number += 1
-        self.cancel_asked = self._cancelled = False
+        self.cancel_asked = self.cancelled = False
         self.sent_last = None
         run = self.number
         self._store, self._rows = None, 0
@@ -150,7 +151,7 @@ class Running:
     async def _over(self, run: int) -> None:
         if run != self.number:
             return
-        if self.cancel_asked and not self._cancelled:
+        if self.cancel_asked and not self.cancelled:
             self._stage.say(_("It was over before the order to cancel arrived."), lasting=True)
         await self._transactions.refresh()
 
@@ -273,7 +274,7 @@ class Running:
 
     def cancel_confirmed(self) -> None:
         """The database ended what ran because it was told to."""
-        self._cancelled = True
+        self.cancelled = True
         self._stage.say(_("Cancelled, the database confirmed it; the connection is kept."), lasting=True)
 
     def _failed(self, event: RunFailed) -> bool:

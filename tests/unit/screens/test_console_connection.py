@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from backends import arrow
 from backends.connection import ResultBegan, ResultEnded, RowsArrived, RunEvent, RunFailed
 from backends.interface import Column, DatabaseError, Kind, TransactionState
@@ -76,6 +78,35 @@ async def test_a_statement_that_was_over_first_is_not_called_cancelled(tmp_path:
         answer.set()
         await settled(pilot)
         assert "It was over before the order to cancel arrived." in shown(pilot)
+
+
+async def test_an_answer_that_comes_behind_the_end_that_it_brought_about_says_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, answer = asyncio.Event(), asyncio.Event()
+
+    async def script(console: ScriptedConsole, text: str, listener: Callable[[RunEvent], None]) -> None:
+        await console.cancelled.wait()
+        listener(RunFailed(CANCELLED, 1.0))
+        await ended.wait()  # the run is not over yet
+
+    async def cancel(console: ScriptedConsole) -> bool:
+        console.cancelled.set()
+        await answer.wait()
+        return True
+
+    monkeypatch.setattr(ScriptedConsole, "cancel", cancel)
+    confirmed = "Cancelled, the database confirmed it; the connection is kept."
+    scripted = world(tmp_path, script=script)
+    async with scripted.app.run_test(size=SIZE) as pilot:
+        await run_in_console(pilot, "select pg_sleep(1)", "f5", "f8")
+        assert confirmed in shown(pilot)
+        answer.set()
+        await settled(pilot)
+        assert confirmed in shown(pilot)
+        ended.set()
+        await settled(pilot)
+        assert confirmed in shown(pilot)
 
 
 async def test_a_database_that_does_not_answer_can_be_left(tmp_path: Path, monkeypatch: Any) -> None:
