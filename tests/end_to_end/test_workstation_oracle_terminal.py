@@ -9,6 +9,7 @@ import pytest
 
 from tests.servers.bastion_process import HOST, BastionProcess, program
 from tests.servers.oracle.server import PASSWORDS, OracleServer
+from tests.servers.processes import wait_for
 
 from .test_workstation_terminal import CTRL_J, CTRL_Q, ENTER, F5, F8, Terminal, environment
 
@@ -17,7 +18,7 @@ CTRL_E = "\x05"
 
 
 @pytest.fixture(scope="module")
-def granted(stock_bastion: BastionProcess) -> Iterator[BastionProcess]:
+def server() -> Iterator[OracleServer]:
     server = OracleServer()
     with oracledb.connect(
         user="app", password=PASSWORDS["APP"], host=server.host, port=server.port, service_name="FREEPDB1"
@@ -27,6 +28,12 @@ def granted(stock_bastion: BastionProcess) -> Iterator[BastionProcess]:
         cursor.execute("insert into parcels values (1, 'parcel 漢', '2026-01-02 03:04:05')")
         cursor.execute("insert into parcels values (2, 'parcel two', null)")
         connection.commit()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def granted(stock_bastion: BastionProcess, server: OracleServer) -> BastionProcess:
     stock_bastion.apply(
         {
             "databases": [{
@@ -38,8 +45,7 @@ def granted(stock_bastion: BastionProcess) -> Iterator[BastionProcess]:
         },
         {"ACCOUNT_PASSWORD": PASSWORDS["APP"]},
     )  # fmt: skip
-    yield stock_bastion
-    server.stop()
+    return stock_bastion
 
 
 @pytest.fixture
@@ -50,7 +56,7 @@ def terminal(granted: BastionProcess) -> Iterator[Terminal]:
     opened.kill()
 
 
-def test_a_day_at_the_console_of_oracle(granted: BastionProcess, terminal: Terminal) -> None:
+def test_a_day_at_the_console_of_oracle(granted: BastionProcess, server: OracleServer, terminal: Terminal) -> None:
     terminal.wait("Password, or passphrase")
     terminal.press(granted.password_of("alice") + ENTER)
     terminal.wait("1 Databases")
@@ -76,6 +82,7 @@ def test_a_day_at_the_console_of_oracle(granted: BastionProcess, terminal: Termi
 
     terminal.press("begin dbms_session.sleep(90); end;" + CTRL_J)
     terminal.wait("Running")
+    wait_for("the block to run on the server", lambda: "sleep(90)" in server.running, 60)
     terminal.press(F8)
     terminal.wait("the connection is kept.")
     terminal.press(CTRL_Q)
