@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.servers.bastion_process import HOST, BastionProcess, program
+from tests.servers.processes import wait_for
 from tests.servers.sqlserver import TdsServer
 
 from .test_workstation_terminal import CTRL_J, CTRL_Q, ENTER, F5, F8, Terminal, environment
@@ -47,7 +48,7 @@ def terminal(granted: BastionProcess) -> Iterator[Terminal]:
     opened.kill()
 
 
-def test_a_day_at_the_console_of_sql_server(granted: BastionProcess, terminal: Terminal) -> None:
+def test_a_day_at_the_console_of_sql_server(granted: BastionProcess, tds_server: TdsServer, terminal: Terminal) -> None:
     terminal.wait("Password, or passphrase")
     terminal.press(granted.password_of("alice") + ENTER)
     terminal.wait("1 Databases")
@@ -73,6 +74,7 @@ def test_a_day_at_the_console_of_sql_server(granted: BastionProcess, terminal: T
 
     terminal.press("\rgo\rwaitfor delay '00:01:30'" + CTRL_J)
     terminal.wait("Running")
+    wait_for("the statement at work", lambda: tds_server.running("waitfor"))
     terminal.press(F8)
     terminal.wait("the connection is kept.")
     terminal.press(CTRL_Q)
