@@ -283,7 +283,8 @@ class Retention:
             line = last_line(segment)
             if line is None or (line.shown and to_text(_moment(line)) >= cutoff) or following - 1 > taken:
                 break
-            old.append((segment, following - 1))
+            # By its own last line: the segments behind it may be gone already.
+            old.append((segment, line.number))
         if not old:
             return None
         before = self._last_deletion_ranges()
