@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -487,3 +488,34 @@ def _some_steps() -> Iterator[int]:
     yield from range(1, 40)
     yield from range(40, 400, 5)
     yield 100_000
+
+
+async def test_what_is_released_goes_by_order_also_where_the_segments_behind_it_are_gone(tmp_path: Path) -> None:
+    rules = Rules(records=30)
+    async with stage_in(tmp_path) as stage:
+        house = House(tmp_path, stage)
+        await house.open()
+        for days in range(100, 0, -5):
+            await live(house, f"s{days:03}", days)
+        House.moment = at(0)
+        await house.settle()
+        house.hold("s100")
+        house.retention(rules).run()
+        firsts = [one.first for one in segments_of(house.journal_folder)]
+        assert firsts[0] == 1
+        assert max(after - before for before, after in pairwise(firsts)) > 100
+        assert "s100" in house.sessions()
+        assert "s080" not in house.sessions()
+        assert house.proof().intact
+        house.store.run_now(lambda connection: connection.execute(sa.delete(schema.legal_holds)))
+        assert house.retention(rules).run().records == 0
+        foreseen = house.retention(rules).foresee()
+        assert foreseen.sessions == 1
+        assert "s100" in house.sessions()
+        assert house.retention(rules).run(thorough=True) == foreseen
+        await house.settle()
+        assert "s100" not in house.sessions()
+        assert segments_of(house.journal_folder)[0].first > firsts[0]
+        found = house.proof()
+        assert (found.intact, found.store) == (True, ""), found
+        await house.close()
