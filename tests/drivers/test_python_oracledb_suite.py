@@ -30,6 +30,8 @@ FILES = [
     "cursor/test_2200_dml_returning.py", "data_types/test_1100_date.py", "data_types/test_1800_number.py",
     "data_types/test_2000_char.py",
 ]  # fmt: skip
+OTHERS = os.environ.get("PYTHON_ORACLEDB_TESTS", "").split()
+"""Other files of theirs that somebody wants to see run."""
 MANNERS = Manners(version=318, fields=12, fast_auth=False, end_of_response=False, release=0x13300000)
 """As a 19c does."""
 LEAST = 150
@@ -69,11 +71,11 @@ def test_what_passes_directly_passes_through_the_bastion(stock_bastion: BastionP
     try:
         oracle_schema.build(server.database.path)
         dsn = f"{server.host}:{server.port}/FREEPDB1"
-        direct = outcomes(dsn, PASSWORDS["APP"], tmp_path / "direct.xml", FILES)
+        direct = outcomes(dsn, PASSWORDS["APP"], tmp_path / "direct.xml", OTHERS or FILES)
     finally:
         server.stop()
     passed = [name for name, outcome in direct.items() if outcome == "passed"]
-    assert len(passed) >= LEAST
+    assert len(passed) >= (1 if OTHERS else LEAST)
     with ExitStack() as stack:
         oracles = Oracles(stock_bastion, stack, {"suite": MANNERS})
         place = oracles.place("suite", "app")
