@@ -254,6 +254,21 @@ def test_a_held_statement_that_is_refused_fails_as_oracle_s_do_and_the_session_g
     assert states == [("create", "done"), ("insert", "refused"), ("select", "done"), ("drop", "done")]
 
 
+@pytest.mark.parametrize("manner", ["23ai", "19c"])
+def test_a_break_while_nothing_runs_takes_the_next_call_and_no_more(oracles: Oracles, manner: str) -> None:
+    login = f"late{manner}"
+    with oracles.connected(manner, login) as connection:
+        cursor = connection.cursor()
+        cursor.execute("create table late_items (n number)")
+        connection.cancel()
+        with pytest.raises(oracledb.DatabaseError, match="ORA-01013"):
+            cursor.execute("insert into late_items values (1)")
+        assert cursor.execute("select count(*) from late_items").fetchone() == (0,)
+        cursor.execute("drop table late_items")
+    states = [(each["kind"], each["state"]) for each in oracles.record(login)]
+    assert states == [("create", "done"), ("insert", "failed"), ("select", "done"), ("drop", "done")]
+
+
 def test_the_token_says_that_it_is_the_client_s_password(oracles: Oracles) -> None:
     oracles.tunnel("23ai")
     token = token_of(oracles.bastion, "alice", "oracle-23ai")

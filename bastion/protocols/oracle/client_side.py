@@ -208,8 +208,10 @@ class OracleClientSide:
                 name = "call that was broken off"
                 pieces.append(Piece(raw, len(raw), name, notes, True, not refused, current.number))
                 notes = ()
-        if kind in (c.BREAK, c.INTERRUPT) and self._exchange.running() is not None:
-            self._exchange.breaking = True
+        if kind in (c.BREAK, c.INTERRUPT):
+            self._exchange.break_due = True
+            if self._exchange.running() is not None:
+                self._exchange.breaking = True
         pieces.append(Piece(packet.data, len(packet.data), "marker", notes))
 
     def _clear(self) -> None:

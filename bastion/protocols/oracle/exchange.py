@@ -98,6 +98,8 @@ class Exchange:
         self.numbers = 0
         self.breaking = False
         """A break is under way: the server has been told, and has not ended the call."""
+        self.break_due = False
+        """The server owes a break its answer. Where the answer of the call outran it, that comes by itself."""
         self.sending = False
         """The client has sent a part of a message that is not whole."""
         self._cursors: OrderedDict[int, Cursor] = OrderedDict()

@@ -20,8 +20,12 @@ from .codec import Malformed, Reader, Short
 from .end_of_call import EndOfCall
 from .exchange import CURSOR_TEXT_BEGINNING, Cursor, Exchange, Waiting
 from .framing import Packet, Packets, packet
-from .replies import ReplyReader
+from .replies import Expected, ReplyReader
 from .results import formats_of
+
+
+CANCELLED = 1013
+"""ORA-01013, user requested cancel of current operation."""
 
 
 class OracleServerSide:
@@ -40,6 +44,10 @@ class OracleServerSide:
         """Where the first packet stands whose contents are not read to their end."""
         self._notes: list[Note] = []
         self._status = 0
+        self._marked = False
+        """A marker has come since the last answer."""
+        self._of_break = False
+        """The answer that is read is that of a break alone."""
 
     # ---------------------------------------------------------------------------------------------------- the contract
 
@@ -85,7 +93,7 @@ class OracleServerSide:
             return None
         if exchange.breaking:
             return b""
-        exchange.breaking = True
+        exchange.breaking = exchange.break_due = True
         return packet(c.MARKER, bytes((1, 0, c.BREAK)), wide=exchange.wide)
 
     # --------------------------------------------------------------------------------------------------------- packets
@@ -124,6 +132,7 @@ class OracleServerSide:
         elif found.kind == c.MARKER:
             # The reply as far as it has come is void; the client says reset, and the rest comes anew.
             self._content.clear()
+            self._marked = True
             if self._reply is not None:
                 self._reply.void()
         elif found.kind not in (c.CONTROL, c.NULL):
@@ -132,12 +141,17 @@ class OracleServerSide:
         pieces.append(Piece(found.data, size, kind, notes, True, True, number))
 
     def _read(self, current: Waiting | None) -> None:
-        """As much as is there. Raises Malformed."""
-        if current is None:
-            raise Malformed("an answer that nothing was asked for")
+        """As much as is there. Raises Malformed.
+
+        A break that came when its call was answered already has an answer of its own, markers and an error, for which
+        the client waits (python-oracledb's protocol.pyx, `_process_message`).
+        """
         reply = self._reply
         if reply is None:
-            reply = self._reply = ReplyReader(current.expected)
+            self._of_break = current is None
+            if current is None and not self._exchange.break_due:
+                raise Malformed("an answer that nothing was asked for")
+            reply = self._reply = ReplyReader(Expected(0) if current is None else current.expected)
         reader = Reader(self._content, self._exchange.dialect)
         read = 0
         try:
@@ -151,13 +165,26 @@ class OracleServerSide:
                     if kind == c.FLUSH_OUT_BINDS:  # the client speaks, and the same answer goes on
                         reply.over = False
                         continue
-                    self._end(current, reply)
+                    if self._of_break or current is None:
+                        self._end_of_break(reply)
+                    else:
+                        self._end(current, reply)
                     break
         except Short:
             pass
         if reply.over and read < len(self._content):
             raise Malformed("bytes behind the end of an answer")
         del self._content[:read]
+
+    def _end_of_break(self, reply: ReplyReader) -> None:
+        exchange, expected = self._exchange, reply.expected
+        ended = expected.ended
+        exchange.breaking = exchange.break_due = self._marked = False
+        self._reply = None
+        self._of_reply = 0
+        if ended is None or not ended.failed or expected.described or expected.rows:
+            raise Malformed("an answer that nothing was asked for")
+        self._changes(ended, None)
 
     def _end(self, waiting: Waiting, reply: ReplyReader) -> None:
         exchange, expected = self._exchange, reply.expected
@@ -166,6 +193,9 @@ class OracleServerSide:
         ended = expected.ended or EndOfCall(0)
         exchange.waiting.remove(waiting)
         exchange.breaking = False
+        if self._marked or ended.error == CANCELLED:
+            exchange.break_due = False
+        self._marked = False
         self._reply = None
         cursor = waiting.cursor
         if cursor is not None and expected.described:

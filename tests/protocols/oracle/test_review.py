@@ -186,6 +186,44 @@ def test_a_break_that_comes_too_late_does_not_stand_for_the_next_one() -> None:
     assert server.cancel_in_band() == b""
 
 
+def test_a_break_that_the_answer_outran_is_answered_by_itself() -> None:
+    client, server = sides()
+    client.feed(m.data(QUERY))
+    client.feed(m.marker(3))
+    [done] = [note for piece in server.feed(m.data(m.end())) for note in piece.notes if isinstance(note, StatementEnds)]
+    assert done.error is None
+    server.feed(m.marker(1) + m.marker(2))
+    client.feed(m.marker(2))
+    [late] = server.feed(m.data(m.end(1013, "ORA-01013: user requested cancel of current operation")))
+    assert (late.forward, late.notes) == (True, ())
+    with pytest.raises(ProtocolError):  # but only once
+        server.feed(m.data(m.end(1013, "ORA-01013: user requested cancel of current operation")))
+
+
+def test_a_break_that_found_nothing_to_do_takes_the_next_call() -> None:
+    client, server = sides()
+    client.feed(m.marker(3))
+    client.feed(m.data(QUERY))
+    server.feed(m.marker(1) + m.marker(2))
+    client.feed(m.marker(2))
+    pieces = server.feed(m.data(m.end(1013, "ORA-01013: user requested cancel of current operation")))
+    [ended] = [note for piece in pieces for note in piece.notes if isinstance(note, StatementEnds)]
+    assert ended.error is not None
+    assert ended.error.code == "ORA-01013"
+    with pytest.raises(ProtocolError):
+        server.feed(m.data(m.end(1013, "ORA-01013: user requested cancel of current operation")))
+
+
+@pytest.mark.parametrize("what", ["rows", "no error"])
+def test_nothing_but_an_error_answers_a_break(what: str) -> None:
+    client, server = sides()
+    client.feed(m.marker(3))
+    described, columns = m.described(("A",), [(1,)])
+    answer = m.end() if what == "no error" else described + m.rows_of(columns, [(1,)]) + m.end(1013, "x")
+    with pytest.raises(ProtocolError):
+        server.feed(m.marker(1) + m.marker(2) + m.data(answer))
+
+
 def test_a_setting_that_went_with_a_refused_call_ends_the_session() -> None:
     client, server = sides()
     [piece] = client.feed(m.data(SCHEMA + QUERY))

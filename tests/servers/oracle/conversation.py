@@ -293,8 +293,8 @@ class Conversation:
                     raise Unknown(f"a message {kind:#x} where a call should be")
                 return self._answer(function)
         except Broken:
-            # A break while nothing runs: it is taken notice of.
-            wire.send_marker(RESET)
+            # A break while nothing runs, or which the answer outran: it is answered all the same.
+            self._fail(OracleError(1013, "user requested cancel of current operation"))
             return True
 
     def _piggyback(self, function: int) -> None:
