@@ -247,8 +247,8 @@ class Conversation:
         self._session = Session(self._database, user)
         answers = [
             ("AUTH_VERSION_NO", str(self._manners.release)), ("AUTH_VERSION_STRING", "- Test double"),
-            ("AUTH_SESSION_ID", "41"), ("AUTH_SERIAL_NUM", "7"), ("AUTH_SC_SERVICE_NAME", "FREEPDB1"), ("AUTH_MAX_OPEN_CURSORS", "300"),
-            ("AUTH_MAX_IDEN_LENGTH", "128"), ("AUTH_SVR_RESPONSE", proof),
+            ("AUTH_SESSION_ID", "41"), ("AUTH_SERIAL_NUM", "7"), ("AUTH_SC_SERVICE_NAME", "FREEPDB1"),
+            ("AUTH_MAX_OPEN_CURSORS", "300"), ("AUTH_MAX_IDEN_LENGTH", "128"), ("AUTH_SVR_RESPONSE", proof),
         ]  # fmt: skip
         body = b"".join(counted(name.encode()) + counted(value.encode()) + number(0) for name, value in answers)
         wire.send(b"\x08" + number(len(answers)) + body + self._end())
