@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -11,12 +11,12 @@ import pytest
 
 from bastion.api import language
 from bastion.api.refusals import Refused
+from bastion.api.report_page import page
 from bastion.api.reports import Report, ReportRequest
 from bastion.audit.audit import Audit
 from bastion.audit.records import Act, StatementRefused
 from bastion.audit.report import report
 from bastion.audit.verify import verify
-from bastion.api.report_page import page
 from bastion.store.store import Store
 
 from .journal_samples import AT, closed, done, logged_in, open_journal, opened, sent

@@ -23,7 +23,6 @@ from .framing import Packet, Packets, packet
 from .replies import Expected, ReplyReader
 from .results import formats_of
 
-
 CANCELLED = 1013
 """ORA-01013, user requested cancel of current operation."""
 
