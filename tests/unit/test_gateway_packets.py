@@ -217,13 +217,15 @@ async def between(port: int, pass_on: Callable[[bytes, asyncio.StreamWriter], Aw
     tasks: set[asyncio.Task[None]] = set()
 
     async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter, up: bool) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await source.read(65536):
-                if up:
-                    await pass_on(data, target)
-                else:
-                    target.write(data)
-        target.close()
+        try:
+            with contextlib.suppress(ConnectionError):
+                while data := await source.read(65536):
+                    if up:
+                        await pass_on(data, target)
+                    else:
+                        target.write(data)
+        finally:
+            target.close()  # also when it is given up: from Python 3.12 on, servers wait for their connections
 
     async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
