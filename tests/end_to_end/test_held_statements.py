@@ -43,9 +43,13 @@ def stock(bastion: BastionProcess, tds_server: TdsServer, tmp_path_factory: pyte
 
 @pytest.fixture(scope="module")
 def oracles(bastion: BastionProcess) -> Iterator[Oracles]:
+    classic = Manners(version=318, fields=12, fast_auth=False, end_of_response=False)
     with ExitStack() as stack:
-        yield Oracles(bastion, stack, {"23ai": Manners(), "19c": Manners(version=318, fields=12, fast_auth=False,
-                                                                         end_of_response=False)})  # fmt: skip
+        standing = Oracles(bastion, stack, {"23ai": Manners(), "19c": classic})
+        for manners in standing.manners:
+            # Here, since a process ends with the thread that began it, and a test's threads end with the test.
+            standing.tunnel(manners)
+        yield standing
 
 
 @pytest.fixture
@@ -240,3 +244,24 @@ async def test_a_call_of_oracle_is_refused_and_let_go(oracles: Oracles, auditor:
     states = [(each["binds"], each["state"]) for each in oracles.record(login) if each["text"] == insert]
     assert states == [(["1", "refused"], "refused"), (["2", "let go"], "done")]
     assert verdicts(oracles.bastion, session, "insert") == [("held", "refused"), ("held", "done")]
+
+
+@pytest.mark.parametrize("manners", ["23ai", "19c"])
+async def test_a_break_behind_a_held_call_of_oracle_gives_it_up(
+    oracles: Oracles, auditor: Auditor, manners: str
+) -> None:
+    login = f"breaks_{manners}"
+    connection = await asyncio.to_thread(lambda: oracledb.connect(**oracles.place(manners, login)))
+    cursor = connection.cursor()
+    delete = f"delete from dual -- {login}"
+    session, running = await held(auditor, login, lambda: cursor.execute(delete))
+    await asyncio.to_thread(connection.cancel)
+    with pytest.raises(oracledb.DatabaseError, match="ORA-01013"):
+        await asyncio.wait_for(running, 60)
+    await asyncio.to_thread(cursor.execute, "select 5 from dual")
+    assert await asyncio.to_thread(cursor.fetchall) == [(5,)]
+    await asyncio.to_thread(connection.close)
+    states = [(each["text"], each["state"]) for each in oracles.record(login)]
+    assert states == [(delete, "cancelled"), ("select 5 from dual", "done")]
+    assert verdicts(oracles.bastion, session, "delete") == [("held", "cancelled")]
+    assert all(login not in text for _, text in oracles.servers[manners].database.log if text.startswith("delete"))

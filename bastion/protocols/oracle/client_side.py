@@ -56,6 +56,9 @@ _SETTINGS = frozenset((c.SET_SCHEMA, c.KEY_VALUES, c.SESSION_SWITCH, c.TPC_SWITC
 _NOT_YET = Expected(0)
 """Stands where `_complete` puts what is expected before anything else is read."""
 
+MARKER_LENGTH = 11
+"""Bytes of a marker's packet: eight of its head and three, of which the last says which marker it is."""
+
 _LOGINS = (bytes((c.CALL, c.AUTH_PHASE_ONE)), bytes((c.CALL, c.AUTH_PHASE_TWO)))
 
 UNREAD_LIMIT = 64 * 1024
@@ -186,6 +189,15 @@ class OracleClientSide:
         self._tried = len(self._content)
         if len(self._content) > MAX_HELD_MESSAGE:
             raise Malformed(f"more than {MAX_HELD_MESSAGE} bytes of which no part can be read by itself")
+
+    def takes_back(self, behind: bytes) -> bool:
+        """A break or interrupt. The database, which has not seen the call, answers it by itself: the client waits for
+        that behind the answer of its call."""
+        whole = not self._held and not self._content and self._rows is None and self._steps is None
+        return (
+            whole and len(behind) >= MARKER_LENGTH and behind[4] == c.MARKER
+            and behind[MARKER_LENGTH - 1] in (c.BREAK, c.INTERRUPT)
+        )  # fmt: skip
 
     def _marker(self, packet: Packet, pieces: list[Piece]) -> None:
         """A break or a reset goes on at once; what came before of rows that are not whole is void with it.

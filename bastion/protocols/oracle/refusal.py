@@ -20,6 +20,7 @@ ORA_NUMBERS = {
     "session-ended": 28,
     "session-ended-by-auditor": 28,
     "token-expired": 28001,
+    "held-cancelled": 1013,
 }
 """Numbers of Oracle's that clients know; what has none is ORA-01031 (privileges)."""
 
