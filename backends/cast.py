@@ -174,6 +174,13 @@ class Cast:
                 self._open, self._open_characters = [], 0
                 self.full = self._kept >= MOST
 
+    def continued(self) -> Cast:
+        """A cast that goes on where this one ends, without what is in this one."""
+        other = Cast()
+        other.begin_at(self.last, *self._size)
+        other._torn, other.ended = self._torn, self.ended
+        return other
+
     def absorb(self, other: Cast) -> None:
         """Takes the events of a cast that goes on where this one ends."""
         for event in other.events(Place(0, 0)):

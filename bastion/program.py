@@ -94,6 +94,8 @@ def _run(arguments: argparse.Namespace) -> int:
     assert word.run is not None
     if getattr(arguments, "config", None) is not None:
         return _await(_run_locally(word, arguments))
+    if word.name == "watch" and arguments.screen:
+        return _watch_screen(arguments)
     link = _link(arguments)
     try:
         return _guarded(lambda: _await(_run_word(word, arguments, _LinkApi(link), Place.PROGRAM)))
@@ -260,6 +262,18 @@ def _sql(arguments: argparse.Namespace) -> int:
         return _guarded(
             lambda: run_sql(link, arguments.database, text, form, account=arguments.account, reason=arguments.reason)
         )
+    finally:
+        link.close()
+
+
+def _watch_screen(arguments: argparse.Namespace) -> int:
+    from backends.screen_printing import NotWatched, watch_screen
+
+    link = _link(arguments)
+    try:
+        return _guarded(lambda: watch_screen(link, arguments.session, arguments.reason))
+    except NotWatched as error:
+        raise CommandFailed(str(error)) from error
     finally:
         link.close()
 

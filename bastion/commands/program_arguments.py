@@ -19,7 +19,8 @@ _MOVABLE = {"--config", "--bastion", "--identity", "--password-file", "--journal
             "--bundle"}  # fmt: skip
 
 
-WITH_REASON = frozenset({"sql", "tunnel", "token", "tokens", "end", "message", "hold", "release", "lock", "unlock"})
+WITH_REASON = frozenset({"sql", "tunnel", "token", "tokens", "end", "message", "hold", "release", "lock", "unlock",
+                         "watch"})  # fmt: skip
 """Commands whose reason can also come from a file or the environment."""
 
 

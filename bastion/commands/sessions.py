@@ -11,7 +11,7 @@ from bastion.api.language import translate as _
 from .printing import clean, json_line, table
 from .values import limit, shown_moment
 from .watching import follow, show_live
-from .words import ANYWHERE, DONE, Context, Word
+from .words import ANYWHERE, DONE, WRONG_USAGE, CommandFailed, Context, Word
 
 
 def _sessions_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,10 +64,24 @@ def show_sessions(context: Context, sessions: list[m.Session]) -> None:
 
 def _watch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("session", metavar="SESSION", help="the session's id")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
+    form.add_argument(
+        "--screen", action="store_true",
+        help="the screen of the served workstation that it is in, on your terminal; also of a workstation's own id",
+    )  # fmt: skip
+    parser.add_argument(
+        "--reason", default="", metavar="TEXT", help="with --screen: why, where results are masked; it is on record"
+    )
 
 
 async def _watch(context: Context, arguments: argparse.Namespace) -> int:
+    if arguments.screen:
+        raise CommandFailed(
+            _("A screen is drawn on a terminal by the program itself: `casemate watch --screen` from your own machine, "
+              "or the watch page of the workstation."),
+            WRONG_USAGE,
+        )  # fmt: skip
     return await follow(context, arguments.session, json=arguments.json)
 
 
@@ -90,6 +104,7 @@ async def _end(context: Context, arguments: argparse.Namespace) -> int:
 WORDS = (
     Word("sessions", "database sessions, open and past; yours, or all for auditors", _sessions_arguments, _sessions,
          ANYWHERE),
-    Word("watch", "the statements of a live session as they happen, until it ends", _watch_arguments, _watch, ANYWHERE),
+    Word("watch", "the statements of a live session as they happen, until it ends; or its screen", _watch_arguments,
+         _watch, ANYWHERE),
     Word("end", "end a database session; its statement is cancelled on the database", _end_arguments, _end, ANYWHERE),
 )  # fmt: skip

@@ -205,3 +205,10 @@ def test_usage_has_its_exit_codes(words: list[str], code: int, capsys: pytest.Ca
     printed = capsys.readouterr()
     assert bool(printed.out) == (code == 0)
     assert bool(printed.err) == (code != 0)
+
+
+@pytest.mark.parametrize("place", [Place.EXEC, Place.LOCAL])
+def test_a_screen_is_drawn_by_the_program_on_the_own_machine_alone(place: Place) -> None:
+    with pytest.raises(CommandFailed, match="casemate watch --screen") as failed:
+        run("watch s1 --screen", place=place)
+    assert failed.value.exit_code == 2
