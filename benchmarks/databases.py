@@ -1,7 +1,7 @@
 """The databases that are measured through: PostgreSQL and MariaDB of the tests, filled, without their own logs.
 
-And what answers in SQL Server's place: there is none to be had, and that of the tests, which runs Transact-SQL on
-SQLite in Python, is slower than anything on the way to it.
+And what answers in SQL Server's and in Oracle's place: there is none to be had, and those of the tests, which run their
+SQL on SQLite in Python, are slower than anything on the way to them.
 """
 
 from __future__ import annotations
@@ -112,30 +112,54 @@ class MariadbDatabase:
 BLOB_MEGABYTES = 100
 
 
-class SqlserverDatabase:
-    """Answers that are ready made (benchmarks/tds_answers.py)."""
+class _Answers:
+    """A process that has its answers ready made."""
 
-    engine = "sqlserver"
-    name = "bench-sqlserver"
     host = "127.0.0.1"
 
-    def __init__(self, rows: int = ROWS, megabytes: int = BLOB_MEGABYTES) -> None:
+    def __init__(self, module: str, what: str, **amounts: int) -> None:
         self.password = secrets.token_hex(12)
-        self._folder = tempfile.TemporaryDirectory(prefix="casemate-bench-tds-")
+        self._folder = tempfile.TemporaryDirectory(prefix="casemate-bench-answers-")
         log = Path(self._folder.name) / "port"
-        command = [sys.executable, "-m", "benchmarks.tds_answers", "--rows", str(rows), "--megabytes", str(megabytes)]
+        words = [word for name, amount in amounts.items() for word in (f"--{name}", str(amount))]
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(Path(__file__).parents[1]),
             PASSWORD_VARIABLE: self.password,
         }
-        self._process = ServerProcess(command, log, environment=environment)
-        self._process.wait_until("the answers of SQL Server", lambda: log.read_text().endswith("\n"))
+        self._process = ServerProcess([sys.executable, "-m", module, *words], log, environment=environment)
+        self._process.wait_until(f"the answers of {what}", lambda: log.read_text().endswith("\n"))
         self.port = int(log.read_text())
 
     def remove(self) -> None:
         self._process.stop()
         self._folder.cleanup()
+
+
+class SqlserverDatabase(_Answers):
+    """Answers that are ready made (benchmarks/tds_answers.py)."""
+
+    engine = "sqlserver"
+    name = "bench-sqlserver"
+
+    def __init__(self, rows: int = ROWS, megabytes: int = BLOB_MEGABYTES) -> None:
+        super().__init__("benchmarks.tds_answers", "SQL Server", rows=rows, megabytes=megabytes)
+
+
+class OracleDatabase(_Answers):
+    """Answers that are ready made (benchmarks/oracle_answers.py)."""
+
+    engine = "oracle"
+    name = "bench-oracle"
+
+    def __init__(self, rows: int = ROWS) -> None:
+        super().__init__("benchmarks.oracle_answers", "Oracle", rows=rows)
+        self.tokens: dict[int, str] = {}
+        """By the port of a tunnel: what stands in the password's place there."""
+
+    def password_at(self, port: int) -> str:
+        """With which one logs in by the way that listens on `port`."""
+        return self.tokens.get(port, self.password)
 
 
 def mariadb_is_here() -> bool:

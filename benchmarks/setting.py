@@ -12,7 +12,7 @@ from typing import Protocol
 
 from tests.servers.bastion_process import Reachable
 
-from .databases import ACCOUNT, MariadbDatabase, PostgresDatabase, SqlserverDatabase
+from .databases import ACCOUNT, MariadbDatabase, OracleDatabase, PostgresDatabase, SqlserverDatabase
 from .peers import Bastion, Keys, Peer, Sshd, ThinRelay
 from .processes import allow_many_files, cpu_seconds, memory_bytes, settle
 from .report import Report
@@ -103,6 +103,12 @@ class Setting:
         return database
 
     @cached_property
+    def oracle(self) -> OracleDatabase:
+        database = OracleDatabase()
+        self._stack.callback(database.remove)
+        return database
+
+    @cached_property
     def _keys(self) -> Keys:
         return Keys(self.folder / "keys")
 
@@ -148,6 +154,9 @@ class Setting:
         peer = self.peer(name, database)
         login = peer.login(database.name)
         with tunnels(login, (database.host, database.port), self.cipher, connections) as ports:
+            if isinstance(database, OracleDatabase) and login.password:
+                # Its protocol needs a password that both ends know: here the client's is the token.
+                database.tokens.update(dict.fromkeys(ports, login.password))
             way = Way(name, ports, peer.pid)
             yield way
         for warning in way.warnings:

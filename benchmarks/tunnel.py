@@ -1,6 +1,6 @@
 """Throughput of a database connection through the bastion, beside the same through OpenSSH's sshd, in one run.
 
-    python -m benchmarks.tunnel [--seconds 4] [--rounds 3] [--only REGEX] [--megabytes 1000] [--engines sqlserver]
+    python -m benchmarks.tunnel [--seconds 4] [--rounds 3] [--only REGEX] [--megabytes 1000] [--engines oracle]
 
 Each case is run in turns (direct, sshd, asyncssh, bastion, direct, …), so that a busy moment of the machine hits all
 of them; the median of the rounds counts. A ratio is throughput over sshd's: 1.00 is as fast as a tunnel that records
@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
+from . import oracle_clients
 from .clients import Done, copy_in, copy_out, copy_part, dump, pgbench, point_client, point_selects, rows_script
 from .databases import BLOB_MEGABYTES, ROWS, mariadb_is_here
 from .program import length_options, main_of
@@ -52,7 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--megabytes", type=int, default=1000, help="of one COPY, out and in (default 1000)")
     parser.add_argument("--ways", default=",".join(WAYS), help="default %(default)s")
     parser.add_argument("--mysql-modes", default="simple,prepared", help="default %(default)s; empty: no MySQL")
-    parser.add_argument("--engines", default="postgresql,mysql,sqlserver", help="default %(default)s")
+    parser.add_argument("--engines", default="postgresql,mysql,sqlserver,oracle", help="default %(default)s")
     parser.add_argument("--only", default="", metavar="REGEX", help="cases whose name it matches")
 
 
@@ -105,6 +106,9 @@ def _groups(setting: Setting, options: argparse.Namespace) -> Iterator[_Group]:
     if "sqlserver" in engines:
         yield _Group(lambda: setting.sqlserver, _sqlserver_statements(setting, options.seconds), options.rounds)
         yield _Group(lambda: setting.sqlserver, _sqlserver_bulk(setting), options.bulk_rounds)
+    if "oracle" in engines:
+        yield _Group(lambda: setting.oracle, _oracle_statements(setting, options.seconds), options.rounds)
+        yield _Group(lambda: setting.oracle, _oracle_bulk(setting), options.bulk_rounds)
     if "postgresql" in engines:
         yield _Group(lambda: setting.postgres, _bulk(setting, options.megabytes), options.bulk_rounds)
 
@@ -164,6 +168,24 @@ def _sqlserver_bulk(setting: Setting) -> list[Case]:
         Case(f"SQL Server value of {BLOB_MEGABYTES} MB", "MB/s",
              lambda port: blob(setting.sqlserver, port, BLOB_MEGABYTES), "GB", 1e3),
         Case(f"SQL Server bulk load of {BLOB_MEGABYTES} MB", "MB/s", load, "GB", 1e3),
+    ]  # fmt: skip
+
+
+def _oracle_statements(setting: Setting, seconds: int) -> list[Case]:
+    def work(clients: int, again: bool, port: int) -> Done:
+        return oracle_clients.statement_times(setting.oracle, port, clients, seconds, again=again)[0]
+
+    return [
+        Case(f"Oracle {word}, {clients} clients", "queries/s", partial(work, clients, again))
+        for word, again in (("execute", False), ("executed again", True))
+        for clients in CLIENTS
+    ]
+
+
+def _oracle_bulk(setting: Setting) -> list[Case]:
+    return [
+        Case(f"Oracle SELECT of {ROWS:,} rows", "rows/s",
+             lambda port: oracle_clients.all_rows(setting.oracle, port, ROWS), "1,000,000 rows", ROWS),
     ]  # fmt: skip
 
 
