@@ -248,18 +248,30 @@ class _Watch:
                 print(_("The workstation has not drawn its screen yet."), file=self._err, flush=True)
                 told = True
             await asyncio.sleep(AGAIN_SECONDS)
-        looked_at = loop.time()
+        # Side by side: a screen on which nothing happens is waited for while the session ends.
+        ways = [asyncio.create_task(self._draw_all(screen)), asyncio.create_task(self._until_ended())]
+        try:
+            done, _rest = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            return done.pop().result()
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+
+    async def _draw_all(self, screen: FollowedScreen) -> tuple[int, str]:
         while screen.live:
             self._draw()
             await asyncio.sleep(BETWEEN_PICTURES)
             await screen.follow()
-            if loop.time() - looked_at >= STATE_SECONDS:
-                looked_at = loop.time()
-                ended = await self._ended()
-                if ended is not None:
-                    return ended
         self._draw()
         return 0, _("The workstation is closed.")
+
+    async def _until_ended(self) -> tuple[int, str]:
+        while True:
+            ended = await self._ended()
+            if ended is not None:
+                return ended
+            await asyncio.sleep(STATE_SECONDS)
 
     @property
     def _alone(self) -> bool:
@@ -272,6 +284,8 @@ class _Watch:
         if ended is not None:
             raise Refused("session-not-live", session=self._session[:64])
         found: ScreenSessions | None = await self._bastion.call(methods.SCREEN_OF, wanted)
+        if found is None and self._alone:
+            raise Refused("screen-not-live", screen=self._session[:64])
         if found is None:
             raise NotWatched(
                 _("The session {id} is not in a workstation that the bastion serves, so there is no screen to watch. "
