@@ -5,6 +5,7 @@ What the driver keeps from us, and what is done about it (pymssql 2.4, `_mssql.p
 - it dials TCP only: the way is a loopback port that takes this one connection;
 - it gives Python values and the class of a column's type, not the type: the type's name is read off the values, whose
   text is made in SQL Server's usual form; the seventh digit of a second is lost, and a sql_variant is its bytes;
+- of a failed login it gives number and words only for the first one of a process (`sqlserver_refusal`);
 - an error ends the statement: results behind it are given up, as the driver cancels them;
 - the state of the transaction is not passed on: it is asked for after statements that can change it.
 """
@@ -41,6 +42,7 @@ from .interface import (
 )
 from .plan import Plan
 from .sqlserver_catalog import SqlserverCatalog
+from .sqlserver_refusal import login_refusals
 from .sqlserver_values import columns_of, text_of
 from .statements import first_word
 from .tunnel import Way
@@ -65,6 +67,7 @@ _CONTEXT_MESSAGES = ("Changed database context to ", "Changed language setting t
 _mssql.min_error_severity = 11
 """Below it a message is no error (Microsoft, "Database Engine error severities"); the driver says 6."""
 _CANCELLED = ("cancelled by the bastion", "Operation cancelled by user")
+_DRIVERS_NUMBER = re.compile(r"DB-Lib error message (\d+)")
 _CONNECTION_NUMBERS = {20002, 20003, 20004, 20006, 20009, 20017, 20047}
 """FreeTDS: the server is not there, does not answer, or is gone (include/sybdb.h)."""
 
@@ -99,7 +102,7 @@ class SqlserverBackend(Backend):
             failure = getattr(self._way, "failure", None)
             if failure:
                 raise DatabaseError(failure, connection_lost=True) from error
-            raise self._error(error, "") from error
+            raise self._login_error(error) from error
         self._connection.set_msghandler(self._heard)
         [[version, catalog]] = self._all_rows(
             "SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(64)), DB_NAME()"
@@ -295,6 +298,20 @@ class SqlserverBackend(Backend):
         except (_mssql.MSSQLException, OSError):
             self._lost = not connection.connected
 
+    def _login_error(self, error: Exception) -> DatabaseError:
+        refusals = login_refusals(self._way.beginning())
+        if refusals:
+            gravest = max(refusals, key=lambda refusal: refusal.severity)
+            detail = "\n".join(refusal.text for refusal in refusals if refusal is not gravest)
+            return DatabaseError(gravest.text, code=str(gravest.number), detail=detail, connection_lost=True)
+        number = _DRIVERS_NUMBER.search(_raw_words(error))
+        if number is None:
+            return DatabaseError(
+                _("The server hung up or said nothing while the login went on. Connect again or ask an administrator."),
+                connection_lost=True,
+            )
+        return DatabaseError(_own_words(error), code=number[1], connection_lost=True)
+
     def _error(self, error: Exception, text: str) -> DatabaseError:
         said = [(severity, line, words) for severity, line, words in self._messages if severity > 10]
         self._messages = [one for one in self._messages if one[0] <= 10]
@@ -329,16 +346,19 @@ def _as_text(cell: Cell) -> str:
     return cell.decode("utf-8", "replace") if isinstance(cell, bytes) else cell or ""
 
 
-def _own_words(error: Exception) -> str:
-    """What the driver says of an error, without its decoration."""
+def _raw_words(error: Exception) -> str:
     words = error.args[0] if error.args else ""
     if isinstance(words, tuple) and len(words) == 2:
         words = words[1]
-    if isinstance(words, bytes):
-        words = words.decode("utf-8", "replace")
-    lines = [line for line in str(words).splitlines() if line and not line.startswith(("DB-Lib error", "General SQL"))]
+    return words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
+
+
+def _own_words(error: Exception) -> str:
+    """What the driver says of an error, without its decoration."""
+    words = _raw_words(error)
+    lines = [line for line in words.splitlines() if line and not line.startswith(("DB-Lib error", "General SQL"))]
     own = " ".join(dict.fromkeys(line.partition("DB-Lib error message")[0] for line in lines)).strip()
-    return own or str(words) or type(error).__name__
+    return own or words or type(error).__name__
 
 
 _dialling = threading.Lock()

@@ -26,6 +26,8 @@ from .loopback import OneConnection
 
 OPEN_SECONDS = 30.0
 READ_BYTES = 128 * 1024
+BEGINNING_BYTES = 16 * 1024
+"""Of what came from the database first: kept, for a driver that does not pass on why a login failed."""
 
 
 class Way(Protocol):
@@ -41,6 +43,10 @@ class Way(Protocol):
 
     def loopback_port(self) -> int:
         """A port of 127.0.0.1 that takes one connection, from this process. Once only."""
+        ...
+
+    def beginning(self) -> bytes:
+        """The first bytes that came from the database, `BEGINNING_BYTES` at most."""
         ...
 
     def close(self) -> None:
@@ -60,6 +66,7 @@ class Tunnel:
         self._folder: Path | None = None
         self._server: asyncio.Server | None = None
         self._loopback: OneConnection | None = None
+        self._beginning = bytearray()
 
     @classmethod
     def open(cls, link: Link, token_id: str, purpose: str) -> Tunnel:
@@ -85,6 +92,9 @@ class Tunnel:
     def loopback_port(self) -> int:
         self._loopback = OneConnection(lambda reader, writer: self._start(self._carry(reader, writer)))
         return self._link.run_on_loop(self._loopback.listen(), OPEN_SECONDS)
+
+    def beginning(self) -> bytes:
+        return bytes(self._beginning)
 
     def close(self) -> None:
         try:
@@ -132,7 +142,7 @@ class Tunnel:
             writer.close()
             return
         try:
-            await asyncio.gather(_copy(reader, up_writer), _copy(up_reader, writer))
+            await asyncio.gather(_copy(reader, up_writer), _copy(up_reader, writer, self._beginning))
         finally:
             up_writer.close()
             writer.close()
@@ -153,11 +163,18 @@ class Tunnel:
 
 
 async def _copy(
-    reader: asyncio.StreamReader | asyncssh.SSHReader[bytes], writer: asyncio.StreamWriter | asyncssh.SSHWriter[bytes]
+    reader: asyncio.StreamReader | asyncssh.SSHReader[bytes],
+    writer: asyncio.StreamWriter | asyncssh.SSHWriter[bytes],
+    beginning: bytearray | None = None,
 ) -> None:
-    """Copies until the end, at the pace of the slower side; then closes the writing side."""
+    """Copies until the end, at the pace of the slower side; then closes the writing side.
+
+    The first `BEGINNING_BYTES` are put into `beginning` too, before they go on.
+    """
     try:
         while data := await reader.read(READ_BYTES):
+            if beginning is not None and len(beginning) < BEGINNING_BYTES:
+                beginning += data[: BEGINNING_BYTES - len(beginning)]
             writer.write(data)
             await writer.drain()
     except (OSError, asyncssh.Error):

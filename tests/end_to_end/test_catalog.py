@@ -40,6 +40,9 @@ class Direct:
         os.symlink(self.folder / f".s.PGSQL.{self.port}", folder / f".s.PGSQL.{port}")
         return folder
 
+    def beginning(self) -> bytes:
+        return b""
+
     def close(self) -> None: ...
 
 

@@ -21,6 +21,8 @@ from backends.loopback import OneConnection
 from backends.plan import PlanUnreadable
 from backends.sqlserver import SqlserverBackend
 from backends.sqlserver_plan import read as read_plan
+from backends.sqlserver_refusal import LoginRefusal, login_refusals
+from backends.tunnel import BEGINNING_BYTES
 from tests.servers.sqlserver import TdsServer
 
 SHOP = """
@@ -54,6 +56,7 @@ class Loopback:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._beginning = bytearray()
         self.listener = OneConnection(self._taken)
 
     def loopback_port(self) -> int:
@@ -65,12 +68,15 @@ class Loopback:
     def unix_socket_folder(self, port: int) -> Path:
         raise NotImplementedError
 
+    def beginning(self) -> bytes:
+        return bytes(self._beginning)
+
     def _taken(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._tasks.add(self._loop.create_task(self._carry(reader, writer)))
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        await asyncio.gather(_copy(reader, up_writer), _copy(up_reader, writer))
+        await asyncio.gather(_copy(reader, up_writer), _copy(up_reader, writer, self._beginning))
 
     def close(self) -> None:
         async def shut() -> None:
@@ -86,9 +92,11 @@ class Loopback:
             self._loop.close()
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, beginning: bytearray | None = None) -> None:
     with contextlib.suppress(OSError):
         while data := await reader.read(65536):
+            if beginning is not None and len(beginning) < BEGINNING_BYTES:
+                beginning += data
             writer.write(data)
             await writer.drain()
     writer.close()
@@ -341,6 +349,59 @@ def test_all_names_and_databases(backend: SqlserverBackend, shop: str) -> None:
     assert [function.name for function in metadata.functions] == ["add_order"]
     assert shop in backend.catalogs()
     assert "master" not in backend.catalogs()
+
+
+# --------------------------------------------------------------------------------------------------- failed logins
+
+
+def test_each_failed_login_has_the_servers_own_words(tds_server: TdsServer) -> None:
+    """The driver has them for the first one of a process only."""
+    for user, database, number, words in [
+        ("nobody", "master", "18456", "Login failed for user 'nobody'."),
+        ("no one", "master", "18456", "Login failed for user 'no one'."),
+        (tds_server.admin_user, "no_such_database", "4060", 'Cannot open database "no_such_database"'),
+    ]:
+        way = Loopback(tds_server.ports["main"])
+        password = tds_server.admin_password if user == tds_server.admin_user else "wrong"
+        refused = SqlserverBackend(way, Login(user, password, database))
+        with pytest.raises(DatabaseError) as caught:
+            refused.connect()
+        refused.close()
+        assert (caught.value.code, caught.value.connection_lost) == (number, True)
+        assert str(caught.value).startswith(words)
+
+
+def test_a_server_that_does_not_answer_is_not_taken_for_one_that_refuses() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    way = Loopback(listener.getsockname()[1])
+    hangs_up = threading.Thread(target=lambda: listener.accept()[0].close())
+    hangs_up.start()
+    backend = SqlserverBackend(way, Login("sa", "secret", "master"))
+    with pytest.raises(DatabaseError) as caught:
+        backend.connect()
+    hangs_up.join(60)
+    listener.close()
+    backend.close()
+    assert caught.value.connection_lost
+    assert (caught.value.code, str(caught.value).partition(".")[0]) == (
+        "",
+        "The server hung up or said nothing while the login went on",
+    )
+
+
+def test_a_refusal_is_read_from_what_came_first_however_much_of_it_is_there() -> None:
+    text = "Cannot open 漢.".encode("utf-16-le")
+    error = (4060).to_bytes(4, "little") + b"\1\x0b" + (len(text) // 2).to_bytes(2, "little") + text + b"\0\0\1\0\0\0"
+    tokens = b"\xe3\1\0\0" + b"\xaa" + len(error).to_bytes(2, "little") + error + b"\xfd" + bytes(12)
+    packets = b"".join(
+        b"\4" + bytes([last]) + (8 + len(part)).to_bytes(2, "big") + bytes(4) + part
+        for last, part in [(1, b"\0\0\6\0\1\xff\2"), (0, tokens[:9]), (1, tokens[9:])]
+    )
+    whole = [LoginRefusal(4060, 11, "Cannot open 漢.")]
+    assert login_refusals(packets) == whole
+    for end in range(len(packets)):
+        assert login_refusals(packets[:end]) in ([], whole)
+    assert login_refusals(b"") == login_refusals(b"SSH-2.0-x\r\n") == login_refusals(b"\4\1\0\0" * 9) == []
 
 
 # ------------------------------------------------------------------------------------------------- the loopback port
