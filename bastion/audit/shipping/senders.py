@@ -109,6 +109,8 @@ class StreamSender:
             if time.monotonic() > limit:
                 raise TimeoutError("it does not take what is sent")
             time.sleep(_LOOK_AGAIN)
+            # What a connection that was reset had not delivered stays unacknowledged for ever.
+            self._notice_an_end(self._socket)
         self._notice_an_end(self._socket)
 
     def close(self) -> None:
