@@ -62,7 +62,8 @@ class Receiver:
         self._hang_up_after = hang_up_after
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def _serve(self) -> None:
         while True:
@@ -98,6 +99,11 @@ class Receiver:
         return [self.messages.get(timeout=LIMIT) for _ in range(count)]
 
     def close(self) -> None:
+        # Closing alone does not wake a thread that waits in accept: it would wait on, and might end up with the
+        # connections of whoever gets the descriptor next.
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._thread.join(LIMIT)
+        assert not self._thread.is_alive()
         self._listening.close()
 
 

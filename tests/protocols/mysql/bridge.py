@@ -33,6 +33,9 @@ from bastion.protocols.contract import (
 )
 from bastion.protocols.mysql.engine import ENGINE
 
+LIMIT = 60
+"""Seconds for what happens at once on a machine that has nothing else to do."""
+
 
 @dataclass
 class Bridged:
@@ -70,12 +73,17 @@ class Bridge:
         self.connections: list[Bridged] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def close(self) -> None:
+        # Closing alone does not wake a thread that waits in accept: it would wait on, and might end up with the
+        # connections of the next bridge, whose listener gets the same descriptor.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join(LIMIT)
         self._listener.close()
         for connection in self.connections:
-            connection.done.wait(5)
+            connection.done.wait(LIMIT)
 
     def __enter__(self) -> Bridge:
         return self
@@ -86,7 +94,7 @@ class Bridge:
     def cancel(self, key: CancelKey) -> bool:
         """Cancels what that connection runs, over a connection of its own."""
         steps: Any = ENGINE.cancel(key, self.request)
-        return bool(drive(steps, {Leg.SERVER: socket.create_connection(self.server, 10)}, None))
+        return bool(drive(steps, {Leg.SERVER: socket.create_connection(self.server, LIMIT)}, None))
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -97,7 +105,7 @@ class Bridge:
                 threading.Thread(target=self._run, args=(client, connection), daemon=True).start()
 
     def _run(self, client: socket.socket, connection: Bridged) -> None:
-        legs: dict[Leg, Any] = {Leg.CLIENT: client, Leg.SERVER: socket.create_connection(self.server, 10)}
+        legs: dict[Leg, Any] = {Leg.CLIENT: client, Leg.SERVER: socket.create_connection(self.server, LIMIT)}
         try:
             connection.result = drive(ENGINE.login(self.request), legs, self.certificate)
             if isinstance(connection.result, LoggedIn):
@@ -155,7 +163,7 @@ class Bridge:
         upward = threading.Thread(target=pump, args=(Leg.CLIENT, client_fed, session.client_rest), daemon=True)
         upward.start()
         pump(Leg.SERVER, server_fed, session.server_rest)
-        upward.join(5)
+        upward.join(LIMIT)
 
 
 class TlsLeg:
