@@ -186,11 +186,12 @@ class Listener:
 
     def __init__(self, engine: str, behave: Callable[[socket.socket], None]) -> None:
         self.engine = engine
-        self.port = free_port()
         self._behave = behave
-        self._server = socket.create_server((self.host, self.port))
+        self._server = socket.create_server((self.host, 0))
+        self.port: int = self._server.getsockname()[1]
         self._open: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def _accept(self) -> None:
         while True:
@@ -206,6 +207,10 @@ class Listener:
             self._behave(connection)
 
     def close(self) -> None:
+        # Closing alone does not wake a thread that waits in accept: it would wait on, and might end up with the
+        # connections of whoever gets the descriptor next.
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._accepting.join(60)
         self._server.close()
         for connection in self._open:
             connection.close()

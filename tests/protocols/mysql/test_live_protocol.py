@@ -27,7 +27,7 @@ from tests.servers.mysql import MysqlServer
 from tests.servers.mysql_family import MysqlFamilyServer
 from tests.servers.processes import wait_for
 
-from .bridge import Bridge, Bridged
+from .bridge import LIMIT, Bridge, Bridged
 
 ACCOUNT, SECRET = "live_app", "s3cret of the account"
 MULTI_STATEMENTS = 1 << 16
@@ -72,7 +72,7 @@ class Through:
     @property
     def record(self) -> Bridged:
         found = self.bridge.connections[0]
-        assert found.done.wait(10)
+        assert found.done.wait(LIMIT)
         assert found.errors == []
         return found
 
@@ -459,7 +459,7 @@ def test_query_attributes_of_an_execution(mysql_server: MysqlServer) -> None:
         cursor.close()
         connection.close()
         found = bridge.connections[0]
-        assert found.done.wait(10)
+        assert found.done.wait(LIMIT)
         assert found.errors == []
     assert [note.binds for note in found.begun() if note.operation == "COM_STMT_EXECUTE"] == [
         ("text", "7", "trace=00-4bf9", "depth=3"), ("again", "8", "trace=00-4bf9", "depth=3"), ("without", "9"),

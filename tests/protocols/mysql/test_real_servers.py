@@ -28,7 +28,7 @@ from tests.servers.mysql_family import MysqlFamilyServer
 from tests.servers.new_mariadb import NewMariadbServer
 from tests.servers.processes import wait_for
 
-from .bridge import Bridge, Bridged
+from .bridge import LIMIT, Bridge, Bridged
 from .packets import packet
 
 ACCOUNT, SECRET = "bridge_app", "s3cret for the account"
@@ -60,7 +60,7 @@ def hosted(server: MysqlFamilyServer, plugin: str | None = None, **settings: Any
 
 def connect(bridge: Bridge, password: str = "", **settings: Any) -> pymysql.Connection[Any]:
     return pymysql.connect(
-        host="127.0.0.1", port=bridge.port, user="typed", password=password, autocommit=True, connect_timeout=10,
+        host="127.0.0.1", port=bridge.port, user="typed", password=password, autocommit=True, connect_timeout=LIMIT,
         **settings,
     )  # fmt: skip
 
@@ -68,7 +68,7 @@ def connect(bridge: Bridge, password: str = "", **settings: Any) -> pymysql.Conn
 def finished(bridge: Bridge) -> Bridged:
     """The bridge's last connection, once it is over."""
     connection = bridge.connections[-1]
-    assert connection.done.wait(10)
+    assert connection.done.wait(LIMIT)
     assert connection.errors == []
     return connection
 
@@ -148,7 +148,7 @@ def test_parsec_is_relayed(
             done = subprocess.run(
                 [*new_mariadb_server.client_command(), *tls, "-h127.0.0.1", f"-P{bridge.port}", "-utyped", "-N",
                  "-e", "select current_user()"],
-                capture_output=True, text=True, timeout=30, check=False, env={"MYSQL_PWD": password},
+                capture_output=True, text=True, timeout=LIMIT, check=False, env={"MYSQL_PWD": password},
             )  # fmt: skip
             assert done.returncode == code, done.stderr
             assert done.stdout == (f"{ACCOUNT}@%\n" if not code else "")
@@ -303,7 +303,7 @@ class RawClient:
 
     def __init__(self, connection: pymysql.Connection[Any]) -> None:
         self.socket: socket.socket = connection._sock  # type: ignore[attr-defined]
-        self.socket.settimeout(10)
+        self.socket.settimeout(LIMIT)
 
     def ask(self, payload: bytes, until: Callable[[list[bytes]], bool]) -> list[bytes]:
         self.socket.sendall(packet(0, payload))
@@ -392,7 +392,7 @@ def test_the_stock_client(server: MysqlFamilyServer, database: str, tmp_path: Pa
     with Bridge((server.host, server.port), hosted(server)) as bridge:
         done = subprocess.run(
             [*_stock_client(server), "-h127.0.0.1", f"-P{bridge.port}", "-utyped", "-pnonsense", "-vvv", database],
-            input=script, capture_output=True, text=True, timeout=30, check=False,
+            input=script, capture_output=True, text=True, timeout=LIMIT, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert "2 rows affected" in done.stdout

@@ -27,7 +27,8 @@ class OracleServer:
         self.host, self.port = "127.0.0.1", self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
         self.failures: list[BaseException] = []
-        threading.Thread(target=self._accept, name="oracle-double", daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, name="oracle-double", daemon=True)
+        self._accepting.start()
 
     @property
     def log(self) -> list[str]:
@@ -49,6 +50,11 @@ class OracleServer:
         return len(self._open)
 
     def stop(self) -> None:
+        # Closing alone does not wake a thread that waits in accept: the port would stay open, and the thread might
+        # end up with the connections of whoever gets the descriptor next.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join(60)
         self._listener.close()
         for each in list(self._open):
             with contextlib.suppress(OSError):
