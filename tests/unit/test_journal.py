@@ -374,7 +374,7 @@ async def test_synced_is_done_after_fdatasync_and_groups(tmp_path: Path, monkeyp
 
     def fdatasync(descriptor: int) -> None:
         nonlocal syncs
-        release.wait(10)
+        release.wait(60)
         syncs += 1
         real(descriptor)
 
@@ -383,7 +383,7 @@ async def test_synced_is_done_after_fdatasync_and_groups(tmp_path: Path, monkeyp
     waits = [journal.append(sent(seq)) for seq in range(1, 51)]
     assert all(wait is not None and not wait.done() for wait in waits)
     release.set()
-    await asyncio.wait_for(asyncio.gather(*waits), 10)  # type: ignore[arg-type]
+    await asyncio.wait_for(asyncio.gather(*waits), 60)  # type: ignore[arg-type]
     assert 1 <= syncs <= 3
     journal.close("over")
 
@@ -430,6 +430,6 @@ def test_without_a_loop_synced_waits_in_the_call(tmp_path: Path) -> None:
 async def test_rotation_keeps_up_with_synced(tmp_path: Path) -> None:
     journal = open_journal(tmp_path, durability="synced", segment_bytes=1000)
     waits = [journal.append(sent(seq)) for seq in range(1, 41)]
-    await asyncio.wait_for(asyncio.gather(*waits), 10)  # type: ignore[arg-type]
+    await asyncio.wait_for(asyncio.gather(*waits), 60)  # type: ignore[arg-type]
     journal.close("over")
     assert verify(tmp_path, None).intact

@@ -107,8 +107,8 @@ async def test_under_tls_the_end_is_said_before_the_connection_closes(
     monkeypatch.setattr(right.transport, "close", lambda: None)
     right.write(b"last words")
     right.close()
-    assert await asyncio.wait_for(left.read(), 5) == b"last words"
-    assert await asyncio.wait_for(left.read(), 5) == b""
+    assert await asyncio.wait_for(left.read(), 60) == b"last words"
+    assert await asyncio.wait_for(left.read(), 60) == b""
     right.close()
 
 

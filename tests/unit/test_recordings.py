@@ -143,7 +143,7 @@ async def test_a_disk_that_does_not_follow_cuts_the_recording_and_holds_nobody_u
 
         def slow(job: object) -> None:
             stuck.set()
-            go_on.wait(30)
+            go_on.wait(60)
             write(job)  # type: ignore[arg-type]
 
         monkeypatch.setattr(stage.recorder, "_do", slow)
@@ -152,7 +152,7 @@ async def test_a_disk_that_does_not_follow_cuts_the_recording_and_holds_nobody_u
             session.answer(number, random_bytes(16_000, number))
         waiting = session.recording._track.handed - session.recording._track.taken
         held = sum(item.size for item in session.recording._items if not isinstance(item, recorder_module.LeftOut))
-        assert stuck.wait(10)
+        assert stuck.wait(60)
         assert waiting + held < 300_000 + recording_module.HANDED_OVER + 20_000
         go_on.set()
         await session.recording.settled()

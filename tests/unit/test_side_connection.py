@@ -125,7 +125,7 @@ async def test_one_that_is_opened_too_late_is_closed(how: str) -> None:
 
     def slowly() -> DatabaseConnection:
         begun.set()
-        go_on.wait(10)
+        go_on.wait(60)
         return server()
 
     side = SideConnection(slowly)
