@@ -191,8 +191,12 @@ class BastionProcess:
     def mentions(self, text: str) -> bool:
         """Whether a text stands anywhere in the bastion's folder (record, store, keys) or in its log."""
         needle = text.encode()
-        files = [path for path in (*self.home.rglob("*"), self.log) if path.is_file()]
-        return any(needle in path.read_bytes() for path in files)
+        while True:
+            files = [path for path in (*self.home.rglob("*"), self.log) if path.is_file()]
+            try:
+                return any(needle in path.read_bytes() for path in files)
+            except FileNotFoundError:
+                continue  # the bastion has put another one in its place meanwhile, which may have been read before
 
     def expire_token(self, token_id: str) -> None:
         """Puts a token's end into the past, in the store; no test waits the minute that one lives at least."""
