@@ -47,7 +47,7 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, segment_bytes: in
             line = writer.stdout.readline()
         writer.send_signal(signal.SIGKILL)
         said = [line, *writer.stdout.read().splitlines()]
-        assert writer.wait(10) == -signal.SIGKILL
+        assert writer.wait(60) == -signal.SIGKILL
         # The last line may have been cut by the kill itself.
         acknowledged[session] = int(said[-2] if len(said) > 1 else said[-1])
     open_journal(tmp_path, segment_bytes=segment_bytes).close("over")
@@ -70,6 +70,6 @@ def test_the_lock_of_a_killed_process_does_not_stay(tmp_path: Path) -> None:
     assert writer.stdout is not None
     writer.stdout.readline()
     writer.kill()
-    writer.wait(10)
+    writer.wait(60)
     writer.stdout.close()
     Journal.open(tmp_path, "n1", KEY).close("over")

@@ -71,7 +71,7 @@ def ssh_command(user: str, host: str, port: int, known_hosts: Path, options: Map
         "StrictHostKeyChecking": "yes",
         "PubkeyAuthentication": "no",
         "NumberOfPasswordPrompts": "1",
-        "ConnectTimeout": "15",
+        "ConnectTimeout": "60",
         **options,
     }
     words = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
