@@ -443,6 +443,7 @@ async def test_checkpoints_come_at_intervals_while_there_is_something_new(tmp_pa
     journal.checkpoint = checkpoint  # type: ignore[method-assign]
     await audit.start()
     journal.append(sent(1))
+    signed.clear()  # by a checkpoint before that one
     await asyncio.wait_for(signed.wait(), 60)
     await audit.settle()
     assert isinstance(records_of(tmp_path / "j")[-1], Checkpoint)
