@@ -146,7 +146,7 @@ def test_old_records_go_while_somebody_works_and_a_kill_is_come_back_from(
         with connected(bastion) as (live, _tunnel):
             # By itself, with its first turn: a whole segment, and of the first one all but what is held.
             wait_for("the first deletion", lambda: second not in known(bastion), LIMIT)
-            wait_for("its end", lambda: not (bastion.home / "journal" / "deletion.plan").exists(), LIMIT)
+            wait_for("its end", lambda: not any(bastion.home.rglob("deletion.plan")), LIMIT)
             assert {first, again, last} <= known(bastion)
             assert recordings(bastion) >= {first, again, last}
             assert second not in recordings(bastion)
