@@ -66,8 +66,9 @@ def granted(stock_bastion: BastionProcess, server: PostgresServer) -> str:
 class Client:
     """One connection's share of the work. `ended_early`: it was cut off or killed, and did not log out."""
 
-    def __init__(self, tunnel: SshTunnel, name: str, way: str) -> None:
+    def __init__(self, tunnel: SshTunnel, name: str, way: str, server: PostgresServer) -> None:
         self.name = name
+        self._server = server
         self.ended_early = False
         self._way = way
         self._prepared = count(1)
@@ -108,15 +109,27 @@ class Client:
             assert not self.connection.closed
 
     def _cancelled(self) -> None:
-        canceller = threading.Timer(0.02, self.connection.cancel_safe)
+        def cancel() -> None:
+            wait_for("the statement to cancel", self._sleeps)
+            self.connection.cancel_safe()
+
+        canceller = threading.Thread(target=cancel)
         canceller.start()
         try:
-            self.connection.execute("SELECT pg_sleep(60)")
+            self.connection.execute(f"SELECT pg_sleep(60) /* {self.name} */".encode())
         except psycopg.errors.QueryCanceled:
             pass
         else:
             raise AssertionError("it was not cancelled")
         canceller.join()
+
+    def _sleeps(self) -> bool:
+        with self._server.admin() as connection:
+            found = connection.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE %s",
+                (f"%/* {self.name} */",),
+            ).fetchone()
+        return found is not None
 
 
 WORDS = ["plain", "it's", 'a "quoted" one', "数据", "café", "back\\slash", "semi;colon", "-- no comment", "$1", "%"]
@@ -164,11 +177,23 @@ def parameters(detail: str) -> tuple[str | None, ...]:
     return tuple(found)
 
 
+def logged(server: PostgresServer) -> list[dict[str, Any]]:
+    """What the server has logged until now. A process of its own writes it: it has come to this call's own mark."""
+    mark = secrets.token_hex(8)
+    with server.admin() as connection:
+        connection.execute(f"SELECT '{mark}'".encode())
+
+    def whole() -> list[bytes]:
+        text = (server.data / "jsonlog" / "all.json").read_bytes()
+        return text[: text.rfind(b"\n")].split(b"\n") if mark.encode() in text[: text.rfind(b"\n")] else []
+
+    return [json.loads(line) for line in wait_for("the server's log", whole)]
+
+
 def told_by_the_server(server: PostgresServer, clients: set[str]) -> dict[str, list[Told]]:
     """Every statement of the clients' connections, in the order of the server's log."""
     told: dict[str, list[Told]] = {}
-    for line in (server.data / "jsonlog" / "all.json").read_text().splitlines():
-        entry = json.loads(line)
+    for entry in logged(server):
         client = entry.get("application_name", "").split(" ")[0]
         if entry.get("user") != "logged_app" or not client:
             continue
@@ -225,7 +250,7 @@ def test_the_record_and_the_servers_log_say_the_same(
     ways = ["simple", "extended", "extended", "pipeline"]
     shares = numbers(SEED, amount, SESSIONS)
     with open_tunnel(stock_bastion, "alice", granted) as tunnel:
-        clients = [Client(tunnel, f"{run}-{n}-{ways[n % 4]}", ways[n % 4]) for n in range(SESSIONS)]
+        clients = [Client(tunnel, f"{run}-{n}-{ways[n % 4]}", ways[n % 4], server) for n in range(SESSIONS)]
         at_once([lambda c=c, share=share: c.work(share) for c, share in zip(clients, shares, strict=True)])  # type: ignore[misc]
         # The ends: one backend is killed by the database's administrator, one client dies, one session is ended.
         killed, dies, ended = clients[0], clients[1], clients[3]
@@ -258,10 +283,7 @@ def test_the_record_and_the_servers_log_say_the_same(
 
 
 def _of_run(server: PostgresServer, run: str) -> dict[str, list[Told]]:
-    everything = {
-        json.loads(line).get("application_name", "").split(" ")[0]
-        for line in (server.data / "jsonlog" / "all.json").read_text().splitlines()
-    }
+    everything = {entry.get("application_name", "").split(" ")[0] for entry in logged(server)}
     return {name: told for name, told in told_by_the_server(server, everything).items() if name.startswith(run)}
 
 
