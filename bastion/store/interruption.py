@@ -66,6 +66,7 @@ class Interruption:
             with self._guard:
                 self._raw = raw
         try:
+            self.check()  # what was stopped before this could not be cancelled
             yield
         except sa.exc.OperationalError as error:
             if self.due or getattr(error.orig, "sqlstate", None) == "57014":

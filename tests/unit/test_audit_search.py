@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from bastion.audit.word_index import WordIndex
 from bastion.store import schema
 from bastion.store.interruption import Interrupted, Interruption
 from bastion.store.store import Store
+from tests.servers.processes import wait_for
 
 from .journal_samples import AT, closed, logged_in, open_journal, opened, sent
 from .test_projection import migrated_store, store  # noqa: F401 - the fixtures, for both databases
@@ -165,15 +167,25 @@ def test_a_question_at_work_is_interrupted(store: Store) -> None:  # noqa: F811
         "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 2000000000) SELECT count(*) FROM n"
     )
 
-    def work(connection: sa.Connection) -> None:
-        import threading
+    active = sa.text(
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'WITH RECURSIVE n(x)%'"
+    )
 
-        threading.Timer(0.2, interruption.stop).start()
+    def stop() -> None:
+        if store.engine.dialect.name == "postgresql":  # which would not hear of it before
+            with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as other:
+                wait_for("the question at work", lambda: other.scalar(active))
+        interruption.stop()
+
+    def work(connection: sa.Connection) -> None:
         with interruption.of(connection):
+            stopping.start()
             connection.execute(endless)
 
+    stopping = threading.Thread(target=stop)
     with pytest.raises(Interrupted):
         store.read_now(work)
+    stopping.join()
     assert store.read_now(lambda connection: connection.scalar(sa.text("SELECT 1"))) == 1
 
 
