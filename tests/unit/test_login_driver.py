@@ -67,7 +67,7 @@ async def test_a_pin_decides_whatever_the_mode_checks(leaf: tuple[str, str], rig
     client, person = joined()
     legs = Legs(client, server, server_tls=lambda alpn: trusting, server_pin=pin if right else "0" * 64)
     serving = asyncio.ensure_future(database.start_tls(serving_context(*leaf), server_side=True))
-    result = await drive_login(asks_for_tls(), legs, 5, LATE, tls_refusal)
+    result = await drive_login(asks_for_tls(), legs, 60, LATE, tls_refusal)
     await asyncio.gather(serving, return_exceptions=True)
     assert isinstance(result, LoginEnded)
     if right:

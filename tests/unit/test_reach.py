@@ -15,7 +15,7 @@ def place(engine: str, port: int, mode: str = "prefer", host: str = "127.0.0.1",
     return Place(engine, host, port, domain, mode, None, None)
 
 
-async def codes(where: Place, seconds: float = 5) -> list[tuple[str, str, str]]:
+async def codes(where: Place, seconds: float = 60) -> list[tuple[str, str, str]]:
     return [(check.stage, check.state, check.code) for check in await reach(where, seconds)]
 
 
