@@ -188,7 +188,7 @@ def tunnels(bastion: QuickBastion, tokens: dict[str, dict[str, Any]], load: Load
         yield
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("kills", [10, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
 def test_every_statement_that_a_database_saw_is_on_record(
     bastion: QuickBastion, postgres: PostgresServer, mariadb: MariadbServer, kills: int
 ) -> None:
