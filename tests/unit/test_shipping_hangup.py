@@ -94,3 +94,19 @@ def test_one_that_hangs_up_while_it_is_sent_to_is_not_taken_to_have_it(
         monkeypatch.setattr(senders, "_unacknowledged", acknowledged_and_gone)
         with pytest.raises(ConnectionResetError, match="it hung up"):
             receiver.sender.send([event(2)])
+
+
+def test_a_connection_that_was_reset_is_noticed_while_it_is_waited_for(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.sender.send([event(1)])
+    connection = receiver.accept()
+
+    def never_acknowledged(_connection: socket.socket) -> int:
+        connection.close()  # with what it has not read: a reset
+        receiver.until_the_end_has_arrived()
+        return 1
+
+    monkeypatch.setattr(senders, "_unacknowledged", never_acknowledged)
+    with pytest.raises(ConnectionResetError):
+        receiver.sender.send([event(2)])
