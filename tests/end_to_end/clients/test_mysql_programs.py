@@ -106,6 +106,8 @@ def test_mycli_is_interrupted(mysql: Place, tmp_path: Path) -> None:
     wait_for("its end there", lambda: not mysql.server.running("SLEEP(61)"))
     terminal.send("SELECT 40 + 2;\r")
     terminal.expect("│ +42 │")
+    # Ahead of its next prompt mycli has not taken the terminal over, which would make another character of Ctrl-D.
+    terminal.expect_exact("ready>")
     terminal.send("\x04")
     terminal.expect(pexpect.EOF)
     terminal.wait()  # closing alone gives up after a tenth of a second

@@ -149,7 +149,7 @@ async def test_cancel_and_timeout(postgres: Place) -> None:
         with pytest.raises(asyncio.CancelledError):
             await sleeping
         with pytest.raises(asyncio.TimeoutError):
-            await connection.execute("SELECT pg_sleep(69)", timeout=1.5)
+            await connection.execute("SELECT pg_sleep(69)", timeout=4)  # longer than the statement is on its way
         assert await connection.fetchval("SELECT 'still here'") == "still here"
         assert postgres.server.running("pg_sleep(68)") == postgres.server.running("pg_sleep(69)") == []
     assert postgres.record(postgres.session(cancels=2)) == [
