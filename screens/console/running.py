@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from time import monotonic
 
 from rich.text import Text
 from textual.message import Message
@@ -159,7 +158,7 @@ class Running:
         """Until the last of `pieces` is done or one fails; whether all were. `remembered`: the history has them."""
         if self.now or self._at_hand.database is None:
             return False
-        many, began = len(pieces) > 1, monotonic()
+        many, began = len(pieces) > 1, self._stage.clock()
         async with self.occupied(_words(1, len(pieces))) as run:
             self._page.query_one(SqlEditor).clear_error()
             await self._page.query_one(Results).clear()
@@ -186,7 +185,7 @@ class Running:
         if self._catalog_changed:
             self._catalog_changed = False
             self._page.post_message(CatalogChanged())
-        if monotonic() - began >= BELL_SECONDS:
+        if self._stage.clock() - began >= BELL_SECONDS:
             self._page.app.bell()  # somebody looks elsewhere by now
         return not failed
 

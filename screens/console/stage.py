@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import datetime
+from time import monotonic
 
 from bastion.api import messages as m
 from bastion.api.language import translate as _
@@ -20,8 +20,7 @@ SHOWN_AFTER = 1.0
 class Stage:
     """The last piece of the status line. `changed` is called whenever it has to be drawn again."""
 
-    def __init__(self, changed: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
-        self.clock = clock
+    def __init__(self, changed: Callable[[], None]) -> None:
         self.bad = False
         self.progress: Callable[[], str] | None = None
         """What has been done so far, in words; asked while something goes on."""
@@ -29,6 +28,11 @@ class Stage:
         self._stays = False
         self._since: float | None = None
         self._changed = changed
+
+    @staticmethod
+    def clock() -> float:
+        """Seconds, by which everything on the console that lasts is measured."""
+        return monotonic()
 
     @property
     def going_on(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
+from time import monotonic
 from typing import ClassVar
 
 from rich.text import Text
@@ -229,13 +229,13 @@ class FindBar(Vertical):
 def _places(editor: SqlEditor, pattern: re.Pattern[str]) -> tuple[list[tuple[int, int]], bool]:
     """Where it is, and whether there may be more of it: a limit was reached. Line by line, as one looks for it."""
     found: list[tuple[int, int]] = []
-    until = time.monotonic() + SECONDS
+    until = monotonic() + SECONDS
     offset = 0
     for number, line in enumerate(editor.document.lines):
         for match in pattern.finditer(line):
             if match.end() > match.start():
                 found.append((offset + match.start(), offset + match.end()))
         offset += len(line) + 1
-        if len(found) >= MOST or (number % 200 == 0 and time.monotonic() > until):
+        if len(found) >= MOST or (number % 200 == 0 and monotonic() > until):
             return found[:MOST], True
     return found, False

@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import textual.app
+import textual.pilot
 from rich.cells import cell_len
 from textual.app import App
 from textual.notifications import Notification
 from textual.pilot import Pilot
 
 from bastion.api import language, moments
+from screens import databases
+from screens.console import stage
+from screens.widgets import find
 
 SNAPSHOTS = Path(__file__).parents[3] / "snapshots"
 
@@ -44,31 +49,80 @@ def passing_messages_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Notification, "time_left", 3600.0)
 
 
+class StandingClock:
+    """What the screens take for the time that passes: it stands, however slow the machine is, until a test moves it."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+    def goes_on(self, seconds: float) -> None:
+        """So much later."""
+        self.time += seconds
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> StandingClock:
+    """The time by which the screens say how long something lasts, and give something up."""
+    standing = StandingClock()
+    for module in (stage, databases, find):
+        monkeypatch.setattr(module, "monotonic", standing)
+    return standing
+
+
 _at_work: set[object] = set()
 """What has been handed to threads and is not done yet."""
 
 
 @pytest.fixture(autouse=True)
 def threads_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the workstation hands to threads (`asyncio.to_thread`) is known to `settled`, which waits for it."""
-    to_thread = asyncio.to_thread
+    """What is handed to threads (`asyncio.to_thread`, workers) is known to `settled`, which waits for it."""
+    run_in_executor = asyncio.BaseEventLoop.run_in_executor
 
-    async def known(work: Callable[..., Any], /, *args: Any, **named: Any) -> Any:
-        mark = object()
-        _at_work.add(mark)
-        try:
-            return await to_thread(work, *args, **named)
-        finally:
-            _at_work.discard(mark)
+    def known(loop: asyncio.BaseEventLoop, executor: Any, work: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        done = run_in_executor(loop, executor, work, *args)
+        _at_work.add(done)
+        done.add_done_callback(_at_work.discard)
+        return done
 
-    monkeypatch.setattr(asyncio, "to_thread", known)
+    monkeypatch.setattr(asyncio.BaseEventLoop, "run_in_executor", known)
     _at_work.clear()
+
+
+@pytest.fixture(autouse=True)
+def pauses_are_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for an application to be idle goes by its loop, not only by how busy the processor was."""
+    for module in (textual.pilot, textual.app):
+        seldom_busy = module.wait_for_idle
+
+        async def idle(*times: float, seldom_busy: Callable[..., Awaitable[None]] = seldom_busy) -> None:
+            await seldom_busy(*times)
+            await nothing_is_due()
+
+        monkeypatch.setattr(module, "wait_for_idle", idle)
+
+
+QUIET_TURNS = 3
+"""So often the loop goes round with nothing to do before it counts as idle."""
+BUSY_LIMIT = 10.0
+"""Seconds after which what never comes to rest is left alone: something that plays, draws or asks all the time."""
+
+
+async def nothing_is_due() -> None:
+    """Until nothing is left to do at once: the loop waits for a time, a thread or somebody."""
+    loop: Any = asyncio.get_running_loop()
+    end, quiet = time.monotonic() + BUSY_LIMIT, 0
+    while quiet < QUIET_TURNS and time.monotonic() < end:
+        await asyncio.sleep(0)
+        quiet = 0 if loop._ready else quiet + 1
 
 
 PICTURE_LIMIT = 30.0
 """Seconds in which a screen comes to what its picture shows."""
-THREADS_LIMIT = 3.0
-"""Seconds that threads at work are waited for; a test may well hold one up to see what is shown meanwhile."""
+THREADS_LIMIT = 60.0
+"""Seconds that threads at work are waited for; a disk may be slow. A test that holds one up says so: `held`."""
 
 
 @pytest.fixture
@@ -128,10 +182,16 @@ def _with_wide_characters(svg: str) -> str:
     return re.sub(r'(<text [^>]*?)textLength="([\d.]+)"([^>]*)>([^<]*)</text>', widened, svg)
 
 
-async def settled(pilot: Pilot[Any]) -> None:
-    """Until every message is handled, and those that these and the threads that they asked brought forth."""
-    end = time.monotonic() + THREADS_LIMIT
-    for _ in range(4):
+async def settled(pilot: Pilot[Any], *, held: int = 0) -> None:
+    """Until every message is handled, and those that these and the threads that they asked brought forth.
+
+    `held`: so many threads are held up by the test, to see what is shown meanwhile.
+    """
+    end, turns = time.monotonic() + THREADS_LIMIT, 4
+    while turns:
         await pilot.pause()
-        while _at_work and time.monotonic() < end:
+        turns -= 1
+        while len(_at_work) > held:
+            assert time.monotonic() < end, "threads are at work that this test does not say it holds up"
             await pilot.pause(0.005)
+            turns = max(turns, 2)

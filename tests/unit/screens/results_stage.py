@@ -33,13 +33,13 @@ class ResultsPage(Page):
         yield KeyLine()
 
 
-async def idle(pilot: Pilot[Any]) -> None:
+async def idle(pilot: Pilot[Any], *, held: int = 0) -> None:
     """Until every message is handled, rows are arranged and charts read; what waits for a person is not waited for."""
-    await settled(pilot)
+    await settled(pilot, held=held)
     working = [w for w in pilot.app.workers if w.is_running and (w.group.startswith("arrange") or w.group == "chart")]
     if working:
         await pilot.app.workers.wait_for_complete(working)
-        await settled(pilot)
+        await settled(pilot, held=held)
 
 
 class Stage:
@@ -50,6 +50,8 @@ class Stage:
         self.space = ResultSpace(SpillFolder(folder))
         self.copied: list[tuple[str, str]] = []
         self.told: list[str] = []
+        self.held = 0
+        """Threads that the test holds up, to see what is shown meanwhile."""
 
     @property
     def link(self) -> ScriptedLink:
@@ -73,7 +75,7 @@ class Stage:
         for typed, group in groupby(keys, lambda key: len(key) == 1):
             for some in [list(group)] if typed else [[key] for key in group]:
                 await self.pilot.press(*some)
-                await idle(self.pilot)
+                await idle(self.pilot, held=self.held)
 
     async def show(
         self,

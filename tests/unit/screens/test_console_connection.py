@@ -15,7 +15,7 @@ from backends.interface import Column, DatabaseError, Kind, TransactionState
 from bastion.api.refusals import Refused
 from screens.console import cancelling
 
-from .conftest import settled
+from .conftest import StandingClock, settled
 from .reading import read
 from .test_screens_behaviour import press, run_in_console, shown, write
 from .world import ScriptedConsole, World, fails, world
@@ -25,12 +25,11 @@ GONE = DatabaseError("server closed the connection unexpectedly", connection_los
 CANCELLED = DatabaseError("canceling statement due to user request", code="57014", cancelled=True)
 
 
-def later(pilot: Any, seconds: float) -> None:
+async def later(pilot: Any, clock: StandingClock, seconds: float) -> None:
     """The console's clock goes on, and its line is drawn."""
-    page = pilot.app.screen_stack[0]
-    clock = page.stage.clock
-    page.stage.clock = lambda: clock() + seconds
-    page._time_passed()
+    clock.goes_on(seconds)
+    pilot.app.screen_stack[0]._time_passed()
+    await settled(pilot)
 
 
 def hanging(answer: asyncio.Event, event: RunEvent) -> Callable[..., Any]:
@@ -207,7 +206,7 @@ async def refusing(*_: Any) -> Any:
 # ----------------------------------------------------------------------------------------------------------- progress
 
 
-async def test_what_lasts_shows_its_time_and_its_rows(tmp_path: Path) -> None:
+async def test_what_lasts_shows_its_time_and_its_rows(tmp_path: Path, clock: StandingClock) -> None:
     columns = (Column("n", "int4", Kind.NUMBER),)
     more = asyncio.Event()
 
@@ -220,22 +219,20 @@ async def test_what_lasts_shows_its_time_and_its_rows(tmp_path: Path) -> None:
     async with world(tmp_path, script=script).app.run_test(size=SIZE) as pilot:
         await run_in_console(pilot, "select n from t")
         assert "Running … ·" not in shown(pilot)
-        later(pilot, 83.0)
-        await settled(pilot)
+        await later(pilot, clock, 83.0)
         assert "Running … · 1 min 23 s · 1,204 rows so far" in shown(pilot)
         more.set()
         await settled(pilot)
         assert "Running" not in shown(pilot)
 
 
-async def test_the_time_of_running_is_seen_on_a_narrow_screen_too(tmp_path: Path) -> None:
+async def test_the_time_of_running_is_seen_on_a_narrow_screen_too(tmp_path: Path, clock: StandingClock) -> None:
     answer = asyncio.Event()
     scripted: World = world(tmp_path, script=hanging(answer, ResultEnded("OK", None, None, 0.1)))
     scripted.console.state = TransactionState.OPEN
     async with scripted.app.run_test(size=(80, 24)) as pilot:
         await run_in_console(pilot, "select 1")
-        later(pilot, 65.0)
-        await settled(pilot)
+        await later(pilot, clock, 65.0)
         assert "Running … · 1 min 05 s" in shown(pilot)
         answer.set()
         await settled(pilot)

@@ -12,7 +12,7 @@ import pytest
 from backends.connection import ResultEnded, RunEvent, RunFailed
 from backends.interface import DatabaseError, TransactionState
 
-from .conftest import Compare, settled
+from .conftest import Compare, StandingClock, settled
 from .reading import read, told
 from .test_screens_behaviour import press, run_in_console, shown, write
 from .world import NOW, ScriptedConsole, World, answer_rows, token, world
@@ -161,7 +161,7 @@ async def test_several_writes_are_kept_or_undone_together(tmp_path: Path) -> Non
 # ---------------------------------------------------------------------------------------------------- transactions
 
 
-async def test_a_manual_transaction_shows_its_age_and_is_ended_by_a_key(tmp_path: Path) -> None:
+async def test_a_manual_transaction_shows_its_age_and_is_ended_by_a_key(tmp_path: Path, clock: StandingClock) -> None:
     scripted = world(tmp_path, script=changes)
     async with scripted.app.run_test(size=SIZE) as pilot:
         await run_in_console(pilot, UPDATE, "f10", "m")
@@ -169,8 +169,7 @@ async def test_a_manual_transaction_shows_its_age_and_is_ended_by_a_key(tmp_path
         assert scripted.console.autocommit is False
         await press(pilot, "f5")
         page = pilot.app.screen
-        clock = page.stage.clock  # type: ignore[attr-defined]
-        page.stage.clock = lambda: clock() + 192.5  # type: ignore[attr-defined]
+        clock.goes_on(192.5)
         page._time_passed()  # type: ignore[attr-defined]
         await settled(pilot)
         text = shown(pilot)
@@ -261,19 +260,18 @@ async def test_picture_of_the_guards_question(picture: Compare, tmp_path: Path, 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["80x24", "160x48"])
 async def test_picture_of_a_manual_transaction_on_production(
-    picture: Compare, tmp_path: Path, size: tuple[int, int]
+    picture: Compare, tmp_path: Path, size: tuple[int, int], clock: StandingClock
 ) -> None:
     scripted = production(tmp_path)
 
     async def prepare(pilot: Any) -> None:
         await pilot.press("f10", "m")
         await settled(pilot)
-        pilot.app.screen.stage.clock = lambda: 0.0
         write(pilot, f"{UPDATE};\n\nselect * from orders;")
         await pilot.press("f5")
         await settled(pilot)
         write(pilot, f"{UPDATE};\n\nselect * from orders;", 2)
-        pilot.app.screen.stage.clock = lambda: 48.0
+        clock.goes_on(48.0)
         await pilot.press("f5")
         await settled(pilot)
 

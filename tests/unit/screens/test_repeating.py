@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from backends.connection import RunEvent
 from backends.interface import DatabaseError
-from screens.console import running
+from screens.console.running import BELL_SECONDS
 
-from .conftest import settled
+from .conftest import StandingClock, settled
 from .test_editor import kept, put, to_editor
 from .test_screens_behaviour import press, shown
-from .world import fails, world
+from .world import ScriptedConsole, answer_rows, fails, world
 
 SIZE = (120, 30)
 
@@ -89,15 +90,24 @@ async def test_what_may_do_more_than_read_is_not_repeated(tmp_path: Path, statem
         assert scripted.console.ran == []
 
 
-async def test_the_bell_rings_when_a_long_run_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_bell_rings_when_a_long_run_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: StandingClock
+) -> None:
     scripted = world(tmp_path)
     rung: list[bool] = []
     monkeypatch.setattr(type(scripted.app), "bell", lambda self: rung.append(True))
+    took = BELL_SECONDS - 1.0
+
+    def script(console: ScriptedConsole, text: str, listener: Callable[[RunEvent], None]) -> None:
+        clock.goes_on(took)
+        answer_rows(console, text, listener)
+
+    scripted.console.script = script
     async with scripted.app.run_test(size=SIZE) as pilot:
         await to_editor(pilot)
         put(pilot, "select 1")
         await press(pilot, "f5")
         assert rung == []
-        monkeypatch.setattr(running, "BELL_SECONDS", 0.0)
+        took = BELL_SECONDS
         await press(pilot, "f5")
         assert rung == [True]

@@ -435,17 +435,19 @@ async def test_an_export_can_be_given_up(tmp_path: Path, monkeypatch: pytest.Mon
     write = ExportDialog._work
 
     def slowly(self: ExportDialog) -> None:
-        held.wait(30)
+        held.wait(120)
         write(self)
 
     monkeypatch.setattr(ExportDialog, "_work", slowly)
     async with stage(tmp_path / "rows") as s:
         await s.show()
+        s.held = 1
         await s.press("e", *"csv", "enter", "enter")
         assert "0 of 60 rows" in s.text
         await s.press("escape")
         assert "Cancelling" in s.text
         held.set()
+        s.held = 0
         await exported(s)
         assert s.told[-1] == "The export was cancelled; nothing is left of it."
         assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []
