@@ -61,10 +61,11 @@ class Terminal:
         self._child.send(keys)
 
     def ended(self) -> int:
-        """Waits for the end; the exit code."""
+        """Waits for the end; the exit code. Raises AssertionError with the screen."""
         end = time.monotonic() + LIMIT
-        while time.monotonic() < end and self._read(0.2):
-            pass
+        while self._read(0.2):
+            if time.monotonic() > end:
+                raise AssertionError(f"the program has not ended:\n{self.text}")
         wait_for("the end of the program", lambda: not self._child.isalive(), LIMIT)
         return int(self._child.exitstatus if self._child.exitstatus is not None else -1)
 
