@@ -14,6 +14,7 @@ from rich.console import RenderableType
 from rich.text import Text
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import SystemCommand
+from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.filter import Monochrome
 from textual.screen import Screen
@@ -29,6 +30,7 @@ from screens.workstation import Page, Workstation
 from . import clipboard, plain, safe_output, title
 from .changed_cells import OnlyWhatChanged, ShownCells
 from .failure import failure_sentence, write_failure
+from .local_driver import LocalDriver
 from .look import CSS
 from .pace import MOUSE_BUTTONS_ONLY, MOUSE_MOTION_TOO, Pace, frames
 from .theme import THEMES, colours_of, text_styles, theme_for
@@ -57,6 +59,10 @@ class TerminalApp(Workstation):
         self._titled = ""
         self.pace = Pace(self._pace_changed)
         self.theme = theme_for(self.colours)
+
+    def get_driver_class(self) -> type[Driver]:
+        usual = super().get_driver_class()
+        return LocalDriver if usual is LinuxDriver else usual
 
     def watch_theme(self, theme: str) -> None:
         """The names of styles mean the colours of this theme from now on, also in what is on the screen already."""
@@ -96,6 +102,9 @@ class TerminalApp(Workstation):
     def picture(self) -> str:
         """What the terminal shows, as one output."""
         return self._shown.picture()
+
+    def on_driver_signal_resume(self) -> None:
+        self.action_repaint()
 
     def on_resize(self) -> None:
         # The terminal has moved its lines about.

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pexpect
 import pyte
@@ -60,6 +61,13 @@ class Terminal:
     def press(self, keys: str) -> None:
         self._child.send(keys)
 
+    def stopped_and_told_to_go_on(self) -> None:
+        """By signals that a program is not asked about; what was on the terminal is gone meanwhile."""
+        os.kill(self._child.pid, signal.SIGSTOP)
+        wait_for("its stop", lambda: _state(self._child.pid) == "T", LIMIT)
+        self._screen.reset()
+        os.kill(self._child.pid, signal.SIGCONT)
+
     def ended(self) -> int:
         """Waits for the end; the exit code. Raises AssertionError with the screen."""
         end = time.monotonic() + LIMIT
@@ -75,6 +83,11 @@ class Terminal:
             self._child.kill(signal.SIGKILL)
             wait_for("the end of the program", lambda: not self._child.isalive(), LIMIT)
         self._child.close()
+
+
+def _state(process: int) -> str:
+    """The state that the kernel gives it (proc_pid_stat(5))."""
+    return Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
 
 
 ENTER, ESCAPE, TAB = "\r", "\x1b", "\t"
@@ -124,6 +137,17 @@ def terminal(granted: BastionProcess) -> Iterator[Terminal]:
     opened = Terminal([*program(), "connect", target], environment(granted))
     yield opened
     opened.kill()
+
+
+def test_stopped_and_told_to_go_on_it_is_there_again_and_can_be_left(terminal: Terminal) -> None:
+    terminal.wait("Password, or passphrase")
+    for word in ("once", "twice"):
+        terminal.stopped_and_told_to_go_on()
+        terminal.wait("Password, or passphrase")
+        terminal.press(f"not the password, {word}" + ENTER)
+        terminal.wait("Login failed")
+    terminal.press(CTRL_Q)
+    assert terminal.ended() == 0
 
 
 def test_the_main_job(granted: BastionProcess, postgres_server: PostgresServer, terminal: Terminal) -> None:
