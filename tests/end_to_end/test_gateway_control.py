@@ -242,7 +242,7 @@ async def test_an_auditor_ends_a_session_and_its_user_is_told_why(
             return str(caught.value)
 
     async with control(bastion, "auditor") as auditor, control(bastion, "bob") as bob:
-        await auditor.result("subscribe", topics=["statements"])
+        await auditor.result("subscribe", topics=["sessions", "statements"])
         sleeping = asyncio.create_task(asyncio.to_thread(work))
         while "pg_sleep" not in (statement := await auditor.event("statements", "sent"))["text"]:
             continue
@@ -251,6 +251,9 @@ async def test_an_auditor_ends_a_session_and_its_user_is_told_why(
         ended = await auditor.result("session.end", id=statement["session"], reason="lunch")
         assert (ended["id"], ended["token"]) == (statement["session"], token["id"])
         said = await asyncio.wait_for(sleeping, 60)
+        # Its client hears of it before it is over.
+        while (await auditor.event("sessions", "closed"))["id"] != statement["session"]:
+            continue
         assert await auditor.refusal("session.end", id=statement["session"]) == "session-not-live"
     assert "lunch" in said
     assert "auditor" in said

@@ -154,7 +154,7 @@ def test_ending_a_session_cancels_on_the_database(oracles: Oracles) -> None:
 
 def test_a_call_that_takes_too_long_is_broken_off_by_the_driver_and_the_session_goes_on(oracles: Oracles) -> None:
     with oracles.connected("23ai", "hurried") as connection:
-        connection.call_timeout = 3000  # so long may the answer to the break take as well
+        connection.call_timeout = 5000  # so long may the answer to the break take as well
         cursor = connection.cursor()
         with pytest.raises(oracledb.DatabaseError, match="DPY-4024"):
             cursor.execute("begin dbms_session.sleep(200); end;")

@@ -40,7 +40,7 @@ ANSWERS = [
     ("stream", 1000),
     ("cursor", [[1], [2], [3]]),
     ("broken", [1013, "ORA-01013: user requested cancel of current operation"]),
-    ("hurried", ["NJS-123", "NJS-123: call timeout of 500 ms exceeded"]),
+    ("hurried", ["NJS-123", "NJS-123: call timeout of 3000 ms exceeded"]),
     ("after", [[7]]),
     ("told", [[8]]),
     ("pool", [[[[11]], [[12]]], 2]),

@@ -100,7 +100,7 @@ async function main() {
   const sleeping = failing('broken', () => connection.execute('begin dbms_session.sleep(200); end;'));
   setTimeout(() => connection.break(), 300);
   await sleeping;
-  connection.callTimeout = 500;
+  connection.callTimeout = 3000; // so long may the answer to the break take as well
   await failing('hurried', () => connection.execute('begin dbms_session.sleep(200); end;'));
   connection.callTimeout = 0;
   say('after', (await connection.execute('select 7 from dual')).rows);
