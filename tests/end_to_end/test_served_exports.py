@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.end_to_end.served_desk import Desk
 from tests.servers.bastion_process import BastionProcess
+from tests.servers.processes import wait_for
 
 from .test_result_exports import ssh
 from .test_served_workstation import bastion, desk, open_console, run_sql  # noqa: F401 - fixtures
@@ -44,7 +45,7 @@ def test_login_to_result_to_export_to_quit(
     at.returned(0)
     # Nothing of the rows is left on the bastion but the sealed export.
     folder = bastion.configuration.parent
-    assert not list(folder.rglob("run-*"))
+    wait_for("the end of what it kept there", lambda: not list(folder.rglob("run-*")))
     got = ssh(bastion, tmp_path, "alice", f"export get {found[1]}")
     assert got.returncode == 0
     rows = list(csv.reader(io.StringIO(got.stdout.decode(), newline="")))

@@ -413,8 +413,9 @@ def test_a_bastion_that_stops_says_so_and_what_nobody_resumes_is_ended(
 
 
 def _ended_statement(bastion: BastionProcess, words: str) -> dict[str, Any] | None:
-    (found,) = bastion.casemate("auditor", "audit", "search", words, "--json")
-    return found if found["state"] != "sent" else None
+    found: list[dict[str, Any]] = bastion.casemate("auditor", "audit", "search", words, "--json")
+    assert len(found) <= 1
+    return found[0] if found and found[0]["state"] != "sent" else None
 
 
 def alive(pid: int) -> bool:

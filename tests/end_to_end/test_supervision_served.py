@@ -186,7 +186,9 @@ def test_the_same_as_commands(bastion: BastionProcess, postgres_server: Postgres
         )  # fmt: skip
         wait_for(
             "the watch on record",
-            lambda: any(each.get("act") == "session-watched" for each in bastion.journal()), 30,
+            lambda: any(
+                each.get("act") == "session-watched" and each["subject"] == session for each in bastion.journal()
+            ),
         )  # fmt: skip
         [told] = bastion.casemate("auditor", "message", session, "a word", "--reason", "a question", "--json")
         assert (told["protocol"], told["ssh"]) == (True, True)
