@@ -18,12 +18,14 @@ class LocalDriver(LinuxDriver):
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self._has_terminal = self._suspended = self._returning = False
+        self._has_terminal = self._suspended = self._giving_up = False
 
     def start_application_mode(self) -> None:
+        # The shell may have put the program in the background: then it is stopped in here, and SIGCONT starts it.
+        self._suspended = True
         super().start_application_mode()  # type: ignore[no-untyped-call]
-        # It gives up where the shell has put the program in the background.
         self._has_terminal = self._key_thread is not None and self._key_thread.is_alive()
+        self._suspended = not self._has_terminal
 
     def stop_application_mode(self) -> None:
         self._has_terminal = False
@@ -34,16 +36,15 @@ class LocalDriver(LinuxDriver):
         super().suspend_application_mode()
 
     def resume_application_mode(self) -> None:
-        """Does nothing before the first start, behind the end, and while it is at it."""
-        if self._returning or not (self._has_terminal or self._suspended):
+        """Does nothing before the first start, behind the end, and while the terminal is given up."""
+        if self._giving_up or not (self._has_terminal or self._suspended):
             return
-        self._returning = True
-        try:
-            if self._has_terminal:
+        if self._has_terminal:
+            self._giving_up = True
+            try:
                 self.suspend_application_mode()
-            # The application is told, and draws everything.
-            self._must_signal_resume = True
-            super().resume_application_mode()
-            self._suspended = not self._has_terminal
-        finally:
-            self._returning = False
+            finally:
+                self._giving_up = False
+        # The application is told, and draws everything.
+        self._must_signal_resume = True
+        super().resume_application_mode()
